@@ -1,0 +1,38 @@
+# Every target works on a fresh clone: the first one to run creates .venv with the tested versions.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup test test-slow check compare bench clean
+setup: .venv/.installed
+
+# torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages.
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# Style, types and who may import whom.
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow"
+
+# What takes longer than a minute: the real data sets, whole studies.
+test-slow: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+# The comparison of the README: 7 methods on scikit-learn's digits.
+compare: setup
+	$(BIN)/steepest compare digits-mlp
+
+# Prints ratios, asserts nothing; run it on a quiet machine.
+bench: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/harness.py
+
+clean:
+	rm -rf .venv studies

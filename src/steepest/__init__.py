@@ -1,0 +1,6 @@
+"""Better stochastic gradient descent for PyTorch, with the evidence."""
+
+from steepest._version import __version__
+from steepest.optim import LARS, SNGM, BlockNormalizedSGD, param_groups
+
+__all__ = ["LARS", "SNGM", "BlockNormalizedSGD", "__version__", "param_groups"]

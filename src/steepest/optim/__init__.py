@@ -1,0 +1,9 @@
+"""The optimizer family: one step, and for each method its scale."""
+
+from steepest.optim.base import ScaledSGD
+from steepest.optim.block_normalized import BlockNormalizedSGD
+from steepest.optim.lars import LARS
+from steepest.optim.param_groups import param_groups
+from steepest.optim.sngm import SNGM
+
+__all__ = ["LARS", "SNGM", "BlockNormalizedSGD", "ScaledSGD", "param_groups"]

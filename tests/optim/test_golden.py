@@ -1,0 +1,132 @@
+"""Trajectories: the shared step against torch.optim.SGD to the last bit, the methods against float64 textbook loops."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from steepest import LARS, SNGM, BlockNormalizedSGD
+from steepest.optim import ScaledSGD
+from tests.optim import textbook
+
+
+def small_network(seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).to(dtype)
+
+
+def train_steps(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        x = torch.randn(11, 5, generator=generator, dtype=torch.float64).to(next(model.parameters()).dtype)
+        optimizer.zero_grad()
+        model(x).square().sin().mean().backward()
+        optimizer.step()
+
+
+class UnitScaled(ScaledSGD):
+    """The step with an explicit device scale of 1."""
+
+    def scales(self, entries):
+        return [torch.ones((), dtype=e.grad.dtype) for e in entries]
+
+
+@pytest.mark.parametrize("family", [ScaledSGD, UnitScaled])
+@pytest.mark.parametrize(
+    ("momentum", "nesterov", "weight_decay", "maximize"),
+    [c for c in itertools.product([0.0, 0.9], [False, True], [0.0, 0.01], [False, True]) if c[0] or not c[1]],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_scale_one_is_torch_sgd_bit_for_bit(family, momentum, nesterov, weight_decay, maximize, dtype):
+    options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay, "maximize": maximize}
+    ours, theirs = small_network(dtype=dtype), small_network(dtype=dtype)
+    mine = family(ours.parameters(), lr=0.05, **options)
+    reference = torch.optim.SGD(theirs.parameters(), lr=0.05, foreach=False, **options)
+    train_steps(ours, mine, 50)
+    train_steps(theirs, reference, 50)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(p, q)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        expected = reference.state[q].get("momentum_buffer")
+        assert expected is None or torch.equal(mine.state[p]["momentum_buffer"], expected)
+    assert not torch.equal(next(ours.parameters()), next(small_network(dtype=dtype).parameters()))
+
+
+SHAPES = {"a.weight": (4, 3), "a.bias": (4,), "b.weight": (2, 4), "b.bias": (2,)}
+LAYERS = [[0, 1], [2, 3]]
+TENSORS = [[0], [1], [2], [3]]
+# Ill-scaled on purpose: the layers' gradients differ by three decades.
+CURVATURE = [30.0, 0.5, 0.03, 1.0]
+
+
+def start() -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [rng.normal(size=shape) for shape in SHAPES.values()]
+
+
+def textbook_gradient(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """Gradient of sum_i c_i * sum(cosh(w) + w * tanh(sum of all weights))."""
+    total = np.tanh(sum(w.sum() for w in weights))
+    pull = (1 - total**2) * sum(c * w.sum() for c, w in zip(CURVATURE, weights, strict=True))
+    return [c * (np.sinh(w) + total) + pull for c, w in zip(CURVATURE, weights, strict=True)]
+
+
+def loss(params: list[Tensor]) -> Tensor:
+    total = torch.tanh(torch.stack([p.sum() for p in params]).sum())
+    return torch.stack([c * (p.cosh() + p * total).sum() for c, p in zip(CURVATURE, params, strict=True)]).sum()
+
+
+def ours(optimizer_class, steps, named, groups=1, **options) -> list[np.ndarray]:
+    params = [nn.Parameter(torch.from_numpy(w)) for w in start()]
+    given = list(zip(SHAPES, params, strict=True)) if named else params
+    # Two groups that cut through the layers: weights in one, biases in the other.
+    layout = given if groups == 1 else [{"params": given[0::2]}, {"params": given[1::2]}]
+    optimizer = optimizer_class(layout, **options)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(params).backward()
+        optimizer.step()
+    return [p.detach().numpy() for p in params]
+
+
+DECAYS = [{}, {"weight_decay": 0.1}, {"weight_decay": 0.1, "decoupled_weight_decay": True}]
+MOMENTA = [{"momentum": 0.0}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"maximize": True, "momentum": 0}]
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("momentum", MOMENTA, ids=str)
+@pytest.mark.parametrize("decay", [*DECAYS, {"weight_decay": 0.1, "normalize_decay": True}], ids=str)
+def test_sngm_is_the_textbook(decay, momentum, groups):
+    options = {"lr": 0.02, **decay, **momentum}
+    expected = textbook.sngm(start(), textbook_gradient, 30, **options)
+    agree(ours(SNGM, 30, named=groups == 2, groups=groups, **options), expected)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("ratio", [None, 0.02])
+@pytest.mark.parametrize("momentum", MOMENTA, ids=str)
+@pytest.mark.parametrize("decay", DECAYS, ids=str)
+def test_block_normalized_is_the_textbook(decay, momentum, ratio, named, groups):
+    options = {"lr": 0.02, "ratio": ratio, **decay, **momentum}
+    expected = textbook.block_normalized(start(), textbook_gradient, 30, LAYERS if named else TENSORS, **options)
+    agree(ours(BlockNormalizedSGD, 30, named=named, groups=groups, **options), expected)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("momentum", MOMENTA, ids=str)
+@pytest.mark.parametrize("decay", DECAYS, ids=str)
+def test_lars_is_the_textbook(decay, momentum, named, groups):
+    options = {"lr": 0.5, "trust": 0.01, **decay, **momentum}
+    expected = textbook.lars(start(), textbook_gradient, 30, LAYERS if named else TENSORS, **options)
+    agree(ours(LARS, 30, named=named, groups=groups, **options), expected)
+
+
+def agree(actual: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    moved = max(np.abs(e - s).max() for e, s in zip(expected, start(), strict=True))
+    assert moved > 1e-2
+    for a, e in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-12, atol=1e-12)
