@@ -16,7 +16,7 @@ def digits() -> Splits:
 
     Example:
         >>> [tuple(split.inputs.shape) for split in digits()]
-        [(1079, 64), (359, 64), (359, 64)]
+        [(1078, 64), (360, 64), (359, 64)]
     """
     images, labels = require("sklearn.datasets", extra="compare").load_digits(return_X_y=True)
     everything = Split(torch.as_tensor(images, dtype=torch.float32), torch.as_tensor(labels, dtype=torch.int64))

@@ -1,5 +1,10 @@
 """Labelled images from the hub, or from a local folder in the hub's layout, through the `datasets` library."""
 
+import os
+import socket
+import urllib.parse
+import urllib.request
+
 import torch
 from torch import Tensor
 
@@ -19,6 +24,8 @@ def load_hub_images(name: str) -> tuple[Split, Split]:
     Raises:
         InputError: `datasets` is not installed, or the data set cannot be had.
     """
+    if not os.path.isdir(name):
+        _skip_retries_without_network()
     datasets = require("datasets", extra="hub")
     numpy = require("numpy", extra="compare")
     splits = []
@@ -30,3 +37,14 @@ def load_hub_images(name: str) -> tuple[Split, Split]:
         images: Tensor = torch.from_numpy(numpy.stack([numpy.asarray(image) for image in table["image"]]))
         splits.append(Split(images, torch.tensor(table["label"][:], dtype=torch.int64)))
     return splits[0], splits[1]
+
+
+def _skip_retries_without_network() -> None:
+    """Without a route to the hub, go straight to its cache: the library would first retry for half a minute."""
+    hub = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    if urllib.request.getproxies():  # then a direct connection says nothing
+        return
+    try:
+        socket.create_connection((hub.hostname or "", hub.port or 443), timeout=5).close()
+    except OSError:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -12,6 +12,10 @@ from steepest.data.idx import read_idx
 from steepest.data.splits import Split, Splits, hold_out, standardize
 
 HUB_NAMES = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
+SOURCES = {
+    "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "fashion-mnist": "https://github.com/zalandoresearch/fashion-mnist",
+}
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -50,9 +54,9 @@ def images(name: str, data_dir: Path | None = None) -> Splits:
         try:
             train, test = load_hub_images(HUB_NAMES[name])
         except InputError as error:
-            raise InputError(f"{_missing(name, folder)}; {error}") from error
+            raise InputError(f"{_missing(name, folder)}, or let the hub bring them ({error})") from error
     else:
-        raise InputError(f"{_missing(name, folder)}; or let the hub bring it: pip install 'steepest[hub]'")
+        raise InputError(f"{_missing(name, folder)}, or let the hub bring them: pip install 'steepest[hub]'")
     rest, validation = hold_out(train, 0.1)
     return standardize(Splits(*(Split(_pixels(s), s.targets.to(torch.int64)) for s in (rest, validation, test))))
 
@@ -66,8 +70,10 @@ def _find(folder: Path, file: str) -> Path | None:
 
 
 def _missing(name: str, folder: Path | None) -> str:
-    where = (
-        "no data folder was given (--data-dir or STEEPEST_DATA)" if folder is None else f"not all in {str(folder)!r}"
+    none_given = "no data folder was given (--data-dir or STEEPEST_DATA)"
+    where = none_given if folder is None else f"not all of them are in {str(folder / name)!r}"
+    wanted = ", ".join(f"{file}.gz" for file in FILES)
+    return (
+        f"{name} needs the files {wanted} in the folder {name} of the data folder: {where}; "
+        f"get them from {SOURCES[name]}"
     )
-    wanted = ", ".join(f"{name}/{file}.gz" for file in FILES)
-    return f"{name} needs the files {wanted} under the data folder: {where}"

@@ -17,7 +17,7 @@ def tensor_norm(tensor: Tensor) -> Tensor:
         tensor(5.)
     """
     half = tensor.dtype in (torch.float16, torch.bfloat16)
-    norm: Tensor = torch.linalg.vector_norm(tensor, dtype=torch.float32 if half else None)
+    norm = torch.linalg.vector_norm(tensor, dtype=torch.float32 if half else None)
     # A DTensor's norm is a partial value: every rank holds its own share until it is resolved.
     return cast("Tensor", norm.full_tensor()) if hasattr(norm, "full_tensor") else norm
 
@@ -32,7 +32,7 @@ def root_sum_square(norms: Sequence[Tensor]) -> Tensor:
         tensor(5.)
     """
     dtype = torch.float64 if any(n.dtype == torch.float64 for n in norms) else torch.float32
-    return torch.linalg.vector_norm(torch.stack([n.to(norms[0].device, dtype) for n in norms]))
+    return cast("Tensor", torch.linalg.vector_norm(torch.stack([n.to(norms[0].device, dtype) for n in norms])))
 
 
 def block_norms(norms: Sequence[Tensor], blocks: Sequence[Hashable]) -> dict[Hashable, Tensor]:

@@ -1,0 +1,227 @@
+"""The command line: arguments in, text out; the work is done in `steepest.compare`."""
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from steepest._errors import InputError, StudyError
+from steepest._version import __version__
+from steepest.compare import Range, study
+from steepest.compare.builtin import METHODS, WORKLOADS
+from steepest.compare.display import ProgressDisplay, result_table
+from steepest.compare.folder import invocations
+from steepest.compare.report import write_report
+from steepest.compare.spec import freeze
+from steepest.compare.summary import Summary, summarize
+from steepest.compare.wording import count, edge_warnings, verdict_sentence
+
+app = typer.Typer(
+    name="steepest",
+    help="Better stochastic gradient descent for PyTorch, with the evidence.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+# Newer typers carry a copy of click, older ones use the package: this is the base class of either's usage errors.
+_UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
+_err = Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, soft_wrap=True)
+# Off a terminal lines are not broken, and a table is as wide as it needs to be.
+_out = Console() if sys.stdout.isatty() else Console(width=200, soft_wrap=True)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code: 0 done, 1 no result, 2 bad input, 130 interrupted."""
+    try:
+        code = app(list(arguments), standalone_mode=False)
+    except _UsageError as error:
+        return _fail(_usage_sentence(error), 2)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except StudyError as error:
+        return _fail(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", 130)
+    return code if isinstance(code, int) else 0
+
+
+def _usage_sentence(error: Exception) -> str:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return "a command is needed; 'steepest --help' lists them"
+    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    details = getattr(error.__cause__, "errors", None)  # of pydantic, which does not print the value
+    value = f", got {details()[0].get('input')!r}" if callable(details) else ""
+    return message.rstrip(".") + value
+
+
+def _fail(sentence: str, code: int) -> int:
+    end = "" if sentence.endswith((".", "?", ")")) else "."
+    _err.print(Text.assemble(("error: ", "bold red"), sentence + end))
+    return code
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        _out.print(f"steepest {__version__}", highlight=False)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        _out.print(context.get_help(), markup=False, highlight=False)
+        raise typer.Exit
+
+
+@app.command()
+def compare(
+    workload: Annotated[str, typer.Argument(help="A built-in name, path/to/file.py:name or package.module:name.")],
+    methods: Annotated[
+        str, typer.Option(help="Comma-separated: built-in names, path/to/file.py:name or package.module:name.")
+    ] = ",".join(METHODS),
+    trials: Annotated[int, typer.Option(help="Points of the search, the same number for every method.")] = 8,
+    seeds: Annotated[int, typer.Option(help="Final runs of every method's best point.")] = 5,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the workload's own.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Instead of the workload's own.")] = None,
+    lr_range: Annotated[
+        list[str] | None,
+        typer.Option(help="METHOD=LOW:HIGH, instead of the method's own range; repeat for more.", metavar="RANGE"),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Runs at a time, one thread each. Default: all cores, or 1 on a GPU.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/WORKLOAD.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.")
+    ] = None,
+) -> int:
+    """Compare optimizers on a workload: tune each on the same budget, re-run the best on fresh seeds, report.
+
+    The same command again goes on where it stopped.
+    """
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs must be at least 1, got {jobs}")
+    if data_dir is not None and not data_dir.is_dir():
+        raise InputError(f"--data-dir must be an existing folder, got {str(data_dir)!r}")
+    spec = freeze(
+        workload,
+        [name.strip() for name in methods.split(",") if name.strip()],
+        trials=trials,
+        seeds=seeds,
+        epochs=epochs,
+        batch_size=batch_size,
+        device=device,
+        data_dir=data_dir,
+        lr_ranges=dict(_lr_range(text) for text in lr_range or []),
+    )
+    folder = out or Path("studies") / re.sub(r"[^\w.-]+", "-", spec.workload.name)
+    jobs = jobs or (_usable_cores() if spec.device == "cpu" else 1)
+    with ProgressDisplay(_err) as display:
+        records, interrupted = study.run(
+            spec,
+            folder,
+            jobs=jobs,
+            data_dir=data_dir,
+            command=shlex.join(["steepest", *sys.argv[1:]]),
+            listener=display,
+        )
+    summary = summarize(spec, records)
+    page = _write(folder, summary)
+    if interrupted:
+        _print_result(summary, page)
+        return _fail(
+            f"interrupted with {summary.finished} of {count(summary.planned, 'run')} finished; "
+            "the same command goes on from there",
+            130,
+        )
+    if all(row.chosen is None for row in summary.rows):
+        raise StudyError(_all_lost(summary, page))
+    _print_result(summary, page)
+    return 0
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a study, finished or not.", metavar="DIR")],
+) -> None:
+    """Write a study's report anew from its records, and print the result."""
+    spec, records = study.finished_records(folder)
+    summary = summarize(spec, records)
+    _print_result(summary, _write(folder, summary))
+
+
+@app.command("methods")
+def list_methods() -> None:
+    """List the built-in methods with their search spaces."""
+    table = _plain_table("method", "searched", "fixed", "what it is")
+    for method in METHODS.values():
+        searched = ", ".join(f"{name} {space.low:g}:{space.high:g}" for name, space in method.space.items())
+        fixed = ", ".join(f"{name}={value}" for name, value in method.fixed.items())
+        table.add_row(method.name, searched, fixed, method.description)
+    _out.print(table)
+    _out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Method.", highlight=False)
+
+
+@app.command("workloads")
+def list_workloads() -> None:
+    """List the built-in workloads."""
+    table = _plain_table("workload", "batch size", "epochs", "target", "what it is")
+    for workload in WORKLOADS.values():
+        target = f"{100 * workload.target:g} % {workload.metric_name}"
+        table.add_row(workload.name, str(workload.batch_size), str(workload.epochs), target, workload.description)
+    _out.print(table)
+    _out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
+
+
+def _lr_range(text: str) -> tuple[str, Range]:
+    match = re.fullmatch(r"(?P<method>[^=]+)=(?P<low>[^:]+):(?P<high>[^:]+)", text)
+    try:
+        if match is None:
+            raise ValueError("it is not of that form")
+        return match["method"], Range(float(match["low"]), float(match["high"]))
+    except ValueError as error:
+        raise InputError(f"--lr-range must be METHOD=LOW:HIGH with 0 < LOW < HIGH, got {text!r} ({error})") from error
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _write(folder: Path, summary: Summary) -> Path:
+    try:
+        return write_report(folder, summary, invocations(folder))
+    except OSError as error:
+        raise StudyError(
+            f"the report could not be written to {str(folder)!r} ({error.strerror}); the records are safe, "
+            f"'steepest report {shlex.quote(str(folder))}' writes it later"
+        ) from error
+
+
+def _print_result(summary: Summary, page: Path) -> None:
+    _out.print(result_table(summary))
+    _out.print()
+    _out.print(Text(verdict_sentence(summary), style="bold"))
+    for warning in edge_warnings(summary):
+        _out.print(Text(warning, style="yellow"))
+    _out.print(Text(f"Report: {page}"))
+
+
+def _all_lost(summary: Summary, page: Path) -> str:
+    lost = [record for row in summary.rows for record in row.tuned]
+    errors = [record.error for record in lost if record.error]
+    diverged = sum(record.status == "diverged" for record in lost)
+    first = f"; the first failure was: {errors[0].strip().splitlines()[-1].rstrip('.')}" if errors else ""
+    return f"no run of the search finished: {diverged} diverged and {len(errors)} failed{first}; see {page}"
+
+
+def _plain_table(*headings: str) -> Table:
+    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    return table

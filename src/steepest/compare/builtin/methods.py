@@ -1,0 +1,61 @@
+"""The built-in methods. Every lr is searched over three decades; momentum is 0.9 throughout, weight decay 0 but for
+AdamW's own default. Methods that share a range are tried at the same points."""
+
+import torch
+
+from steepest.compare.method import Method, Range
+from steepest.optim import LARS, SNGM, BlockNormalizedSGD
+
+_SGD_LR = Range(1e-3, 1.0)
+_ALL = (
+    Method(
+        "sgd",
+        torch.optim.SGD,
+        space={"lr": _SGD_LR},
+        fixed={"momentum": 0.9, "weight_decay": 0.0},
+        description="torch.optim.SGD with momentum, the usual baseline",
+    ),
+    Method(
+        "nesterov",
+        torch.optim.SGD,
+        space={"lr": _SGD_LR},
+        fixed={"momentum": 0.9, "weight_decay": 0.0, "nesterov": True},
+        description="torch.optim.SGD with Nesterov's momentum",
+    ),
+    Method(
+        "adamw",
+        torch.optim.AdamW,
+        space={"lr": Range(3e-4, 3e-1)},
+        fixed={"weight_decay": 0.01},
+        description="torch.optim.AdamW with its default weight decay",
+    ),
+    Method(
+        "lars",
+        LARS,
+        space={"lr": Range(0.1, 100.0)},
+        fixed={"momentum": 0.9, "weight_decay": 0.0, "trust": 0.001},
+        description="layer-wise adaptive rate scaling, trust coefficient 0.001",
+    ),
+    Method(
+        "sngm",
+        SNGM,
+        space={"lr": Range(1e-3, 1.0)},
+        fixed={"momentum": 0.9, "weight_decay": 0.0},
+        description="the gradient divided by its norm over all parameters",
+    ),
+    Method(
+        "bng",
+        BlockNormalizedSGD,
+        space={"lr": Range(1e-3, 1.0)},
+        fixed={"momentum": 0.9, "weight_decay": 0.0},
+        description="every layer's gradient divided by its own norm",
+    ),
+    Method(
+        "bng-ratio",
+        BlockNormalizedSGD,
+        space={"lr": Range(1e-2, 10.0)},
+        fixed={"momentum": 0.9, "weight_decay": 0.0, "ratio": 0.02},
+        description="the same, times 0.02 of the layer's weight norm",
+    ),
+)
+METHODS = {method.name: method for method in _ALL}

@@ -1,0 +1,151 @@
+"""What a study shows in the terminal: bars while it runs, a table when it is done."""
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from steepest.compare.jobs import Job, Record
+from steepest.compare.spec import Spec
+from steepest.compare.summary import Summary, choose
+from steepest.compare.wording import (
+    format_difference,
+    format_difference_interval,
+    format_evaluations_to_target,
+    format_lr,
+    format_metric,
+    format_metric_interval,
+    format_target,
+    format_verdict,
+)
+
+
+class ProgressDisplay:
+    """A study's listener that draws what runs, how much is left and what is best so far; silent off a terminal.
+
+    Use as a context manager around the run.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._overall = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[counts]}"),
+            TextColumn("{task.fields[left]}", style="dim"),
+            console=console,
+        )
+        self._running = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f} %"),
+            console=console,
+        )
+        self._best = Text(style="dim")
+        self._live = Live(
+            Group(self._overall, self._running, self._best), console=console, transient=True, refresh_per_second=8
+        )
+        self._tasks: dict[object, TaskID] = {}
+        self._fractions: dict[object, float] = {}
+        self._records: list[Record] = []
+        self._fresh = 0
+
+    def __enter__(self) -> "ProgressDisplay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def begin(self, spec: Spec, records: Sequence[Record]) -> None:
+        self._spec = spec
+        self._records = list(records)
+        self._started = time.monotonic()
+        self._task = self._overall.add_task(spec.workload.name, total=1.0, counts="", left="")
+        if self._console.is_terminal:
+            self._live.start()
+        self._refresh()
+
+    def started(self, job: Job) -> None:
+        phase, of = ("search", self._spec.trials) if job.phase == "tune" else ("final", len(self._spec.seeds))
+        description = f"{job.method} {phase} {job.index + 1}/{of}, lr {job.hyperparameters['lr']:.3g}"
+        self._tasks[job.key] = self._running.add_task(_plain(description), total=1.0)
+        self._fractions[job.key] = 0.0
+
+    def progressed(self, job: Job, fraction: float) -> None:
+        self._fractions[job.key] = fraction
+        self._running.update(self._tasks[job.key], completed=fraction)
+        self._refresh()
+
+    def ended(self, record: Record) -> None:
+        self._running.remove_task(self._tasks.pop(record.key))
+        del self._fractions[record.key]
+        self._records.append(record)
+        self._fresh += 1
+        self._refresh()
+
+    def _refresh(self) -> None:
+        spec, records = self._spec, self._records
+        search = sum(r.phase == "tune" for r in records)
+        searches, finals = spec.trials * len(spec.methods), len(spec.seeds) * len(spec.methods)
+        now = self._fresh + sum(self._fractions.values())
+        left = searches + finals - (len(records) - self._fresh) - now
+        seconds = (time.monotonic() - self._started) / now * left if now > 0 else None
+        self._overall.update(
+            self._task,
+            total=searches + finals,
+            completed=searches + finals - left,
+            counts=f"search {search}/{searches}, final {len(records) - search}/{finals}",
+            left="" if seconds is None else f"about {_duration(seconds)} left",
+        )
+        best = choose(spec, [r for r in records if r.phase == "tune"])
+        if best is not None:
+            self._best.plain = (
+                f"  best so far: {best.method} with lr {best.hyperparameters['lr']:.3g}, "
+                f"validation {spec.workload.metric_name} {format_metric(spec, best.validation_metric)}"
+            )
+
+
+def result_table(summary: Summary) -> Table:
+    """The final table, for the terminal."""
+    spec = summary.spec
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, justify in (
+        ("method", "left"),
+        (f"test {spec.workload.metric_name}", "right"),
+        ("95 % interval", "right"),
+        (f"minus {spec.baseline}", "right"),
+        ("95 % interval", "right"),
+        (f"to {format_target(spec, spec.workload.target)}", "right"),
+        ("lr", "right"),
+        ("verdict", "left"),
+    ):
+        table.add_column(Text(heading), justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in summary.rows:
+        comparison = row.comparison
+        cells = (
+            row.method.name,
+            format_metric(spec, row.mean),
+            format_metric_interval(spec, row.interval),
+            format_difference(spec, comparison.difference),
+            format_difference_interval(spec, comparison.interval),
+            format_evaluations_to_target(row),
+            format_lr(row),
+            format_verdict(comparison),
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _plain(text: str) -> str:
+    """Text that rich prints as it is: a user's name may hold square brackets."""
+    return text.replace("[", "\\[")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,151 @@
+"""A study's folder on disk: its lock, its frozen spec, who ran it, and the records that others read."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from steepest._errors import InputError
+from steepest._version import __version__
+from steepest.compare import ledger
+from steepest.compare import spec as spec_module
+from steepest.compare.jobs import Record
+from steepest.compare.spec import Spec
+
+LOCK = ".lock"
+RECORDS = "trials.jsonl"
+INVOCATIONS = "invocations.jsonl"
+
+
+@contextmanager
+def opened(folder: Path, spec: Spec) -> Iterator[None]:
+    """Hold a study's folder: create it if it is not there, else make sure that it holds this very study.
+
+    The lock is the operating system's and goes with the process, however that ends.
+
+    Raises:
+        InputError: the folder cannot be written, holds something else, or another process is at work in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"another process is running the study in {str(folder)!r}; wait for it or choose --out"
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"--out must be a folder that can be written, got {str(folder)!r} ({error.strerror})"
+        ) from error
+    try:
+        if (folder / spec_module.FILE).exists():
+            if differences := load_spec(folder).differences(spec):
+                more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
+                raise InputError(
+                    f"{str(folder)!r} holds a study with another spec ({'; '.join(differences[:3])}{more}); "
+                    f"choose another folder with --out"
+                )
+        elif foreign := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")):
+            raise InputError(f"--out must be a new folder or that of a study; {str(folder)!r} holds {foreign[0]!r}")
+        else:
+            write_atomically(folder / spec_module.FILE, spec.to_json() + "\n")
+        yield
+    finally:
+        lock.release()
+
+
+def load_spec(folder: Path) -> Spec:
+    """The frozen spec of a study's folder.
+
+    Raises:
+        InputError: the folder holds no study, or one that this version cannot read.
+    """
+    path = folder / spec_module.FILE
+    if not path.is_file() or not (folder / ledger.FILE).parent.is_dir():
+        raise InputError(f"{str(folder)!r} holds no study: there is no {spec_module.FILE} in it")
+    try:
+        spec = Spec.from_json(path.read_text(encoding="utf-8"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{str(path)!r} is not a study's spec that steepest {__version__} can read ({error})"
+        ) from error
+    return spec
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, sees either the old text or the whole new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_records(folder: Path, records: Iterable[Record]) -> None:
+    """Write all records anew, one JSON object a line."""
+    write_atomically(folder / RECORDS, "".join(_line(record.to_dict()) for record in records))
+
+
+def append_record(folder: Path, record: Record) -> None:
+    """Add one record while a study runs. What a crash cuts short, the next start writes anew from the ledger."""
+    with open(folder / RECORDS, "a", encoding="utf-8") as file:
+        file.write(_line(record.to_dict()))
+
+
+def note_invocation(folder: Path, command: str, jobs: int) -> None:
+    """Record who runs the study now: the exact command, the machine and the versions."""
+    entry = {
+        "command": command,
+        "jobs": jobs,
+        "started": time.time(),
+        "machine": machine(),
+        "versions": {"steepest": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+    with open(folder / INVOCATIONS, "a", encoding="utf-8") as file:
+        file.write(_line(entry))
+
+
+def invocations(folder: Path) -> list[dict[str, Any]]:
+    """All that :func:`note_invocation` wrote and a crash did not cut short."""
+    path = folder / INVOCATIONS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def machine() -> str:
+    """Processor, number of usable cores, GPUs and operating system, in one line."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        cores = os.cpu_count() or 1
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return ", ".join([_processor(), f"{cores} cores", *gpus, f"{platform.system()} {platform.release()}"])
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, allow_nan=False) + "\n"

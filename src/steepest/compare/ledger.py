@@ -1,0 +1,107 @@
+"""Which runs are planned, taken and finished: an Optuna storage in the study's folder.
+
+Each method has two Optuna studies, ``workload/method/tune`` and ``workload/method/final``; trial ``i`` of the first is
+point ``i``, trial ``i`` of the second is seed ``i``. A run is finished when, and only when, its trial's state says so:
+that is one transaction, after everything else about the run has been stored. The record travels whole in the trial's
+user attribute ``record``. Only the process that holds the folder's lock writes.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from steepest.compare.jobs import Job, Phase, Record
+from steepest.compare.points import distributions
+from steepest.compare.spec import Spec
+
+FILE = "study.db"
+
+
+class Ledger:
+    """The storage of one study.
+
+    Args:
+        folder: the study's folder, which exists.
+        spec: what is studied.
+    """
+
+    def __init__(self, folder: Path, spec: Spec) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._spec = spec
+        self._storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / FILE).resolve()}")
+        self._studies: dict[tuple[str, Phase], optuna.Study] = {}
+
+    def close(self) -> None:
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def plan(self, jobs: Sequence[Job]) -> None:
+        """Enter jobs that are not entered yet. The jobs of a method and phase come in the order of their index."""
+        entered: dict[tuple[str, Phase], int] = {}
+        for job in jobs:
+            study = self._study(job.method, job.phase)
+            if (job.method, job.phase) not in entered:
+                entered[job.method, job.phase] = len(study.get_trials(deepcopy=False))
+            if job.index >= entered[job.method, job.phase]:
+                study.add_trial(
+                    optuna.trial.create_trial(
+                        state=TrialState.WAITING,
+                        params=dict(job.hyperparameters),
+                        distributions=distributions(self._spec.method(job.method).space),
+                        user_attrs={"seed": job.seed},
+                    )
+                )
+
+    def release(self) -> None:
+        """Put runs back into the queue that a process took and, being killed, never finished."""
+        for method in self._spec.methods:
+            for phase in ("tune", "final"):
+                for trial in self._study(method.name, phase).get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+                    self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+    def take(self, job: Job) -> None:
+        """Mark a planned job as running.
+
+        Raises:
+            RuntimeError: it is not waiting, but running or finished already.
+        """
+        if not self._storage.set_trial_state_values(self._trial_id(*job.key), TrialState.RUNNING):
+            raise RuntimeError(f"run {job.key} was to be started, but it is not waiting")
+
+    def finish(self, record: Record) -> None:
+        """Store a run's record, then mark it as finished."""
+        study = self._study(record.method, record.phase)
+        self._storage.set_trial_user_attr(
+            self._trial_id(*record.key), "record", json.dumps(record.to_dict(), allow_nan=False)
+        )
+        if record.status == "finished":
+            value = record.validation_metric if record.phase == "tune" else record.test_metric
+            study.tell(record.trial, value)
+        else:
+            study.tell(record.trial, state=TrialState.FAIL)
+
+    def records(self) -> list[Record]:
+        """All finished runs, in a fixed order: method, phase, index."""
+        found = []
+        for method in self._spec.methods:
+            for phase in ("tune", "final"):
+                ended = (TrialState.COMPLETE, TrialState.FAIL)
+                for trial in self._study(method.name, phase).get_trials(deepcopy=False, states=ended):
+                    found.append(Record(**json.loads(trial.user_attrs["record"])))
+        return found
+
+    def _trial_id(self, method: str, phase: Phase, index: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study(method, phase)._study_id, index)
+
+    def _study(self, method: str, phase: Phase) -> optuna.Study:
+        if (method, phase) not in self._studies:
+            self._studies[method, phase] = optuna.create_study(
+                storage=self._storage,
+                study_name=f"{self._spec.workload.name}/{method}/{phase}",
+                direction="maximize" if self._spec.workload.higher_is_better else "minimize",
+                load_if_exists=True,
+            )
+        return self._studies[method, phase]

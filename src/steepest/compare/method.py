@@ -1,0 +1,79 @@
+"""What is compared: an optimizer, the hyperparameters that are searched and those that are not."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from steepest.optim import param_groups
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval of a hyperparameter, searched uniformly in its logarithm, or in itself with ``log=False``.
+
+    Raises:
+        ValueError: the ends are reversed, equal or not finite; or not positive while ``log`` is set.
+
+    Example:
+        >>> Range(1e-3, 1.0)
+        Range(low=0.001, high=1.0, log=True)
+    """
+
+    low: float
+    high: float
+    log: bool = True
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"a range needs low < high, both finite, got {self.low}:{self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range needs low > 0, got {self.low}:{self.high}")
+
+
+@dataclass(frozen=True)
+class Method:
+    """An optimizer and its search space.
+
+    Args:
+        name: shown in the report.
+        optimizer: called as ``optimizer(params, **hyperparameters)``. ``params`` come with names; if there is a
+            ``weight_decay`` among the hyperparameters, as the groups of :func:`steepest.param_groups`.
+        space: the searched hyperparameters. Must hold ``lr``.
+        fixed: the others, if they are not to have the optimizer's own defaults.
+        evaluations_per_step: gradient evaluations that a step costs; a method that needs two takes half as many steps.
+        closure: call ``optimizer.step(closure)`` instead of ``optimizer.step()`` after ``backward()``.
+        description: one line.
+
+    Raises:
+        ValueError: ``space`` lacks ``lr``, a hyperparameter is both searched and fixed, the name is empty or
+            ``evaluations_per_step`` is below 1.
+    """
+
+    name: str
+    optimizer: Callable[..., Optimizer]
+    space: Mapping[str, Range]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    evaluations_per_step: int = 1
+    closure: bool = False
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a method's name must not be empty")
+        if "lr" not in self.space:
+            raise ValueError(f"the space of method {self.name!r} must hold 'lr', got {sorted(self.space)}")
+        if both := set(self.space) & set(self.fixed):
+            raise ValueError(f"method {self.name!r} has {sorted(both)} both searched and fixed; choose one")
+        if self.evaluations_per_step < 1:
+            raise ValueError(f"evaluations_per_step must be at least 1, got {self.evaluations_per_step}")
+
+    def build(self, model: nn.Module, searched: Mapping[str, float]) -> Optimizer:
+        """Make the optimizer of one run from the chosen values of the searched hyperparameters."""
+        options = {**self.fixed, **searched}
+        if "weight_decay" in options:
+            return self.optimizer(param_groups(model, options.pop("weight_decay")), **options)
+        return self.optimizer(list(model.named_parameters()), **options)

@@ -1,0 +1,85 @@
+"""Intervals and tests for a handful of seeds."""
+
+import math
+import statistics
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+
+CONFIDENCE = 0.95
+BOOTSTRAP_RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval, in the unit of what it is about."""
+
+    low: float
+    high: float
+
+
+def bootstrap_interval(values: Sequence[float], seed: int = 0) -> Interval | None:
+    """95 % bootstrap interval of the mean (bias-corrected and accelerated); ``None`` for fewer than two values.
+
+    Source: B. Efron, "Better bootstrap confidence intervals", JASA 82 (1987); ``scipy.stats.bootstrap``.
+
+    Example:
+        >>> bootstrap_interval([1.0, 1.0, 1.0])
+        Interval(low=1.0, high=1.0)
+    """
+    if len(values) < 2:
+        return None
+    if len(set(values)) == 1:  # BCa divides by the spread
+        return Interval(values[0], values[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+        result = scipy.stats.bootstrap(
+            (np.asarray(values),),
+            np.mean,
+            confidence_level=CONFIDENCE,
+            n_resamples=BOOTSTRAP_RESAMPLES,
+            method="BCa",
+            rng=np.random.default_rng(seed),
+        )
+    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
+    return None if math.isnan(low) or math.isnan(high) else Interval(low, high)
+
+
+def paired_difference(differences: Sequence[float]) -> tuple[float, Interval | None, float | None]:
+    """Mean, 95 % interval and p-value of paired differences, by Student's t; the last two need two pairs.
+
+    With five seeds a percentile bootstrap of the mean covers the truth too seldom to carry a verdict; Student's
+    interval holds its level for differences that are about normal.
+
+    Example:
+        >>> mean, interval, p = paired_difference([0.01, 0.02, 0.03])
+        >>> f"{mean:.3f} ({interval.low:.4f} to {interval.high:.4f}), p = {p:.3f}"
+        '0.020 (-0.0048 to 0.0448), p = 0.074'
+    """
+    mean = statistics.fmean(differences)
+    if len(differences) < 2:
+        return mean, None, None
+    half = statistics.stdev(differences) / math.sqrt(len(differences))
+    if half == 0:
+        return mean, Interval(mean, mean), 1.0 if mean == 0 else 0.0
+    t = scipy.stats.t(df=len(differences) - 1)
+    reach = float(t.ppf((1 + CONFIDENCE) / 2)) * half
+    return mean, Interval(mean - reach, mean + reach), 2 * float(t.sf(abs(mean) / half))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for the number of comparisons (S. Holm, Scand. J. Statist. 6, 1979).
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted

@@ -1,0 +1,215 @@
+"""Run a study: tune every method on the same budget, then run each one's best point on fresh seeds."""
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy.exc
+
+from steepest._errors import StudyError
+from steepest.compare import folder as study_folder
+from steepest.compare.jobs import Job, Record, Setting
+from steepest.compare.ledger import Ledger
+from steepest.compare.points import quasi_random_points
+from steepest.compare.spec import Spec
+from steepest.compare.summary import choose
+from steepest.compare.workers import Event, Pool
+
+ATTEMPTS = 3  # at a run whose process dies, before it is recorded as failed
+_POLL_SECONDS = 0.2
+
+
+class Listener(Protocol):
+    """Who is told what happens while a study runs."""
+
+    def begin(self, spec: Spec, records: Sequence[Record]) -> None:
+        """The study starts, or goes on with these finished runs."""
+
+    def started(self, job: Job) -> None: ...
+
+    def progressed(self, job: Job, fraction: float) -> None: ...
+
+    def ended(self, record: Record) -> None: ...
+
+
+def jobs_left(spec: Spec, records: Sequence[Record]) -> list[Job]:
+    """The runs that can be started once ``records`` are finished, in the order to start them.
+
+    The search comes first, a point of every method in turn; a method's final runs follow once its search is finished.
+    """
+    done = {record.key for record in records}
+    searches: list[Job] = []
+    finals: list[Job] = []
+    points = {m.name: quasi_random_points(m.space, spec.trials, spec.tuning_seed) for m in spec.methods}
+    for i in range(spec.trials):
+        searches += [Job(m.name, "tune", i, spec.tuning_seed, points[m.name][i]) for m in spec.methods]
+    chosen = {}
+    for m in spec.methods:
+        tuned = [r for r in records if r.method == m.name and r.phase == "tune"]
+        if len(tuned) == spec.trials and (best := choose(spec, tuned)) is not None:
+            chosen[m.name] = best.hyperparameters
+    for i, seed in enumerate(spec.seeds):
+        finals += [Job(name, "final", i, seed, point) for name, point in chosen.items()]
+    return [job for job in [*searches, *finals] if job.key not in done]
+
+
+def run(
+    spec: Spec, folder: Path, *, jobs: int, data_dir: Path | None, command: str, listener: Listener
+) -> tuple[list[Record], bool]:
+    """Run what is left of a study and return all its records, and whether it was interrupted.
+
+    A finished run is never run again. SIGINT and SIGTERM end the runs under way and return what is there.
+
+    Args:
+        jobs: worker processes.
+        command: what the user typed, for the report.
+
+    Raises:
+        InputError: the folder cannot be used.
+        StudyError: it can no longer be written; what is finished stays so.
+    """
+    setting = Setting(
+        workload=spec.workload.reference,
+        methods={m.name: m.reference for m in spec.methods},
+        epochs=spec.epochs,
+        batch_size=spec.batch_size,
+        device=spec.device,
+        threads=spec.threads,
+        data_dir=data_dir,
+    )
+    with study_folder.opened(folder, spec), _sentence_for_lost_storage(folder), _interruptible() as interrupted:
+        study_folder.note_invocation(folder, command, jobs)
+        ledger = Ledger(folder, spec)
+        try:
+            ledger.release()
+            records = ledger.records()
+            study_folder.write_records(folder, records)
+            listener.begin(spec, records)
+            with Pool(jobs, setting) as pool:
+                _drive(spec, folder, ledger, pool, records, listener, interrupted)
+            ledger.release()
+            records = ledger.records()
+            study_folder.write_records(folder, records)
+        finally:
+            ledger.close()
+        return records, interrupted.is_set()
+
+
+def finished_records(folder: Path) -> tuple[Spec, list[Record]]:
+    """Spec and finished runs of a study's folder.
+
+    Raises:
+        InputError: the folder holds no study.
+    """
+    spec = study_folder.load_spec(folder)
+    with _sentence_for_lost_storage(folder):
+        ledger = Ledger(folder, spec)
+        try:
+            return spec, ledger.records()
+        finally:
+            ledger.close()
+
+
+def _drive(
+    spec: Spec,
+    folder: Path,
+    ledger: Ledger,
+    pool: Pool,
+    records: list[Record],
+    listener: Listener,
+    interrupted: threading.Event,
+) -> None:
+    deaths: Counter[object] = Counter()
+    left = jobs_left(spec, records)
+    ledger.plan(left)
+    while not interrupted.is_set():
+        while pool.free and left:
+            job = left.pop(0)
+            ledger.take(job)
+            pool.submit(job)
+            listener.started(job)
+        if not pool.running:
+            return
+        for event in pool.events(_POLL_SECONDS):
+            record = event.record
+            if event.kind == "progress":
+                listener.progressed(event.job, event.fraction)
+            elif event.kind == "died":
+                deaths[event.job.key] += 1
+                if deaths[event.job.key] < ATTEMPTS:
+                    pool.submit(event.job)
+                else:
+                    record = _death(spec, event)
+            if record is None:
+                continue
+            ledger.finish(record)
+            study_folder.append_record(folder, record)
+            records.append(record)
+            listener.ended(record)
+            if record.phase == "tune":
+                under_way = {job.key for job in pool.running}
+                left = [job for job in jobs_left(spec, records) if job.key not in under_way]
+                ledger.plan([job for job in left if job.phase == "final"])
+
+
+def _death(spec: Spec, event: Event) -> Record:
+    now = time.time()
+    job = event.job
+    return Record(
+        workload=spec.workload.reference,
+        method=job.method,
+        phase=job.phase,
+        trial=job.index,
+        seed=job.seed,
+        hyperparameters=job.hyperparameters,
+        status="failed",
+        started=now,
+        finished=now,
+        error=f"The process of this run died {ATTEMPTS} times, the last time with exit code {event.exit_code}.",
+    )
+
+
+@contextmanager
+def _sentence_for_lost_storage(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).splitlines()[0]
+        raise StudyError(
+            f"the study's folder {str(folder)!r} can no longer be read or written ({reason}); "
+            f"finished runs are safe, and the same command goes on from them"
+        ) from error
+    except Exception as error:
+        # Optuna wraps what its storage raises.
+        if type(error).__name__ == "StorageInternalError":
+            raise StudyError(
+                f"the study's folder {str(folder)!r} can no longer be read or written ({error.__cause__ or error}); "
+                f"finished runs are safe, and the same command goes on from them"
+            ) from error
+        raise
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, so that a transaction under way is not torn; a second SIGINT raises."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def interrupt(signum: int, frame: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

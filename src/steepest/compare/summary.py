@@ -1,0 +1,171 @@
+"""From a study's records to what the report says of each method."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from steepest.compare.jobs import Record
+from steepest.compare.spec import MethodSpec, Spec
+from steepest.compare.statistics import CONFIDENCE, Interval, bootstrap_interval, holm, paired_difference
+
+Verdict = Literal["better", "worse", "no difference seen", "baseline", "no verdict"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method's test metric against the baseline's, seed by seed.
+
+    ``difference`` is the mean of (method - baseline); its ``interval`` is Student's, paired; ``p_value`` is that of the
+    paired t-test, ``adjusted`` after Holm's correction over all methods of the study. ``None`` where there are too few
+    pairs for it.
+    """
+
+    verdict: Verdict
+    reason: str = ""
+    pairs: int = 0
+    difference: float | None = None
+    interval: Interval | None = None
+    p_value: float | None = None
+    adjusted: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """All that the report says of one method."""
+
+    method: MethodSpec
+    chosen: Record | None
+    edge: Literal["lowest", "highest"] | None
+    tuned: list[Record]
+    finals: list[Record]
+    mean: float | None
+    interval: Interval | None
+    comparison: Comparison
+    evaluations_to_target: float | None  # median over the seeds, a miss is infinite; None without final runs
+    reached: int
+    diverged: int
+    failed: int
+    runs: int
+    seconds: float | None  # median of the final runs
+
+    @property
+    def seeds(self) -> int:
+        """Final runs behind the mean."""
+        return len(scores(self.finals))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A study's result; the rows are ordered by mean test metric, best first."""
+
+    spec: Spec
+    rows: list[Row]
+    finished: int
+    planned: int
+
+    @property
+    def complete(self) -> bool:
+        return self.finished == self.planned
+
+    @property
+    def baseline(self) -> Row:
+        return next(row for row in self.rows if row.method.name == self.spec.baseline)
+
+
+def choose(spec: Spec, tuned: Sequence[Record]) -> Record | None:
+    """The search's best point by validation metric; ties go to the lower validation loss, then to the earlier point."""
+    finished = [r for r in tuned if r.status == "finished" and r.validation_metric is not None]
+    sign = -1 if spec.workload.higher_is_better else 1
+    return min(
+        finished, key=lambda r: (sign * (r.validation_metric or 0.0), r.validation_loss or 0.0, r.trial), default=None
+    )
+
+
+def scores(finals: Sequence[Record]) -> dict[int, float]:
+    """Test metric by seed, of the final runs that finished."""
+    return {r.seed: r.test_metric for r in finals if r.status == "finished" and r.test_metric is not None}
+
+
+def summarize(spec: Spec, records: Sequence[Record]) -> Summary:
+    """Everything that the report shows, from the spec and the finished runs, complete or not."""
+    finals = {m.name: [r for r in records if r.method == m.name and r.phase == "final"] for m in spec.methods}
+    comparisons = _compare(spec, finals)
+    rows = [
+        _row(spec, m, [r for r in records if r.method == m.name], finals[m.name], comparisons[m.name])
+        for m in spec.methods
+    ]
+    sign = -1 if spec.workload.higher_is_better else 1
+    rows.sort(key=lambda row: (row.mean is None, sign * (row.mean or 0.0)))
+    planned = 0
+    for row in rows:
+        searched_out = len(row.tuned) == spec.trials and row.chosen is None
+        planned += spec.trials + (0 if searched_out else len(spec.seeds))
+    return Summary(spec, rows, len(records), planned)
+
+
+def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Record], comparison: Comparison) -> Row:
+    tuned = [r for r in records if r.phase == "tune"]
+    chosen = choose(spec, tuned)
+    values = list(scores(finals).values())
+    ended = [r for r in finals if r.status != "failed"]
+    to_target = [math.inf if r.evaluations_to_target is None else float(r.evaluations_to_target) for r in ended]
+    seconds = [r.seconds for r in ended if r.seconds is not None]
+    return Row(
+        method=method,
+        chosen=chosen,
+        edge=_edge(chosen, tuned),
+        tuned=tuned,
+        finals=finals,
+        mean=statistics.fmean(values) if values else None,
+        interval=bootstrap_interval(values),
+        comparison=comparison,
+        evaluations_to_target=statistics.median(to_target) if to_target else None,
+        reached=sum(math.isfinite(x) for x in to_target),
+        diverged=sum(r.status == "diverged" for r in records),
+        failed=sum(r.status == "failed" for r in records),
+        runs=len(records),
+        seconds=statistics.median(seconds) if seconds else None,
+    )
+
+
+def _edge(chosen: Record | None, tuned: Sequence[Record]) -> Literal["lowest", "highest"] | None:
+    """Whether the chosen lr is the lowest or highest that was tried, so that the best may lie outside the range."""
+    if chosen is None or len(tuned) < 2:
+        return None
+    tried = [r.hyperparameters["lr"] for r in tuned]
+    lr = chosen.hyperparameters["lr"]
+    return "lowest" if lr == min(tried) else "highest" if lr == max(tried) else None
+
+
+def _compare(spec: Spec, finals: dict[str, list[Record]]) -> dict[str, Comparison]:
+    found: dict[str, Comparison] = {}
+    measured: dict[str, tuple[int, float, Interval, float]] = {}
+    base = scores(finals[spec.baseline])
+    for name, runs in finals.items():
+        own = scores(runs)
+        lost = next((n for n in (name, spec.baseline) if len(scores(finals[n])) < len(finals[n])), None)
+        pairs = sorted(own.keys() & base.keys())
+        if name == spec.baseline:
+            found[name] = Comparison("baseline")
+        elif not pairs:
+            found[name] = Comparison("no verdict", "no pair of finished runs")
+        else:
+            mean, interval, p = paired_difference([own[seed] - base[seed] for seed in pairs])
+            if lost is not None:
+                found[name] = Comparison(
+                    "no verdict", f"runs of {lost} diverged or failed", len(pairs), mean, interval, p
+                )
+            elif interval is None or p is None:
+                found[name] = Comparison("no verdict", "one seed shows no spread", len(pairs), mean)
+            else:
+                measured[name] = (len(pairs), mean, interval, p)
+    adjusted = holm([p for *_, p in measured.values()])
+    for (name, (pairs_used, mean, interval, p)), corrected in zip(measured.items(), adjusted, strict=True):
+        seen = corrected < 1 - CONFIDENCE
+        better = (mean > 0) == spec.workload.higher_is_better
+        verdict: Verdict = ("better" if better else "worse") if seen else "no difference seen"
+        reason = f"not after correcting for {len(measured)} comparisons" if not seen and p < 1 - CONFIDENCE else ""
+        found[name] = Comparison(verdict, reason, pairs_used, mean, interval, p, corrected)
+    return found

@@ -1,0 +1,108 @@
+"""A summary in words and numbers, the same in the terminal, the page and the Markdown file."""
+
+import math
+
+from steepest.compare.spec import Spec
+from steepest.compare.statistics import Interval
+from steepest.compare.summary import Comparison, Row, Summary
+
+NONE = "-"
+
+
+def verdict_sentence(summary: Summary) -> str:
+    """The verdict of a study in one sentence."""
+    spec, rows = summary.spec, summary.rows
+    metric = f"test {spec.workload.metric_name}"
+    base = summary.baseline
+    if base.mean is None:
+        return f"No verdict on {spec.workload.name}: the baseline {spec.baseline} has no finished final run."
+    others = [row for row in rows if row is not base]
+    stands = f"{spec.baseline} reaches {format_metric(spec, base.mean)} {metric} ({count(base.seeds, 'seed')})"
+    if not others:
+        return f"On {spec.workload.name}, {stands}; nothing was compared with it."
+    parts = []
+    for verdict, words in (("better", "better than"), ("worse", "worse than")):
+        members = [row for row in others if row.comparison.verdict == verdict]
+        if verdict == "worse":
+            members.reverse()
+        if members:
+            listed = ", ".join(f"{r.method.name} ({format_difference(spec, r.comparison.difference)})" for r in members)
+            parts.append(f"{listed} {'is' if len(members) == 1 else 'are'} {words} {spec.baseline}")
+    unseen = [row.method.name for row in others if row.comparison.verdict == "no difference seen"]
+    if unseen:
+        everyone = len(unseen) == len(others) and len(others) > 1
+        parts.append(
+            f"no difference from {spec.baseline} was seen for {'any of ' if everyone else ''}{', '.join(unseen)}"
+        )
+    if open_ := [row.method.name for row in others if row.comparison.verdict == "no verdict"]:
+        parts.append(f"there is no verdict on {', '.join(open_)}")
+    return f"On {spec.workload.name}, where {stands}, {'; '.join(parts)}."
+
+
+def format_metric(spec: Spec, value: float | None) -> str:
+    """A metric as the report prints it, such as ``97.21 %`` or ``1.234``; a hyphen for none."""
+    if value is None:
+        return NONE
+    return f"{100 * value:.2f}\N{NO-BREAK SPACE}%" if spec.workload.percent else f"{value:.4g}"
+
+
+def format_difference(spec: Spec, value: float | None) -> str:
+    """A signed difference of two metrics; of percentages in percentage points, such as ``+0.31 pp``."""
+    if value is None:
+        return NONE
+    # Adding 0 turns a negative zero positive.
+    return f"{round(100 * value, 2) + 0.0:+.2f}\N{NO-BREAK SPACE}pp" if spec.workload.percent else f"{value:+.4g}"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 seed``, ``5 seeds``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def format_target(spec: Spec, value: float) -> str:
+    """The target, without digits that nobody gave: ``95 %``."""
+    return f"{100 * value:.6g}\N{NO-BREAK SPACE}%" if spec.workload.percent else f"{value:.6g}"
+
+
+def format_metric_interval(spec: Spec, interval: Interval | None) -> str:
+    if interval is None:
+        return NONE
+    if spec.workload.percent:
+        return f"{100 * interval.low:.2f} to {100 * interval.high:.2f}\N{NO-BREAK SPACE}%"
+    return f"{interval.low:.4g} to {interval.high:.4g}"
+
+
+def format_difference_interval(spec: Spec, interval: Interval | None) -> str:
+    if interval is None:
+        return NONE
+    if spec.workload.percent:
+        return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}\N{NO-BREAK SPACE}pp"
+    return f"{interval.low:+.4g} to {interval.high:+.4g}"
+
+
+def format_lr(row: Row) -> str:
+    return NONE if row.chosen is None else f"{row.chosen.hyperparameters['lr']:.3g}"
+
+
+def format_evaluations_to_target(row: Row) -> str:
+    """Median gradient evaluations to the target; a miss is infinite."""
+    if row.evaluations_to_target is None:
+        return NONE
+    return "∞" if math.isinf(row.evaluations_to_target) else f"{row.evaluations_to_target:,.0f}"
+
+
+def format_verdict(comparison: Comparison) -> str:
+    return comparison.verdict + (f" ({comparison.reason})" if comparison.reason else "")
+
+
+def edge_warnings(summary: Summary) -> list[str]:
+    """A sentence for every method whose chosen lr is the lowest or highest that was tried."""
+    found = []
+    for row in summary.rows:
+        if row.edge is not None and row.chosen is not None:
+            space = row.method.space["lr"]
+            found.append(
+                f"{row.method.name}: the best learning rate, {format_lr(row)}, is the {row.edge} of those tried; a "
+                f"better one may lie beyond. Searched was {space.low:g}:{space.high:g}; widen it with --lr-range."
+            )
+    return found

@@ -1,0 +1,201 @@
+"""Processes that run jobs, one thread each, and outlive nothing: not their parent, not a job that kills them."""
+
+import multiprocessing
+import os
+import platform
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Literal
+
+from steepest.compare.jobs import Job, Record, Setting, outcome_fields
+
+# Not fork: a forked torch inherits locks of threads that do not exist in the child.
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Event:
+    """``progress``: ``fraction`` of the job is done. ``ended``: here is its record. ``died``: the process is gone."""
+
+    kind: Literal["progress", "ended", "died"]
+    job: Job
+    fraction: float = 0.0
+    record: Record | None = None
+    exit_code: int | None = None
+
+
+class Pool:
+    """A fixed number of worker processes; a dead one is replaced when the next job is submitted.
+
+    Use as a context manager: leaving it ends the processes, whatever they are doing.
+
+    Args:
+        size: number of processes.
+        setting: what the jobs share.
+    """
+
+    def __init__(self, size: int, setting: Setting) -> None:
+        self._size = size
+        self._setting = setting
+        self._idle: list[_Worker] = []
+        self._busy: dict[_Worker, Job] = {}
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in [*self._idle, *self._busy]:
+            worker.stop()
+
+    @property
+    def free(self) -> int:
+        """How many more jobs can be submitted now."""
+        return self._size - len(self._busy)
+
+    @property
+    def running(self) -> list[Job]:
+        return list(self._busy.values())
+
+    def submit(self, job: Job) -> None:
+        """Start a job; at most :attr:`free` of them."""
+        worker = self._idle.pop() if self._idle else _Worker(self._setting)
+        try:
+            worker.connection.send(job)
+        except (BrokenPipeError, ConnectionResetError):  # it died while idle
+            worker.stop()
+            worker = _Worker(self._setting)
+            worker.connection.send(job)
+        self._busy[worker] = job
+
+    def events(self, timeout: float) -> Iterator[Event]:
+        """What has happened since, waiting at most ``timeout`` seconds for the first of it."""
+        by_connection = {worker.connection: worker for worker in self._busy}
+        for connection in wait(list(by_connection), timeout):
+            worker = by_connection[connection]  # type: ignore[index]
+            job = self._busy[worker]
+            try:
+                message = worker.connection.recv()
+            except (EOFError, ConnectionResetError):
+                del self._busy[worker]
+                worker.stop()
+                yield Event("died", job, exit_code=worker.process.exitcode)
+                continue
+            if isinstance(message, Record):
+                del self._busy[worker]
+                self._idle.append(worker)
+                yield Event("ended", job, record=message)
+            else:
+                yield Event("progress", job, fraction=message)
+
+
+class _Worker:
+    def __init__(self, setting: Setting) -> None:
+        self.connection, theirs = _CONTEXT.Pipe()
+        self.process = _CONTEXT.Process(target=_work, args=(theirs, setting), daemon=True)
+        # Read by OpenMP when the child loads torch, before a line of ours runs there.
+        with _environment(OMP_NUM_THREADS=str(setting.threads)):
+            self.process.start()
+        theirs.close()
+
+    def stop(self) -> None:
+        self.connection.close()
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join()
+
+
+class _environment:  # noqa: N801 - reads as a function
+    def __init__(self, **values: str) -> None:
+        self._values = values
+
+    def __enter__(self) -> None:
+        self._before = {key: os.environ.get(key) for key in self._values}
+        os.environ.update(self._values)
+
+    def __exit__(self, *_: object) -> None:
+        for key, value in self._before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def _work(connection: Connection, setting: Setting) -> None:
+    """The life of a worker: until its parent closes the connection, or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    run = None
+    while True:
+        try:
+            job = connection.recv()
+        except (EOFError, OSError):
+            return
+        started = time.time()
+        try:
+            run = run or _Runner(setting)
+            fields = run(job, connection)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        except Exception:
+            fields = {"status": "failed", "error": traceback.format_exc()}
+        record = _record(setting, job, started, fields)
+        try:
+            connection.send(record)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _record(setting: Setting, job: Job, started: float, fields: dict[str, Any]) -> Record:
+    return Record(
+        workload=setting.workload,
+        method=job.method,
+        phase=job.phase,
+        trial=job.index,
+        seed=job.seed,
+        hyperparameters=job.hyperparameters,
+        started=started,
+        finished=time.time(),
+        **fields,
+    )
+
+
+class _Runner:
+    """Workload, methods and data of a study, made once per process."""
+
+    def __init__(self, setting: Setting) -> None:
+        import torch
+
+        from steepest.compare.lookup import find_method, find_workload
+        from steepest.compare.spec import load_data
+
+        torch.set_num_threads(setting.threads)
+        self._setting = setting
+        self._workload = find_workload(setting.workload)
+        self._methods = {name: find_method(reference) for name, reference in setting.methods.items()}
+        self._splits = load_data(self._workload, setting.data_dir).to(setting.device)
+        cuda = torch.device(setting.device).type == "cuda"
+        self._machine = {
+            "torch": torch.__version__,
+            "device": torch.cuda.get_device_name(setting.device)
+            if cuda
+            else platform.processor() or platform.machine(),
+        }
+
+    def __call__(self, job: Job, connection: Connection) -> dict[str, Any]:
+        from steepest.compare.train import train
+
+        outcome = train(
+            self._workload,
+            self._methods[job.method],
+            self._splits,
+            job.hyperparameters,
+            seed=job.seed,
+            epochs=self._setting.epochs,
+            batch_size=self._setting.batch_size,
+            with_test=job.phase == "final",
+            progress=connection.send,
+        )
+        return {**outcome_fields(outcome), **self._machine}

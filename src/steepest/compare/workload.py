@@ -1,0 +1,65 @@
+"""What is trained: model, data, loss, metric and the size of a run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from steepest.data import Splits
+
+
+def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Share of rows whose largest output is the target's: ``outputs`` (N, classes), ``targets`` (N,) integers.
+
+    Example:
+        >>> import torch
+        >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
+        tensor(0.5000)
+    """
+    return (outputs.argmax(dim=-1) == targets).float().mean()
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A training problem on which optimizers are compared.
+
+    Args:
+        name: shown in the report, and the study's folder.
+        data: called with the folder of ``--data-dir`` (or ``None``); returns the three splits, always the same.
+        model: builds a fresh model; its random initial weights come from torch's global generator, which the run seeds.
+        batch_size: samples per gradient evaluation.
+        epochs: passes over the training data that one run may pay for, in gradient evaluations.
+        target: value of the validation metric whose first reaching is counted.
+        loss: ``loss(outputs, targets)``, the mean over the batch, a 0-dim tensor.
+        metric: ``metric(outputs, targets)``, the mean over the batch.
+        metric_name: its name in the report.
+        higher_is_better: the direction of the metric.
+        percent: show the metric times 100, with a percent sign.
+        description: one line.
+
+    Raises:
+        ValueError: ``batch_size`` or ``epochs`` is below 1, or ``name`` is empty.
+    """
+
+    name: str
+    data: Callable[[Path | None], Splits]
+    model: Callable[[], nn.Module]
+    batch_size: int
+    epochs: int
+    target: float
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+    metric: Callable[[Tensor, Tensor], Tensor] = accuracy
+    metric_name: str = "accuracy"
+    higher_is_better: bool = True
+    percent: bool = True
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a workload's name must not be empty")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, got {self.epochs}")
