@@ -83,11 +83,14 @@ def load_spec(folder: Path) -> Spec:
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that a reader, or a crash, sees either the old text or the whole new one."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_records(folder: Path, records: Iterable[Record]) -> None:

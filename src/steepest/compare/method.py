@@ -41,7 +41,7 @@ class Method:
     Args:
         name: shown in the report.
         optimizer: called as ``optimizer(params, **hyperparameters)``. ``params`` come with names; if there is a
-            ``weight_decay`` among the hyperparameters, as the groups of :func:`steepest.param_groups`.
+            ``weight_decay`` other than 0 among the hyperparameters, as the groups of :func:`steepest.param_groups`.
         space: the searched hyperparameters. Must hold ``lr``.
         fixed: the others, if they are not to have the optimizer's own defaults.
         evaluations_per_step: gradient evaluations that a step costs; a method that needs two takes half as many steps.
@@ -74,6 +74,6 @@ class Method:
     def build(self, model: nn.Module, searched: Mapping[str, float]) -> Optimizer:
         """Make the optimizer of one run from the chosen values of the searched hyperparameters."""
         options = {**self.fixed, **searched}
-        if "weight_decay" in options:
+        if options.get("weight_decay"):
             return self.optimizer(param_groups(model, options.pop("weight_decay")), **options)
         return self.optimizer(list(model.named_parameters()), **options)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from steepest._errors import InputError
 from steepest.compare.method import Method
@@ -95,7 +94,7 @@ def train(
     per_epoch = steps_per_epoch(len(splits.train), batch_size)
     cost = method.evaluations_per_step
     steps = max(1, epochs * per_epoch // cost)
-    schedule = LambdaLR(optimizer, lambda step: 1 - step / steps)
+    peaks = [group["lr"] for group in optimizer.param_groups]
     batches = _batches(splits.train, batch_size, torch.Generator().manual_seed(seed))
 
     curve = Curve()
@@ -105,6 +104,8 @@ def train(
     loss_sum, loss_count = torch.zeros((), device=device), 0
     model.train()
     for step in range(1, steps + 1):
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * (1 - (step - 1) / steps)
         inputs, targets = next(batches)
 
         def closure(inputs: Tensor = inputs, targets: Tensor = targets) -> Tensor:
@@ -118,7 +119,6 @@ def train(
         else:
             loss = closure()
             optimizer.step()
-        schedule.step()
         loss_sum += loss.detach()
         loss_count += 1
         spent += cost

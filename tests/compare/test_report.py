@@ -1,0 +1,165 @@
+"""The report: in words, escaped, and in a real browser."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from steepest.compare.jobs import Record
+from steepest.compare.report import write_report
+from steepest.compare.spec import freeze
+from steepest.compare.summary import summarize
+
+TINY = str(Path(__file__).with_name("tiny.py"))
+INVOCATION = {
+    "command": "steepest compare 'a<b>' --methods x",
+    "jobs": 2,
+    "started": 0.0,
+    "machine": "A <i>processor</i>, 2 cores",
+    "versions": {"steepest": "0.1.0", "torch": "2.13.0"},
+}
+
+
+def records(names, trials=4, seeds=3):
+    curve = {
+        "gradient_evaluations": [6, 12, 18],
+        "train_loss": [1.0, 0.5, 0.1],
+        "validation_loss": [1.0, 0.5, 0.2],
+        "validation_metric": [0.5, 0.8, 0.9],
+    }
+    found = []
+    for n, name in enumerate(names):
+        for i in range(trials):
+            lost = i == 3 and n == 1
+            found.append(
+                Record("w", name, "tune", i, 0, {"lr": 10.0 ** (i - 3)}, "diverged" if lost else "finished", 0, 1,
+                       validation_metric=None if lost else 0.7 + 0.05 * (i == 1) + 0.01 * n, validation_loss=1.0)
+            )  # fmt: skip
+        for i in range(seeds):
+            reached, metric = 12 if n == 0 else None, 0.8 + 0.01 * i + 0.02 * n
+            found.append(
+                Record("w", name, "final", i, i + 1, {"lr": 0.01}, "finished", 0, 1, test_metric=metric,
+                       evaluations_to_target=reached, seconds=1.5, curve=curve, device="cpu")
+            )  # fmt: skip
+    return found
+
+
+def page_of(tmp_path, workload, methods, names, extra=()):
+    spec = freeze(f"{TINY}:{workload}", [f"{TINY}:{m}" for m in methods], trials=4, seeds=3)
+    return write_report(tmp_path, summarize(spec, [*records(names), *extra]), [INVOCATION, INVOCATION])
+
+
+@pytest.fixture
+def page(tmp_path):
+    failed = Record("w", "good", "tune", 3, 0, {"lr": 1.0}, "failed", 0, 1, error="Traceback\nValueError: <boom>")
+    return page_of(tmp_path, "clouds", ["good", "twin"], ["good", "twin"], [failed])
+
+
+@pytest.fixture
+def hostile_page(tmp_path):
+    return page_of(tmp_path, "marked", ["good", "named_badly"], ["good", "<b>bold</b>|</script>"])
+
+
+def test_page_is_self_contained_and_small_enough(page):
+    text = page.read_text()
+    body = re.sub(r"<script>/\*\*.*?</script>", "", text, count=1, flags=re.S)  # without Plotly's own code
+    assert len(text) < 8_000_000
+    assert not re.search(r"""(src|href)\s*=\s*["']?https?:""", body)
+    assert not re.search(r"url\(|@import", body)
+
+
+def test_markdown_says_what_the_page_says(page):
+    text = page.with_name("report.md").read_text()
+    for words in (
+        "**On clouds, where good reaches 81.00\u00a0% test accuracy (3 seeds)",
+        "| twin | 83.00\u00a0% |",
+        "| ∞ | 0/3 |",
+        "1/7",
+        "## Failed runs",
+        "ValueError: &lt;boom>",
+        "seeds 1, 2, 3",
+        "`steepest compare 'a<b>' --methods x`",
+        "torch 2.13.0",
+        "18 gradient evaluations",
+    ):
+        assert words in text
+    assert text.count("Command:") == 1  # said once, though run twice
+
+
+def test_nothing_of_a_users_becomes_markup(hostile_page):
+    text = hostile_page.read_text()
+    script = text.index('id="plots"')
+    for bad in ("<img src=x", "<b>bold", "<script>alert", "</script><script>", "<i>processor", "<i>'"):
+        assert bad not in text[: text.index("<script>/**")]
+        assert bad not in text[script:]
+    assert "&lt;b&gt;bold&lt;/b&gt;" in text
+    row = next(
+        line for line in hostile_page.with_name("report.md").read_text().splitlines() if "bold" in line and "|" in line
+    )
+    assert "\\|" in row
+    assert "<b>" not in row
+
+
+def test_the_markdown_table_has_the_same_columns_in_every_row(hostile_page):
+    lines = [x for x in hostile_page.with_name("report.md").read_text().splitlines() if x.startswith("|")]
+    columns = [len(re.split(r"(?<!\\)\|", line)) for line in lines]
+    assert len(set(columns[:4])) == 1
+    assert len(set(columns[4:])) == 1
+
+
+def opened(browser, path, width=1280, height=900, scheme="light", offline=True):
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=offline)
+    view = context.new_page()
+    view.messages, view.requests = [], []
+    view.on("console", lambda message: view.messages.append(message.text))
+    view.on("pageerror", lambda error: view.messages.append(str(error)))
+    view.on("dialog", lambda dialog: (view.messages.append("dialog"), dialog.dismiss()))
+    view.on("request", lambda request: view.requests.append(request.url))
+    view.goto(path.as_uri())
+    view.wait_for_selector(".plot .main-svg")
+    return view
+
+
+@pytest.mark.parametrize("which", ["page", "hostile_page"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_in_a_browser_without_network(browser, request, which, width, scheme):
+    path = request.getfixturevalue(which)
+    view = opened(browser, path, width=width, scheme=scheme)
+    assert view.messages == []  # no error, no warning, no dialog
+    assert view.requests == [path.as_uri()]
+    assert view.locator(".plot .main-svg").count() >= 5
+    assert view.evaluate("document.documentElement.scrollWidth") <= width  # nothing sticks out on a phone
+    background = view.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 28)")
+    assert view.locator("#final tbody tr").count() == 2
+    if which == "hostile_page":
+        assert view.locator("#final tbody th").first.inner_text().startswith(("good", "<b>bold</b>|</script>"))
+        assert "<b>bold</b>|</script>" in view.locator("#plot-lr .legend").text_content()
+    view.context.close()
+
+
+def test_theme_button_and_hover(browser, page):
+    view = opened(browser, page)
+    axis = "#plot-lr .xtitle"
+    before = view.locator(axis).evaluate("e => getComputedStyle(e).fill")
+    view.click("#theme")
+    assert view.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 28)"
+    view.wait_for_function(f"getComputedStyle(document.querySelector('{axis}')).fill !== '{before}'")
+    view.locator("#plot-finals .scatterlayer .point").first.hover(force=True)
+    view.wait_for_selector("#plot-finals .hoverlayer .hovertext")
+    assert "seed" in view.locator("#plot-finals .hoverlayer").text_content()
+    assert view.messages == []
+    view.context.close()
+
+
+def test_a_study_without_results_still_has_a_page(browser, tmp_path):
+    spec = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=4, seeds=3)
+    path = write_report(tmp_path, summarize(spec, []), [])
+    context = browser.new_context()
+    view = context.new_page()
+    errors = []
+    view.on("pageerror", lambda error: errors.append(str(error)))
+    view.goto(path.as_uri())
+    assert "Unfinished: 0 of 7 runs" in view.inner_text("body")
+    assert errors == []
+    context.close()

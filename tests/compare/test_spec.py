@@ -1,0 +1,101 @@
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+from steepest._errors import InputError
+from steepest.compare import Range
+from steepest.compare.spec import Spec, freeze
+
+TINY = str(Path(__file__).with_name("tiny.py"))
+
+
+def test_round_trip():
+    spec = freeze("digits-mlp", ["sgd", "bng-ratio", f"{TINY}:good"], trials=3, seeds=2)
+    assert Spec.from_json(spec.to_json()) == spec
+    assert spec.differences(Spec.from_json(spec.to_json())) == []
+    assert spec.baseline == "sgd"
+    assert spec.tuning_seed not in spec.seeds
+    assert spec.gradient_evaluations == 30 * (1078 // 64)
+
+
+def test_the_same_asked_from_elsewhere_is_the_same(monkeypatch):
+    absolute = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=3, seeds=2)
+    monkeypatch.chdir(Path(TINY).parent.parent)
+    assert freeze("compare/tiny.py:clouds", ["compare/tiny.py:good"], trials=3, seeds=2) == absolute
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"trials": 4}, "trials differs: 3 there, 4 here"),
+        ({"seeds": 3}, "seeds differs: [1, 2] there, [1, 2, 3] here"),
+        ({"epochs": 7}, "epochs differs: 30 there, 7 here"),
+        ({"batch_size": 7}, "batch_size differs: 64 there, 7 here"),
+        ({"lr_ranges": {"sgd": Range(0.5, 1.0)}}, "methods.sgd.space.lr.low differs: 0.001 there, 0.5 here"),
+    ],
+)
+def test_differences_are_named(change, expected):
+    spec = freeze("digits-mlp", ["sgd"], trials=3, seeds=2)
+    asked = freeze("digits-mlp", ["sgd"], **{"trials": 3, "seeds": 2, **change})
+    assert spec.differences(asked) == [expected]
+
+
+def test_other_methods_are_named():
+    spec = freeze("digits-mlp", ["sgd", "sngm"], trials=3, seeds=2)
+    assert spec.differences(freeze("digits-mlp", ["sgd"], trials=3, seeds=2)) == [
+        "methods are sgd, sngm there and sgd here"
+    ]
+
+
+def test_a_changed_file_or_changed_data_is_another_study(tmp_path):
+    path = tmp_path / "mine.py"
+    text = (
+        "from tests.compare.tiny import two_clouds\nfrom torch import nn\nfrom steepest.compare import Workload\n"
+        "w = Workload('mine', two_clouds, lambda: nn.Linear(4, 2), 20, 3, 0.9)\n"
+    )
+    path.write_text(text)
+    spec = freeze(f"{path}:w", ["sgd"], trials=3, seeds=2)
+    for name in [n for n in sys.modules if n.startswith("steepest_user_")]:
+        del sys.modules[name]
+    path.write_text(text + "# changed\n")
+    assert spec.differences(freeze(f"{path}:w", ["sgd"], trials=3, seeds=2)) == ["workload.source file differs"]
+    other_data = dataclasses.replace(spec, workload=dataclasses.replace(spec.workload, data_sha256="0"))
+    assert spec.differences(other_data) == ["workload.data differs"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trials": 0}, "--trials must be at least 1, got 0"),
+        ({"seeds": 0}, "--seeds must be at least 1, got 0"),
+        ({"epochs": 0}, "--epochs must be at least 1, got 0"),
+        ({"batch_size": -3}, "--batch-size must be at least 1, got -3"),
+        ({"batch_size": 2000}, "batch size must be at most the 1078 training samples, got 2000"),
+        ({"device": "nonsense"}, "--device must be auto, cpu, cuda, cuda:1, mps or the like, got 'nonsense'"),
+        ({"device": "meta"}, "--device 'meta' cannot be used here"),
+        ({"lr_ranges": {"x": Range(0.1, 1)}}, "--lr-range names 'x', which is not compared here; compared are sgd"),
+    ],
+)
+def test_bad_input(change, message):
+    with pytest.raises(InputError, match=message):
+        freeze("digits-mlp", ["sgd"], **{"trials": 1, "seeds": 1, **change})
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"), [([], "at least one method, got none"), (["sgd"] * 2, "sgd more than")]
+)
+def test_bad_methods(methods, message):
+    with pytest.raises(InputError, match=message):
+        freeze("digits-mlp", methods, trials=1, seeds=1)
+
+
+def test_data_of_the_users_that_raises(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text(
+        "from torch import nn\nfrom steepest.compare import Workload\n"
+        "w = Workload('broken', lambda d: 1 / 0, nn.Identity, 20, 3, 0.9)\n"
+    )
+    with pytest.raises(InputError, match="the data of 'broken' could not be loaded: ZeroDivisionError"):
+        freeze(f"{path}:w", ["sgd"], trials=1, seeds=1)

@@ -1,0 +1,221 @@
+"""Whole studies through the real command, in processes of their own: resumed, killed, poisoned, out of disk."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from steepest.compare.folder import LOCK, RECORDS
+from steepest.compare.study import finished_records
+
+TINY = str(Path(__file__).with_name("tiny.py"))
+
+
+def command(out, methods="good,twin", workload="clouds", trials=2, seeds=2, jobs=2, **options):
+    names = ",".join(m if m in ("sgd", "sngm") else f"{TINY}:{m}" for m in methods.split(","))
+    extra = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    target = workload if "-" in workload else f"{TINY}:{workload}"
+    return [
+        sys.executable, "-m", "steepest", "compare", target, "--methods", names, "--trials", str(trials),
+        "--seeds", str(seeds), "--jobs", str(jobs), "--out", str(out), *extra,
+    ]  # fmt: skip
+
+
+def compare(out, *, limit_bytes=None, **options):
+    def limit():
+        if limit_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    return subprocess.run(command(out, **options), capture_output=True, text=True, timeout=120, preexec_fn=limit)
+
+
+def records(out):
+    return {r.key: r for r in finished_records(out)[1]}
+
+
+def final_table(out):
+    return [line for line in (out / "report.md").read_text().splitlines() if line.startswith("| ")][:4]
+
+
+def results(found):
+    """Records without what differs between two runs of the same thing: times and machine."""
+    return {key: {**r.to_dict(), "started": 0, "finished": 0, "seconds": 0} for key, r in found.items()}
+
+
+@pytest.fixture(scope="module")
+def slow_study(tmp_path_factory):
+    """An uninterrupted study of runs that last about 0.3 seconds."""
+    out = tmp_path_factory.mktemp("slow") / "study"
+    done = compare(out, methods="slow,slow_twin", trials=4, seeds=3)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_a_study_from_end_to_end(tmp_path):
+    out = tmp_path / "study"
+    done = compare(out, methods="good,twin,exploding,raising", trials=3, seeds=2)
+    assert done.returncode == 0, done.stderr
+    assert "On clouds, where good reaches" in done.stdout
+    assert done.stderr == ""  # quiet when not a terminal
+    found = records(out)
+    assert sorted(r.status for r in found.values()) == ["diverged"] * 3 + ["failed"] * 3 + ["finished"] * 10
+    assert "ValueError: planted in step" in found["raising", "tune", 0].error
+    # Identical methods, identical points and seeds: identical results.
+    for phase, count in (("tune", 3), ("final", 2)):
+        for i in range(count):
+            assert found["good", phase, i].curve == found["twin", phase, i].curve
+    assert {r.seed for r in found.values() if r.phase == "final"} == {1, 2}
+    assert {r.test_metric for r in found.values() if r.phase == "tune"} == {None}
+    for name in ("spec.json", "study.db", "trials.jsonl", "report.html", "report.md", "invocations.jsonl"):
+        assert (out / name).stat().st_size > 0
+
+
+def test_records_are_read_with_pandas_in_one_line(slow_study):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
+    frame = pandas.read_json(slow_study / RECORDS, lines=True)
+    assert len(frame) == 14
+    assert frame[frame.phase == "final"].groupby("method").test_metric.count().to_dict() == {"slow": 3, "slow-twin": 3}
+    assert isinstance(frame.curve[0]["validation_metric"], list)
+
+
+def test_the_same_command_again_runs_nothing_again(slow_study):
+    before = records(slow_study)
+    done = compare(slow_study, methods="slow,slow_twin", trials=4, seeds=3)
+    assert done.returncode == 0
+    assert records(slow_study) == before  # started and finished times included
+
+
+def test_one_job_or_two_give_the_same_numbers(slow_study, tmp_path):
+    assert compare(tmp_path / "study", methods="slow,slow_twin", trials=4, seeds=3, jobs=1).returncode == 0
+    assert results(records(tmp_path / "study")) == results(records(slow_study))
+    assert final_table(tmp_path / "study") == final_table(slow_study)
+
+
+def wait_for_records(out, count, process):
+    for _ in range(600):
+        lines = (out / RECORDS).read_text().count("\n") if (out / RECORDS).exists() else 0
+        if lines >= count:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("the study does not get on")
+
+
+def test_kill_9_twice_and_the_same_command_again(slow_study, tmp_path):
+    """Once in the search, once in the final runs."""
+    out = tmp_path / "study"
+    options = {"methods": "slow,slow_twin", "trials": 4, "seeds": 3}
+    for finished in (1, 9):
+        process = subprocess.Popen(command(out, **options), start_new_session=True, stderr=subprocess.PIPE)
+        wait_for_records(out, finished, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        survived = records(out)
+        assert finished <= len(survived) < 14
+    assert compare(out, **options).returncode == 0
+    now = records(out)
+    assert {key: now[key] for key in survived} == survived  # with their times: not run again
+    assert results(now) == results(records(slow_study))
+    assert final_table(out) == final_table(slow_study)
+
+
+def test_workers_do_not_outlive_a_killed_parent(tmp_path):
+    process = subprocess.Popen(command(tmp_path / "s", methods="slow", trials=8), start_new_session=True)
+    wait_for_records(tmp_path / "s", 1, process)
+    process.kill()  # the parent alone
+    process.wait()
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    raise AssertionError("a worker was still there 10 seconds after its parent was killed")
+
+
+def test_an_interrupted_study_ends_cleanly_and_goes_on(slow_study, tmp_path):
+    out = tmp_path / "study"
+    options = {"methods": "slow,slow_twin", "trials": 4, "seeds": 3}
+    for finished, number in ((2, signal.SIGINT), (9, signal.SIGTERM)):
+        process = subprocess.Popen(command(out, **options), start_new_session=True, stderr=subprocess.PIPE, text=True)
+        wait_for_records(out, finished, process)
+        os.killpg(process.pid, number)  # as Ctrl-C does: to the whole group
+        stderr = process.communicate(timeout=30)[1]
+        assert process.returncode == 130
+        assert "of 14 runs finished; the same command goes on from there" in stderr
+        assert "Traceback" not in stderr
+        assert "Unfinished" in (out / "report.md").read_text()
+    assert compare(out, **options).returncode == 0
+    assert final_table(out) == final_table(slow_study)
+
+
+def test_a_run_that_kills_its_process_touches_no_other(tmp_path):
+    out = tmp_path / "study"
+    done = compare(out, methods="good,dying", trials=2, seeds=2)
+    assert done.returncode == 0, done.stderr
+    found = records(out)
+    assert [found["dying", "tune", i].status for i in range(2)] == ["failed", "failed"]
+    assert found["dying", "tune", 0].error == "The process of this run died 3 times, the last time with exit code -9."
+    assert all(r.status == "finished" for key, r in found.items() if key[0] == "good")
+
+
+def test_if_all_fail_the_exit_code_is_1(tmp_path):
+    done = compare(tmp_path / "study", methods="exploding,raising", trials=2)
+    assert done.returncode == 1
+    sentence = (
+        "no run of the search finished: 2 diverged and 2 failed; the first failure was: ValueError: planted in step"
+    )
+    assert sentence in done.stderr
+    assert "ValueError: planted in step" in (tmp_path / "study" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("limit_bytes", "sentence"),
+    [(122_000, "can no longer be read or written"), (300_000, "the report could not be written")],
+    ids=["storage", "report"],
+)
+def test_a_full_disk_loses_nothing_and_claims_nothing(slow_study, tmp_path, limit_bytes, sentence):
+    """No file may grow beyond the limit: the storage fails in the middle of the study, or the report at its end."""
+    out = tmp_path / "study"
+    options = {"methods": "slow,slow_twin", "trials": 4, "seeds": 3}
+    done = compare(out, limit_bytes=limit_bytes, **options)
+    assert done.returncode == 1, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (out / "report.html").exists()
+    survived = records(out)
+    assert (len(survived) < 14) == ("report" not in sentence)
+    assert compare(out, **options).returncode == 0
+    now = records(out)
+    assert {key: now[key] for key in survived} == survived
+    assert final_table(out) == final_table(slow_study)
+
+
+def test_a_folder_with_another_study(slow_study):
+    before = (slow_study / "spec.json").read_bytes()
+    done = compare(slow_study, methods="slow,slow_twin", trials=5, seeds=3)
+    assert done.returncode == 2
+    assert "holds a study with another spec (trials differs: 4 there, 5 here); choose another" in done.stderr
+    assert (slow_study / "spec.json").read_bytes() == before
+
+
+def test_two_processes_at_one_study(slow_study):
+    with FileLock(slow_study / LOCK):
+        second = compare(slow_study, methods="slow,slow_twin", trials=4, seeds=3)
+    assert second.returncode == 2
+    assert "another process is running the study" in second.stderr
+
+
+def test_the_first_records_line_is_plain_json(slow_study):
+    first = json.loads((slow_study / RECORDS).read_text().splitlines()[0])
+    assert first["method"] == "slow"
+    assert first["workload"].endswith("tiny.py:clouds")
+    assert first["gradient_evaluations"] == 18

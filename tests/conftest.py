@@ -1,0 +1,42 @@
+"""What tests need from outside: real data and a browser. Absent, a test skips and says what to install; with
+STEEPEST_REQUIRE_ALL=1, as in CI, a skipped test is a failure."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.skipped and os.environ.get("STEEPEST_REQUIRE_ALL") == "1" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which STEEPEST_REQUIRE_ALL=1 forbids: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with MNIST, Fashion-MNIST and the like."""
+    for place in (os.environ.get("STEEPEST_DATA"), ROOT.parent / "shared" / "data"):
+        if place and (Path(place) / "fashion-mnist").is_dir():
+            return Path(place).resolve()
+    pytest.skip("no real data: set STEEPEST_DATA to a folder that holds fashion-mnist/ with the four IDX files")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, driven by playwright."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=[*quiet, "--disable-sync", "--no-first-run"])
+        yield running
+        running.close()
