@@ -20,6 +20,7 @@ from torch import nn
 
 from steepest.compare.builtin import WORKLOADS
 from steepest.compare.jobs import Job, Setting
+from steepest.compare.spec import load_data
 from steepest.compare.workers import Pool
 from steepest.data import Split
 
@@ -48,9 +49,9 @@ def main() -> None:
 
     torch.set_num_threads(1)
     workload = WORKLOADS["fashion-mlp"]
-    train = workload.data(arguments.data_dir).train
+    train = load_data(workload, arguments.data_dir).train
     batch_size, epochs = workload.batch_size, arguments.epochs
-    setting = Setting(workload.name, {"sgd": "sgd"}, epochs, batch_size, "cpu", 1, arguments.data_dir)
+    setting = Setting(workload.name, workload.name, {"sgd": "sgd"}, epochs, batch_size, "cpu", 1, arguments.data_dir)
     samples = epochs * (len(train) // batch_size) * batch_size
     bare: list[float] = []
     harness: list[float] = []

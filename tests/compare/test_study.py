@@ -50,10 +50,10 @@ def results(found):
 
 
 @pytest.fixture(scope="module")
-def slow_study(tmp_path_factory):
-    """An uninterrupted study of runs that last about 0.3 seconds."""
-    out = tmp_path_factory.mktemp("slow") / "study"
-    done = compare(out, methods="slow,slow_twin", trials=4, seeds=3)
+def whole_study(tmp_path_factory):
+    """An uninterrupted study."""
+    out = tmp_path_factory.mktemp("whole") / "study"
+    done = compare(out, methods="held,held_twin", trials=4, seeds=3)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -77,84 +77,97 @@ def test_a_study_from_end_to_end(tmp_path):
         assert (out / name).stat().st_size > 0
 
 
-def test_records_are_read_with_pandas_in_one_line(slow_study):
+def test_datasets_and_two_searched_dimensions(tmp_path):
+    done = compare(tmp_path / "study", methods="good,two_dimensions", workload="as_datasets", trials=3)
+    assert done.returncode == 0, done.stderr
+    found = records(tmp_path / "study")
+    tried = [found["two-dimensions", "tune", i].hyperparameters for i in range(3)]
+    assert len({point["momentum"] for point in tried}) == 3
+    assert all(point.keys() == {"lr", "momentum"} for point in tried)
+    assert ", momentum 0." in (tmp_path / "study" / "report.md").read_text()
+
+
+def test_records_are_read_with_pandas_in_one_line(whole_study):
     pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
-    frame = pandas.read_json(slow_study / RECORDS, lines=True)
+    frame = pandas.read_json(whole_study / RECORDS, lines=True)
     assert len(frame) == 14
-    assert frame[frame.phase == "final"].groupby("method").test_metric.count().to_dict() == {"slow": 3, "slow-twin": 3}
+    assert frame[frame.phase == "final"].groupby("method").test_metric.count().to_dict() == {"held": 3, "held-twin": 3}
     assert isinstance(frame.curve[0]["validation_metric"], list)
 
 
-def test_the_same_command_again_runs_nothing_again(slow_study):
-    before = records(slow_study)
-    done = compare(slow_study, methods="slow,slow_twin", trials=4, seeds=3)
+def test_the_same_command_again_runs_nothing_again(whole_study):
+    before = records(whole_study)
+    done = compare(whole_study, methods="held,held_twin", trials=4, seeds=3)
     assert done.returncode == 0
-    assert records(slow_study) == before  # started and finished times included
+    assert records(whole_study) == before  # started and finished times included
 
 
-def test_one_job_or_two_give_the_same_numbers(slow_study, tmp_path):
-    assert compare(tmp_path / "study", methods="slow,slow_twin", trials=4, seeds=3, jobs=1).returncode == 0
-    assert results(records(tmp_path / "study")) == results(records(slow_study))
-    assert final_table(tmp_path / "study") == final_table(slow_study)
+def test_one_job_or_two_give_the_same_numbers(whole_study, tmp_path):
+    assert compare(tmp_path / "study", methods="held,held_twin", trials=4, seeds=3, jobs=1).returncode == 0
+    assert results(records(tmp_path / "study")) == results(records(whole_study))
+    assert final_table(tmp_path / "study") == final_table(whole_study)
 
 
-def wait_for_records(out, count, process):
-    for _ in range(600):
-        lines = (out / RECORDS).read_text().count("\n") if (out / RECORDS).exists() else 0
-        if lines >= count:
-            return
+def stopped_after(finished, out, send, **options):
+    """Start a study whose runs stand still once so many are finished, and stop it then: no race with its end."""
+    environment = {**os.environ, "TINY_HOLD": f"{out / RECORDS}:{finished}"}
+    process = subprocess.Popen(
+        command(out, **options), start_new_session=True, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    while Path(out / RECORDS).exists() is False or (out / RECORDS).read_text().count("\n") < finished:
         assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("the study does not get on")
+        time.sleep(0.02)
+    send(process.pid)
+    stderr = process.communicate(timeout=30)[1]
+    return process.returncode, stderr
 
 
-def test_kill_9_twice_and_the_same_command_again(slow_study, tmp_path):
+def test_kill_9_twice_and_the_same_command_again(whole_study, tmp_path):
     """Once in the search, once in the final runs."""
     out = tmp_path / "study"
-    options = {"methods": "slow,slow_twin", "trials": 4, "seeds": 3}
-    for finished in (1, 9):
-        process = subprocess.Popen(command(out, **options), start_new_session=True, stderr=subprocess.PIPE)
-        wait_for_records(out, finished, process)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    options = {"methods": "held,held_twin", "trials": 4, "seeds": 3}
+    for finished in (3, 10):
+        stopped_after(finished, out, lambda pid: os.killpg(pid, signal.SIGKILL), **options)
         survived = records(out)
-        assert finished <= len(survived) < 14
+        assert finished <= len(survived) <= finished + 1
     assert compare(out, **options).returncode == 0
     now = records(out)
     assert {key: now[key] for key in survived} == survived  # with their times: not run again
-    assert results(now) == results(records(slow_study))
-    assert final_table(out) == final_table(slow_study)
+    assert results(now) == results(records(whole_study))
+    assert final_table(out) == final_table(whole_study)
 
 
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):
-    process = subprocess.Popen(command(tmp_path / "s", methods="slow", trials=8), start_new_session=True)
-    wait_for_records(tmp_path / "s", 1, process)
-    process.kill()  # the parent alone
-    process.wait()
+    """Even in the middle of a run that says nothing."""
+    group = []
+
+    def kill_the_parent_alone(pid):
+        group.append(pid)
+        os.kill(pid, signal.SIGKILL)
+
+    stopped_after(1, tmp_path / "study", kill_the_parent_alone, methods="held", trials=8)
     for _ in range(100):
         try:
-            os.killpg(process.pid, 0)
+            os.killpg(group[0], 0)
         except ProcessLookupError:
             return
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
+    os.killpg(group[0], signal.SIGKILL)
     raise AssertionError("a worker was still there 10 seconds after its parent was killed")
 
 
-def test_an_interrupted_study_ends_cleanly_and_goes_on(slow_study, tmp_path):
+def test_an_interrupted_study_ends_cleanly_and_goes_on(whole_study, tmp_path):
     out = tmp_path / "study"
-    options = {"methods": "slow,slow_twin", "trials": 4, "seeds": 3}
+    options = {"methods": "held,held_twin", "trials": 4, "seeds": 3}
     for finished, number in ((2, signal.SIGINT), (9, signal.SIGTERM)):
-        process = subprocess.Popen(command(out, **options), start_new_session=True, stderr=subprocess.PIPE, text=True)
-        wait_for_records(out, finished, process)
-        os.killpg(process.pid, number)  # as Ctrl-C does: to the whole group
-        stderr = process.communicate(timeout=30)[1]
-        assert process.returncode == 130
+        # As Ctrl-C does: to the whole group.
+        code, stderr = stopped_after(finished, out, lambda pid, n=number: os.killpg(pid, n), **options)
+        assert code == 130
         assert "of 14 runs finished; the same command goes on from there" in stderr
         assert "Traceback" not in stderr
         assert "Unfinished" in (out / "report.md").read_text()
     assert compare(out, **options).returncode == 0
-    assert final_table(out) == final_table(slow_study)
+    assert final_table(out) == final_table(whole_study)
 
 
 def test_a_run_that_kills_its_process_touches_no_other(tmp_path):
@@ -182,10 +195,10 @@ def test_if_all_fail_the_exit_code_is_1(tmp_path):
     [(122_000, "can no longer be read or written"), (300_000, "the report could not be written")],
     ids=["storage", "report"],
 )
-def test_a_full_disk_loses_nothing_and_claims_nothing(slow_study, tmp_path, limit_bytes, sentence):
+def test_a_full_disk_loses_nothing_and_claims_nothing(whole_study, tmp_path, limit_bytes, sentence):
     """No file may grow beyond the limit: the storage fails in the middle of the study, or the report at its end."""
     out = tmp_path / "study"
-    options = {"methods": "slow,slow_twin", "trials": 4, "seeds": 3}
+    options = {"methods": "held,held_twin", "trials": 4, "seeds": 3}
     done = compare(out, limit_bytes=limit_bytes, **options)
     assert done.returncode == 1, done.stderr
     assert sentence in done.stderr
@@ -196,26 +209,26 @@ def test_a_full_disk_loses_nothing_and_claims_nothing(slow_study, tmp_path, limi
     assert compare(out, **options).returncode == 0
     now = records(out)
     assert {key: now[key] for key in survived} == survived
-    assert final_table(out) == final_table(slow_study)
+    assert final_table(out) == final_table(whole_study)
 
 
-def test_a_folder_with_another_study(slow_study):
-    before = (slow_study / "spec.json").read_bytes()
-    done = compare(slow_study, methods="slow,slow_twin", trials=5, seeds=3)
+def test_a_folder_with_another_study(whole_study):
+    before = (whole_study / "spec.json").read_bytes()
+    done = compare(whole_study, methods="held,held_twin", trials=5, seeds=3)
     assert done.returncode == 2
     assert "holds a study with another spec (trials differs: 4 there, 5 here); choose another" in done.stderr
-    assert (slow_study / "spec.json").read_bytes() == before
+    assert (whole_study / "spec.json").read_bytes() == before
 
 
-def test_two_processes_at_one_study(slow_study):
-    with FileLock(slow_study / LOCK):
-        second = compare(slow_study, methods="slow,slow_twin", trials=4, seeds=3)
+def test_two_processes_at_one_study(whole_study):
+    with FileLock(whole_study / LOCK):
+        second = compare(whole_study, methods="held,held_twin", trials=4, seeds=3)
     assert second.returncode == 2
     assert "another process is running the study" in second.stderr
 
 
-def test_the_first_records_line_is_plain_json(slow_study):
-    first = json.loads((slow_study / RECORDS).read_text().splitlines()[0])
-    assert first["method"] == "slow"
-    assert first["workload"].endswith("tiny.py:clouds")
+def test_the_first_records_line_is_plain_json(whole_study):
+    first = json.loads((whole_study / RECORDS).read_text().splitlines()[0])
+    assert first["method"] == "held"
+    assert first["workload"] == "clouds"
     assert first["gradient_evaluations"] == 18

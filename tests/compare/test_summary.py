@@ -123,7 +123,7 @@ def test_a_miss_of_the_target_is_infinite_in_the_median():
 def test_edge_of_what_was_tried(best, edge):
     records = [tune("good", i, 0.9 if i == best else 0.5) for i in range(4)]
     summary = summarize(make_spec(("good",)), records)
-    assert summary.rows[0].edge == edge
+    assert summary.rows[0].edges == ({"lr": edge} if edge else {})
     assert len(edge_warnings(summary)) == (edge is not None)
     if edge:
         assert f"is the {edge} of those tried" in edge_warnings(summary)[0]

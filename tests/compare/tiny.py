@@ -3,9 +3,11 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from steepest.compare import Method, Range, Workload
 from steepest.data import Split, Splits
@@ -41,6 +43,16 @@ marked = Workload(
 )
 
 
+def datasets_of(data_dir):
+    """The same as map-style datasets."""
+    return [TensorDataset(split.inputs, split.targets) for split in two_clouds(data_dir)]
+
+
+as_datasets = Workload(
+    name="as-datasets", data=datasets_of, model=lambda: nn.Linear(4, 2), batch_size=20, epochs=3, target=0.7
+)
+
+
 class Exploding(torch.optim.SGD):
     def step(self, closure=None):
         super().step(closure)
@@ -59,6 +71,20 @@ class Dying(torch.optim.SGD):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Held(torch.optim.SGD):
+    """Stands still while TINY_HOLD, "records.jsonl:count", says that so many runs are finished."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        while (hold := os.environ.get("TINY_HOLD")) and self.finished(hold) >= int(hold.rpartition(":")[2]):
+            time.sleep(0.02)
+
+    @staticmethod
+    def finished(hold):
+        path = Path(hold.rpartition(":")[0])
+        return path.read_text().count("\n") if path.exists() else 0
+
+
 class Slow(torch.optim.SGD):
     def step(self, closure=None):
         time.sleep(0.01)
@@ -66,10 +92,14 @@ class Slow(torch.optim.SGD):
 
 
 LR = {"lr": Range(1e-3, 1.0)}
+two_dimensions = Method(
+    "two-dimensions", torch.optim.SGD, space={**LR, "momentum": Range(0.0, 0.95, log=False)}, fixed={"nesterov": False}
+)
 good = Method("good", torch.optim.SGD, space=LR)
 twin = Method("twin", torch.optim.SGD, space=LR)
 slow = Method("slow", Slow, space=LR)
-slow_twin = Method("slow-twin", Slow, space=LR)
+held = Method("held", Held, space=LR)
+held_twin = Method("held-twin", Held, space=LR)
 exploding = Method("exploding", Exploding, space=LR)
 raising = Method("raising", Raising, space=LR)
 dying = Method("dying", Dying, space=LR)

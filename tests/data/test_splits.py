@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
 from steepest._errors import InputError
-from steepest.data import Split, Splits, digits, hold_out, standardize
+from steepest.data import Split, Splits, as_split, digits, hold_out, standardize
 
 
 def numbered(count):
@@ -35,11 +35,18 @@ def test_lengths_must_agree():
         Split(torch.zeros(0), torch.zeros(0))
 
 
-def test_from_dataset_stacks():
+@pytest.mark.parametrize("form", [Split, TensorDataset, lambda x, y: (x, y)])
+def test_what_a_users_data_may_be(form):
     x, y = torch.randn(5, 2), torch.arange(5)
-    split = Split.from_dataset(TensorDataset(x, y))
+    split = as_split(form(x, y))
     assert torch.equal(split.inputs, x)
     assert torch.equal(split.targets, y)
+
+
+@pytest.mark.parametrize("bad", [None, 3, (torch.zeros(2),), [torch.zeros(2), torch.zeros(2)]])
+def test_what_it_may_not_be(bad):
+    with pytest.raises(InputError, match=f"a map-style dataset, got {type(bad).__name__}"):
+        as_split(bad)
 
 
 def test_standardize_uses_training_statistics_only():

@@ -63,6 +63,7 @@ class ProgressDisplay:
     def begin(self, spec: Spec, records: Sequence[Record]) -> None:
         self._spec = spec
         self._records = list(records)
+        self._count_lost()
         self._started = time.monotonic()
         self._task = self._overall.add_task(spec.workload.name, total=1.0, counts="", left="")
         if self._console.is_terminal:
@@ -85,12 +86,18 @@ class ProgressDisplay:
         del self._fractions[record.key]
         self._records.append(record)
         self._fresh += 1
+        self._count_lost()
         self._refresh()
+
+    def _count_lost(self) -> None:
+        """Methods whose search ended without a result have no final runs."""
+        searches = ([r for r in self._records if r.method == m.name and r.phase == "tune"] for m in self._spec.methods)
+        self._lost = sum(len(s) == self._spec.trials and choose(self._spec, s) is None for s in searches)
 
     def _refresh(self) -> None:
         spec, records = self._spec, self._records
         search = sum(r.phase == "tune" for r in records)
-        searches, finals = spec.trials * len(spec.methods), len(spec.seeds) * len(spec.methods)
+        searches, finals = spec.trials * len(spec.methods), len(spec.seeds) * (len(spec.methods) - self._lost)
         now = self._fresh + sum(self._fractions.values())
         left = searches + finals - (len(records) - self._fresh) - now
         seconds = (time.monotonic() - self._started) / now * left if now > 0 else None

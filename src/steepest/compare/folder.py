@@ -14,7 +14,6 @@ from filelock import FileLock, Timeout
 
 from steepest._errors import InputError
 from steepest._version import __version__
-from steepest.compare import ledger
 from steepest.compare import spec as spec_module
 from steepest.compare.jobs import Record
 from steepest.compare.spec import Spec
@@ -69,7 +68,7 @@ def load_spec(folder: Path) -> Spec:
         InputError: the folder holds no study, or one that this version cannot read.
     """
     path = folder / spec_module.FILE
-    if not path.is_file() or not (folder / ledger.FILE).parent.is_dir():
+    if not path.is_file():
         raise InputError(f"{str(folder)!r} holds no study: there is no {spec_module.FILE} in it")
     try:
         spec = Spec.from_json(path.read_text(encoding="utf-8"))

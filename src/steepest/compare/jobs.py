@@ -31,6 +31,7 @@ class Setting:
     """What all runs of a study share; a worker makes its workload and methods from it."""
 
     workload: str
+    reference: str
     methods: dict[str, str]  # name to reference
     epochs: int
     batch_size: int

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from steepest.compare.jobs import Job, Phase, Record
 from steepest.compare.points import distributions
@@ -57,10 +57,8 @@ class Ledger:
 
     def release(self) -> None:
         """Put runs back into the queue that a process took and, being killed, never finished."""
-        for method in self._spec.methods:
-            for phase in ("tune", "final"):
-                for trial in self._study(method.name, phase).get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-                    self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        for trial in self._trials(TrialState.RUNNING):
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     def take(self, job: Job) -> None:
         """Mark a planned job as running.
@@ -85,13 +83,20 @@ class Ledger:
 
     def records(self) -> list[Record]:
         """All finished runs, in a fixed order: method, phase, index."""
-        found = []
-        for method in self._spec.methods:
-            for phase in ("tune", "final"):
-                ended = (TrialState.COMPLETE, TrialState.FAIL)
-                for trial in self._study(method.name, phase).get_trials(deepcopy=False, states=ended):
-                    found.append(Record(**json.loads(trial.user_attrs["record"])))
-        return found
+        return [
+            Record(**json.loads(trial.user_attrs["record"]))
+            for trial in self._trials(TrialState.COMPLETE, TrialState.FAIL)
+        ]
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """Trials in these states, of the studies that exist; reading creates none."""
+        existing = {study.study_name: study._study_id for study in self._storage.get_all_studies()}
+        names = [self._name(method.name, phase) for method in self._spec.methods for phase in ("tune", "final")]
+        ids = [existing[name] for name in names if name in existing]
+        return [trial for i in ids for trial in self._storage.get_all_trials(i, deepcopy=False, states=states)]
+
+    def _name(self, method: str, phase: str) -> str:
+        return f"{self._spec.workload.name}/{method}/{phase}"
 
     def _trial_id(self, method: str, phase: Phase, index: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study(method, phase)._study_id, index)
@@ -100,7 +105,7 @@ class Ledger:
         if (method, phase) not in self._studies:
             self._studies[method, phase] = optuna.create_study(
                 storage=self._storage,
-                study_name=f"{self._spec.workload.name}/{method}/{phase}",
+                study_name=self._name(method, phase),
                 direction="maximize" if self._spec.workload.higher_is_better else "minimize",
                 load_if_exists=True,
             )

@@ -1,5 +1,6 @@
 """The hyperparameters that every method tries: quasi-random, fixed before the first run."""
 
+import functools
 import warnings
 from collections.abc import Mapping
 
@@ -11,6 +12,20 @@ from steepest.compare.method import Range
 def distributions(space: Mapping[str, Range]) -> dict[str, optuna.distributions.BaseDistribution]:
     """The search space in Optuna's terms."""
     return {name: optuna.distributions.FloatDistribution(r.low, r.high, log=r.log) for name, r in space.items()}
+
+
+@functools.cache
+def _halton(space: tuple[tuple[str, Range], ...], count: int, seed: int) -> tuple[dict[str, float], ...]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    spaces = distributions(dict(space))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.QMCSampler(qmc_type="halton", scramble=True, seed=seed)
+    study = optuna.create_study(sampler=sampler)
+    # Optuna draws the first trial of a study independently; with one trial behind it, all points are of the sequence.
+    lowest = {name: r.low for name, r in space}
+    study.add_trial(optuna.trial.create_trial(params=lowest, distributions=spaces, value=0.0))
+    return tuple(dict(study.ask(fixed_distributions=spaces).params) for _ in range(count))
 
 
 def quasi_random_points(space: Mapping[str, Range], count: int, seed: int = 0) -> list[dict[str, float]]:
@@ -25,13 +40,4 @@ def quasi_random_points(space: Mapping[str, Range], count: int, seed: int = 0) -
         >>> [f"{p['lr']:.3g}" for p in quasi_random_points({"lr": Range(0.01, 1.0)}, 4)]
         ['0.0158', '0.158', '0.0499', '0.499']
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    spaces = distributions(space)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.QMCSampler(qmc_type="halton", scramble=True, seed=seed)
-    study = optuna.create_study(sampler=sampler)
-    # Optuna draws the first trial of a study independently; with one trial behind it, all points are of the sequence.
-    middle = {name: r.low for name, r in space.items()}
-    study.add_trial(optuna.trial.create_trial(params=middle, distributions=spaces, value=0.0))
-    return [dict(study.ask(fixed_distributions=spaces).params) for _ in range(count)]
+    return [dict(point) for point in _halton(tuple(space.items()), count, seed)]

@@ -16,10 +16,10 @@ from steepest.compare.lookup import find_method, find_workload, source_digest
 from steepest.compare.method import Method, Range
 from steepest.compare.train import steps_per_epoch
 from steepest.compare.workload import Workload
-from steepest.data import Splits
+from steepest.data import Splits, as_split, data_folder
 
 FILE = "spec.json"
-FORMAT = 1
+FORMAT = 1  # of the file
 TUNING_SEED = 0
 
 
@@ -95,6 +95,8 @@ class Spec:
             ValueError, KeyError, TypeError: the text is no such specification.
         """
         raw = json.loads(text)
+        if raw["format"] != FORMAT:
+            raise ValueError(f"its format is {raw['format']}, not {FORMAT}")
         methods = tuple(
             MethodSpec(**{**m, "space": {k: Range(**r) for k, r in m["space"].items()}}) for m in raw["methods"]
         )
@@ -111,7 +113,7 @@ class Spec:
         common = set(names) & set(asked_names)
         mine, theirs = (_flat(json.loads(spec.to_json()), common) for spec in (self, asked))
         for key in sorted(mine.keys() & theirs.keys()):
-            if mine[key] == theirs[key] or key.endswith("reference"):
+            if mine[key] == theirs[key] or key.endswith(("reference", "description")):
                 continue
             what = key.removesuffix("_sha256").replace("source", "source file")
             values = "" if key.endswith("_sha256") else f": {mine[key]} there, {theirs[key]} here"
@@ -192,8 +194,7 @@ def load_data(workload: Workload, data_dir: Path | None) -> Splits:
         InputError: it cannot be had, or the user's function raises or returns something else.
     """
     try:
-        splits = workload.data(data_dir)
-        return Splits(*splits)
+        return Splits(*(as_split(part) for part in workload.data(data_folder(data_dir))))
     except InputError:
         raise
     except Exception as error:  # whatever the user's code raises

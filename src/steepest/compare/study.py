@@ -1,5 +1,6 @@
 """Run a study: tune every method on the same budget, then run each one's best point on fresh seeds."""
 
+import errno
 import signal
 import threading
 import time
@@ -9,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import optuna
 import sqlalchemy.exc
 
 from steepest._errors import StudyError
 from steepest.compare import folder as study_folder
 from steepest.compare.jobs import Job, Record, Setting
+from steepest.compare.ledger import FILE as LEDGER_FILE
 from steepest.compare.ledger import Ledger
 from steepest.compare.points import quasi_random_points
 from steepest.compare.spec import Spec
@@ -22,6 +25,16 @@ from steepest.compare.workers import Event, Pool
 
 ATTEMPTS = 3  # at a run whose process dies, before it is recorded as failed
 _POLL_SECONDS = 0.2
+_DISK_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+}
 
 
 class Listener(Protocol):
@@ -74,7 +87,8 @@ def run(
         StudyError: it can no longer be written; what is finished stays so.
     """
     setting = Setting(
-        workload=spec.workload.reference,
+        workload=spec.workload.name,
+        reference=spec.workload.reference,
         methods={m.name: m.reference for m in spec.methods},
         epochs=spec.epochs,
         batch_size=spec.batch_size,
@@ -107,6 +121,8 @@ def finished_records(folder: Path) -> tuple[Spec, list[Record]]:
         InputError: the folder holds no study.
     """
     spec = study_folder.load_spec(folder)
+    if not (folder / LEDGER_FILE).exists():  # stopped before the first run was planned
+        return spec, []
     with _sentence_for_lost_storage(folder):
         ledger = Ledger(folder, spec)
         try:
@@ -161,7 +177,7 @@ def _death(spec: Spec, event: Event) -> Record:
     now = time.time()
     job = event.job
     return Record(
-        workload=spec.workload.reference,
+        workload=spec.workload.name,
         method=job.method,
         phase=job.phase,
         trial=job.index,
@@ -178,20 +194,15 @@ def _death(spec: Spec, event: Event) -> Record:
 def _sentence_for_lost_storage(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).splitlines()[0]
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _FULL | _OUT_OF_REACH:
+            raise
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        reason = str(getattr(cause, "orig", None) or getattr(cause, "strerror", None) or cause).splitlines()[0]
         raise StudyError(
             f"the study's folder {str(folder)!r} can no longer be read or written ({reason}); "
             f"finished runs are safe, and the same command goes on from them"
         ) from error
-    except Exception as error:
-        # Optuna wraps what its storage raises.
-        if type(error).__name__ == "StorageInternalError":
-            raise StudyError(
-                f"the study's folder {str(folder)!r} can no longer be read or written ({error.__cause__ or error}); "
-                f"finished runs are safe, and the same command goes on from them"
-            ) from error
-        raise
 
 
 @contextmanager

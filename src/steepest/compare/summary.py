@@ -10,6 +10,7 @@ from steepest.compare.jobs import Record
 from steepest.compare.spec import MethodSpec, Spec
 from steepest.compare.statistics import CONFIDENCE, Interval, bootstrap_interval, holm, paired_difference
 
+Edge = Literal["lowest", "highest"]
 Verdict = Literal["better", "worse", "no difference seen", "baseline", "no verdict"]
 
 
@@ -37,7 +38,7 @@ class Row:
 
     method: MethodSpec
     chosen: Record | None
-    edge: Literal["lowest", "highest"] | None
+    edges: dict[str, Edge]  # of the chosen point: hyperparameter to which end of what was tried
     tuned: list[Record]
     finals: list[Record]
     mean: float | None
@@ -115,7 +116,7 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
     return Row(
         method=method,
         chosen=chosen,
-        edge=_edge(chosen, tuned),
+        edges=_edges(chosen, tuned),
         tuned=tuned,
         finals=finals,
         mean=statistics.fmean(values) if values else None,
@@ -130,13 +131,16 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
     )
 
 
-def _edge(chosen: Record | None, tuned: Sequence[Record]) -> Literal["lowest", "highest"] | None:
-    """Whether the chosen lr is the lowest or highest that was tried, so that the best may lie outside the range."""
+def _edges(chosen: Record | None, tuned: Sequence[Record]) -> dict[str, Edge]:
+    """Where the chosen point is the lowest or highest that was tried, so that the best may lie outside the range."""
+    found: dict[str, Edge] = {}
     if chosen is None or len(tuned) < 2:
-        return None
-    tried = [r.hyperparameters["lr"] for r in tuned]
-    lr = chosen.hyperparameters["lr"]
-    return "lowest" if lr == min(tried) else "highest" if lr == max(tried) else None
+        return found
+    for name, value in chosen.hyperparameters.items():
+        tried = [r.hyperparameters[name] for r in tuned]
+        if value in (min(tried), max(tried)):
+            found[name] = "lowest" if value == min(tried) else "highest"
+    return found
 
 
 def _compare(spec: Spec, finals: dict[str, list[Record]]) -> dict[str, Comparison]:

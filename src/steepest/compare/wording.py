@@ -26,17 +26,21 @@ def verdict_sentence(summary: Summary) -> str:
         if verdict == "worse":
             members.reverse()
         if members:
-            listed = ", ".join(f"{r.method.name} ({format_difference(spec, r.comparison.difference)})" for r in members)
+            listed = _listed(
+                [f"{r.method.name} ({format_difference(spec, r.comparison.difference)})" for r in members], "and"
+            )
             parts.append(f"{listed} {'is' if len(members) == 1 else 'are'} {words} {spec.baseline}")
     unseen = [row.method.name for row in others if row.comparison.verdict == "no difference seen"]
     if unseen:
-        everyone = len(unseen) == len(others) and len(others) > 1
-        parts.append(
-            f"no difference from {spec.baseline} was seen for {'any of ' if everyone else ''}{', '.join(unseen)}"
-        )
+        parts.append(f"no difference from {spec.baseline} was seen for {_listed(unseen, 'or')}")
     if open_ := [row.method.name for row in others if row.comparison.verdict == "no verdict"]:
-        parts.append(f"there is no verdict on {', '.join(open_)}")
+        parts.append(f"there is no verdict on {_listed(open_, 'or')}")
     return f"On {spec.workload.name}, where {stands}, {'; '.join(parts)}."
+
+
+def _listed(words: list[str], conjunction: str) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
 
 
 def format_metric(spec: Spec, value: float | None) -> str:
@@ -95,14 +99,22 @@ def format_verdict(comparison: Comparison) -> str:
     return comparison.verdict + (f" ({comparison.reason})" if comparison.reason else "")
 
 
+def format_others(row: Row) -> str:
+    """The chosen values of what was searched beside lr, such as ``momentum 0.93``; empty if nothing was."""
+    chosen = {} if row.chosen is None else row.chosen.hyperparameters
+    return ", ".join(f"{name} {value:.3g}" for name, value in chosen.items() if name != "lr")
+
+
 def edge_warnings(summary: Summary) -> list[str]:
-    """A sentence for every method whose chosen lr is the lowest or highest that was tried."""
+    """A sentence for every chosen hyperparameter that is the lowest or highest of those tried."""
     found = []
     for row in summary.rows:
-        if row.edge is not None and row.chosen is not None:
-            space = row.method.space["lr"]
+        for name, edge in row.edges.items():
+            assert row.chosen is not None
+            value, space = row.chosen.hyperparameters[name], row.method.space[name]
+            how = "--lr-range" if name == "lr" else "the method's space"
             found.append(
-                f"{row.method.name}: the best learning rate, {format_lr(row)}, is the {row.edge} of those tried; a "
-                f"better one may lie beyond. Searched was {space.low:g}:{space.high:g}; widen it with --lr-range."
+                f"{row.method.name}: the best {name}, {value:.3g}, is the {edge} of those tried; a better one may lie "
+                f"beyond. Searched was {space.low:g}:{space.high:g}; widen it with {how}."
             )
     return found

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -127,6 +128,7 @@ class _environment:  # noqa: N801 - reads as a function
 def _work(connection: Connection, setting: Setting) -> None:
     """The life of a worker: until its parent closes the connection, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     run = None
     while True:
         try:
@@ -139,13 +141,21 @@ def _work(connection: Connection, setting: Setting) -> None:
             fields = run(job, connection)
         except (BrokenPipeError, ConnectionResetError):
             return
-        except Exception:
+        except (Exception, SystemExit):
             fields = {"status": "failed", "error": traceback.format_exc()}
         record = _record(setting, job, started, fields)
         try:
             connection.send(record)
         except (BrokenPipeError, ConnectionResetError):
             return
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed -9 closes nothing in order; its end is seen all the same, in the middle of a run."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _record(setting: Setting, job: Job, started: float, fields: dict[str, Any]) -> Record:
@@ -173,7 +183,7 @@ class _Runner:
 
         torch.set_num_threads(setting.threads)
         self._setting = setting
-        self._workload = find_workload(setting.workload)
+        self._workload = find_workload(setting.reference)
         self._methods = {name: find_method(reference) for name, reference in setting.methods.items()}
         self._splits = load_data(self._workload, setting.data_dir).to(setting.device)
         cuda = torch.device(setting.device).type == "cuda"

@@ -1,13 +1,11 @@
 """What is trained: model, data, loss, metric and the size of a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from steepest.data import Splits
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -27,7 +25,8 @@ class Workload:
 
     Args:
         name: shown in the report, and the study's folder.
-        data: called with the folder of ``--data-dir`` (or ``None``); returns the three splits, always the same.
+        data: called with the folder of ``--data-dir`` or ``STEEPEST_DATA``, or ``None``. Returns training, validation
+            and test data, always the same: three :class:`steepest.data.Split`, pairs of tensors or map-style datasets.
         model: builds a fresh model; its random initial weights come from torch's global generator, which the run seeds.
         batch_size: samples per gradient evaluation.
         epochs: passes over the training data that one run may pay for, in gradient evaluations.
@@ -44,7 +43,7 @@ class Workload:
     """
 
     name: str
-    data: Callable[[Path | None], Splits]
+    data: Callable[[Path | None], Iterable[object]]
     model: Callable[[], nn.Module]
     batch_size: int
     epochs: int

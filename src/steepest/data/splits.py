@@ -43,6 +43,28 @@ class Split:
         )
 
 
+def as_split(value: object) -> Split:
+    """A split from what a user's function returns: a split, a pair of tensors, or a map-style dataset of pairs.
+
+    Raises:
+        InputError: it is none of these.
+
+    Example:
+        >>> len(as_split((torch.zeros(3, 2), torch.zeros(3))))
+        3
+    """
+    if isinstance(value, Split):
+        return value
+    if isinstance(value, Dataset):
+        return Split.from_dataset(value)
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, Tensor) for part in value):
+        return Split(*value)
+    raise InputError(
+        f"each of the three parts of a workload's data must be a steepest.data.Split, a pair of tensors or a map-style "
+        f"dataset, got {type(value).__name__}"
+    )
+
+
 class Splits(NamedTuple):
     """Training data, validation data to choose hyperparameters on, and test data that only the report sees."""
 

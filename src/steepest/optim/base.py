@@ -182,8 +182,10 @@ class ScaledSGD(Optimizer):
             distinct = list({id(s): s for s in scales}.values())
             valid = torch.isfinite(torch.stack([s.to(distinct[0].device, torch.float64) for s in distinct])).all()
             first = self.param_groups[0]
-            missed = torch.as_tensor(first["nonfinite_steps"], device=valid.device)
-            first["nonfinite_steps"] = missed + valid.logical_not()
+            missed = first["nonfinite_steps"]
+            if not isinstance(missed, Tensor):
+                missed = torch.full((), missed, device=valid.device)
+            first["nonfinite_steps"] = missed.to(valid.device) + valid.logical_not()
         found_inf = cast("Tensor | None", getattr(self, "found_inf", None))
         if found_inf is not None:
             clean = found_inf.reshape(()) == 0
