@@ -25,16 +25,8 @@ from steepest.compare.workers import Event, Pool
 
 ATTEMPTS = 3  # at a run whose process dies, before it is recorded as failed
 _POLL_SECONDS = 0.2
-_DISK_ERRORS = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EIO,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOENT,
-}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OUT_OF_REACH = {errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENOENT}
 
 
 class Listener(Protocol):
