@@ -11,6 +11,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:  # while the libraries load
+        sys.exit(130)
     sys.exit(run(sys.argv[1:]))
 
 

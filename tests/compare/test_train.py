@@ -114,6 +114,12 @@ def test_divergence_ends_the_run_and_is_told():
     assert outcome.gradient_evaluations == 6
 
 
+def test_a_metric_that_is_not_finite_is_no_result():
+    outcome = run(workload=tiny.nan_metric)
+    assert outcome.diverged
+    assert outcome.validation_metric is None
+
+
 def test_evaluations_to_target():
     assert run().evaluations_to_target in (6, 12, 18)
     assert run(workload=dataclasses.replace(tiny.clouds, target=1.01)).evaluations_to_target is None

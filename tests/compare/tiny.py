@@ -43,6 +43,17 @@ marked = Workload(
 )
 
 
+nan_metric = Workload(
+    name="nan-metric",
+    data=two_clouds,
+    model=lambda: nn.Linear(4, 2),
+    batch_size=20,
+    epochs=3,
+    target=0.7,
+    metric=lambda outputs, targets: float("nan"),
+)
+
+
 def datasets_of(data_dir):
     """The same as map-style datasets."""
     return [TensorDataset(split.inputs, split.targets) for split in two_clouds(data_dir)]

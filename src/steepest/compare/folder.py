@@ -112,21 +112,13 @@ def note_invocation(folder: Path, command: str, jobs: int) -> None:
         "machine": machine(),
         "versions": {"steepest": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
-    with open(folder / INVOCATIONS, "a", encoding="utf-8") as file:
-        file.write(_line(entry))
+    write_atomically(folder / INVOCATIONS, "".join(map(_line, [*invocations(folder), entry])))
 
 
 def invocations(folder: Path) -> list[dict[str, Any]]:
-    """All that :func:`note_invocation` wrote and a crash did not cut short."""
+    """All that :func:`note_invocation` wrote, the oldest first."""
     path = folder / INVOCATIONS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def machine() -> str:

@@ -1,6 +1,7 @@
 """What a worker is asked to do and what it answers."""
 
 import dataclasses
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -75,6 +76,21 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def record_of(workload: str, job: Job, started: float, fields: dict[str, Any]) -> Record:
+    """The record of a job that ends now; ``fields`` hold its status and whatever else is known."""
+    return Record(
+        workload=workload,
+        method=job.method,
+        phase=job.phase,
+        trial=job.index,
+        seed=job.seed,
+        hyperparameters=job.hyperparameters,
+        started=started,
+        finished=time.time(),
+        **fields,
+    )
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:

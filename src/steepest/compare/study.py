@@ -15,13 +15,13 @@ import sqlalchemy.exc
 
 from steepest._errors import StudyError
 from steepest.compare import folder as study_folder
-from steepest.compare.jobs import Job, Record, Setting
+from steepest.compare.jobs import Job, Record, Setting, record_of
 from steepest.compare.ledger import FILE as LEDGER_FILE
 from steepest.compare.ledger import Ledger
 from steepest.compare.points import quasi_random_points
 from steepest.compare.spec import Spec
 from steepest.compare.summary import choose
-from steepest.compare.workers import Event, Pool
+from steepest.compare.workers import Pool
 
 ATTEMPTS = 3  # at a run whose process dies, before it is recorded as failed
 _POLL_SECONDS = 0.2
@@ -88,7 +88,7 @@ def run(
         threads=spec.threads,
         data_dir=data_dir,
     )
-    with study_folder.opened(folder, spec), _sentence_for_lost_storage(folder), _interruptible() as interrupted:
+    with _sentence_for_lost_storage(folder), study_folder.opened(folder, spec), _interruptible() as interrupted:
         study_folder.note_invocation(folder, command, jobs)
         ledger = Ledger(folder, spec)
         try:
@@ -152,7 +152,9 @@ def _drive(
                 if deaths[event.job.key] < ATTEMPTS:
                     pool.submit(event.job)
                 else:
-                    record = _death(spec, event)
+                    ended = f"died {ATTEMPTS} times, the last time with exit code {event.exit_code}"
+                    fields = {"status": "failed", "error": f"The process of this run {ended}."}
+                    record = record_of(spec.workload.name, event.job, time.time(), fields)
             if record is None:
                 continue
             ledger.finish(record)
@@ -163,23 +165,6 @@ def _drive(
                 under_way = {job.key for job in pool.running}
                 left = [job for job in jobs_left(spec, records) if job.key not in under_way]
                 ledger.plan([job for job in left if job.phase == "final"])
-
-
-def _death(spec: Spec, event: Event) -> Record:
-    now = time.time()
-    job = event.job
-    return Record(
-        workload=spec.workload.name,
-        method=job.method,
-        phase=job.phase,
-        trial=job.index,
-        seed=job.seed,
-        hyperparameters=job.hyperparameters,
-        status="failed",
-        started=now,
-        finished=now,
-        error=f"The process of this run died {ATTEMPTS} times, the last time with exit code {event.exit_code}.",
-    )
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def train(
     The budget is ``epochs`` times the batches of an epoch, counted in gradient evaluations: a method that pays two
     a step takes half the steps. The learning rate falls linearly to 0 over the run. The seed fixes initial weights,
     dropout and the order of the data, whatever the method. Validation follows each epoch's worth of evaluations; the
-    run ends there as diverged if the training or validation loss is no longer finite. The test data is looked at once,
+    run ends there as diverged if the loss or the metric is no longer finite. The test data is looked at once,
     at the end, and only ``with_test``.
 
     Args:
@@ -132,14 +132,19 @@ def train(
         curve.validation_metric.append(validation_metric)
         loss_sum.zero_()
         loss_count = 0
-        if not (math.isfinite(curve.train_loss[-1]) and math.isfinite(validation_loss)):
+        if not all(map(math.isfinite, (curve.train_loss[-1], validation_loss, validation_metric))):
             diverged = True
             break
         if reached is None and _reaches(workload, validation_metric):
             reached = spent
         progress(step / steps)
 
-    test_loss, test_metric = evaluate(workload, model, splits.test) if with_test and not diverged else (None, None)
+    test_loss: float | None = None
+    test_metric: float | None = None
+    if with_test and not diverged:
+        test_loss, test_metric = evaluate(workload, model, splits.test)
+        if not (math.isfinite(test_loss) and math.isfinite(test_metric)):
+            diverged, test_loss, test_metric = True, None, None
     return Outcome(
         diverged=diverged,
         gradient_evaluations=spent,
@@ -162,8 +167,8 @@ def evaluate(workload: Workload, model: nn.Module, split: Split) -> tuple[float,
     for start in range(0, len(split), EVALUATION_BATCH):
         inputs, targets = (t[start : start + EVALUATION_BATCH] for t in (split.inputs, split.targets))
         outputs = model(inputs)
-        loss_sum += workload.loss(outputs, targets).item() * len(inputs)
-        metric_sum += workload.metric(outputs, targets).item() * len(inputs)
+        loss_sum += float(workload.loss(outputs, targets)) * len(inputs)
+        metric_sum += float(workload.metric(outputs, targets)) * len(inputs)
     model.train()
     return loss_sum / len(split), metric_sum / len(split)
 

@@ -8,11 +8,12 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
-from steepest.compare.jobs import Job, Record, Setting, outcome_fields
+from steepest.compare.jobs import Job, Record, Setting, outcome_fields, record_of
 
 # Not fork: a forked torch inherits locks of threads that do not exist in the child.
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -98,7 +99,7 @@ class _Worker:
         self.connection, theirs = _CONTEXT.Pipe()
         self.process = _CONTEXT.Process(target=_work, args=(theirs, setting), daemon=True)
         # Read by OpenMP when the child loads torch, before a line of ours runs there.
-        with _environment(OMP_NUM_THREADS=str(setting.threads)):
+        with _environment("OMP_NUM_THREADS", str(setting.threads)):
             self.process.start()
         theirs.close()
 
@@ -109,20 +110,17 @@ class _Worker:
         self.process.join()
 
 
-class _environment:  # noqa: N801 - reads as a function
-    def __init__(self, **values: str) -> None:
-        self._values = values
-
-    def __enter__(self) -> None:
-        self._before = {key: os.environ.get(key) for key in self._values}
-        os.environ.update(self._values)
-
-    def __exit__(self, *_: object) -> None:
-        for key, value in self._before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _work(connection: Connection, setting: Setting) -> None:
@@ -143,7 +141,7 @@ def _work(connection: Connection, setting: Setting) -> None:
             return
         except (Exception, SystemExit):
             fields = {"status": "failed", "error": traceback.format_exc()}
-        record = _record(setting, job, started, fields)
+        record = record_of(setting.workload, job, started, fields)
         try:
             connection.send(record)
         except (BrokenPipeError, ConnectionResetError):
@@ -156,20 +154,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-def _record(setting: Setting, job: Job, started: float, fields: dict[str, Any]) -> Record:
-    return Record(
-        workload=setting.workload,
-        method=job.method,
-        phase=job.phase,
-        trial=job.index,
-        seed=job.seed,
-        hyperparameters=job.hyperparameters,
-        started=started,
-        finished=time.time(),
-        **fields,
-    )
 
 
 class _Runner:
