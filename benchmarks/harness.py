@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from steepest.compare.builtin import WORKLOADS
+from steepest.compare.freeze import load_data
 from steepest.compare.jobs import Job, Setting
-from steepest.compare.spec import load_data
 from steepest.compare.workers import Pool
 from steepest.data import Split
 

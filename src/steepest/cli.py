@@ -19,8 +19,8 @@ from steepest.compare import Range, study
 from steepest.compare.builtin import METHODS, WORKLOADS
 from steepest.compare.display import ProgressDisplay, result_table
 from steepest.compare.folder import invocations
+from steepest.compare.freeze import freeze
 from steepest.compare.report import write_report
-from steepest.compare.spec import freeze
 from steepest.compare.summary import Summary, summarize
 from steepest.compare.wording import count, edge_warnings, verdict_sentence
 

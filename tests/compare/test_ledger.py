@@ -2,9 +2,9 @@
 
 import pytest
 
+from steepest.compare.freeze import freeze
 from steepest.compare.jobs import Job, Record
 from steepest.compare.ledger import Ledger
-from steepest.compare.spec import freeze
 
 
 @pytest.fixture(scope="module")

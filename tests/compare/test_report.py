@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from steepest.compare.freeze import freeze
 from steepest.compare.jobs import Record
 from steepest.compare.report import write_report
-from steepest.compare.spec import freeze
 from steepest.compare.summary import summarize
 
 TINY = str(Path(__file__).with_name("tiny.py"))
@@ -93,6 +93,9 @@ def test_nothing_of_a_users_becomes_markup(hostile_page):
         assert bad not in text[: text.index("<script>/**")]
         assert bad not in text[script:]
     assert "&lt;b&gt;bold&lt;/b&gt;" in text
+    plots = text[text.index(">", script) + 1 : text.index("</script>", script)]
+    assert "\\u003cextra>" in plots  # the one character that could end the script element is not there
+    assert "<" not in plots
     row = next(
         line for line in hostile_page.with_name("report.md").read_text().splitlines() if "bold" in line and "|" in line
     )

@@ -6,7 +6,8 @@ import pytest
 
 from steepest._errors import InputError
 from steepest.compare import Range
-from steepest.compare.spec import Spec, freeze
+from steepest.compare.freeze import freeze
+from steepest.compare.spec import Spec
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 

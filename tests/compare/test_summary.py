@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from steepest.compare.freeze import freeze
 from steepest.compare.jobs import Record
-from steepest.compare.spec import freeze
 from steepest.compare.summary import choose, summarize
 from steepest.compare.wording import (
     edge_warnings,

@@ -162,8 +162,8 @@ class _Runner:
     def __init__(self, setting: Setting) -> None:
         import torch
 
+        from steepest.compare.freeze import load_data
         from steepest.compare.lookup import find_method, find_workload
-        from steepest.compare.spec import load_data
 
         torch.set_num_threads(setting.threads)
         self._setting = setting
