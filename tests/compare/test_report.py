@@ -132,6 +132,9 @@ def test_in_a_browser_without_network(browser, request, which, width, scheme):
     assert view.requests == [path.as_uri()]
     assert view.locator(".plot .main-svg").count() >= 5
     assert view.evaluate("document.documentElement.scrollWidth") <= width  # nothing sticks out on a phone
+    if width < 700:
+        hidden = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+        assert view.evaluate(hidden) == 0  # nor is anything cut off in a table
     background = view.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 28)")
     assert view.locator("#final tbody tr").count() == 2
