@@ -26,7 +26,7 @@ test: check
 
 # What takes longer than a minute: the real data sets, whole studies.
 test-slow: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+	STEEPEST_DATA=$(DATA) OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
 # The comparison of the README: 7 methods on scikit-learn's digits, under a minute on 2 cores.
 compare: setup

@@ -35,6 +35,7 @@ def test_round_trip(tmp_path_factory, shape, zipped):
         ("a.gz", b"plain text", "is not a readable gzip file"),
         ("a.gz", gzip.compress(idx_bytes(np.zeros(999, np.uint8)))[:-9], "is not a readable gzip file"),
     ],
+    ids=["empty", "floats", "short-header", "short-data", "long-data", "no-gzip", "short-gzip"],
 )
 def test_damage_is_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)

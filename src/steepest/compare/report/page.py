@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def _context(summary: Summary, invocations: Sequence[Mapping[str, Any]]) -> dict
         "failures": failures,
         "invocations": _distinct(invocations),
         "devices": sorted({r.device for row in summary.rows for r in [*row.tuned, *row.finals] if r.device}),
-        "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "total_seconds": sum(r.seconds or 0.0 for row in summary.rows for r in [*row.tuned, *row.finals]),
     }
 
