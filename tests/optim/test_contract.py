@@ -372,3 +372,35 @@ def test_any_shapes_any_groups_stay_finite_and_bounded(shapes, name, dtype, grou
         assert torch.isfinite(moved).all()
         if name == "sngm":
             assert moved.norm() <= 0.1 / (1 - 0.9) * 1.02
+
+
+@everyone
+@pytest.mark.parametrize("flatten", [False, True])
+def test_distributed_checkpoint_state_round_trip(name, flatten):
+    """It builds missing state by a step with zero gradients and lr = 0, which must leave the weights bit-equal."""
+    from torch.distributed.checkpoint import state_dict as dcp
+
+    options = dcp.StateDictOptions(flatten_optimizer_state_dict=flatten)
+
+    def train(model, optimizer, seeds):
+        for seed in seeds:
+            torch.manual_seed(seed)
+            set_grads(model)
+            optimizer.step()
+
+    straight = layer()
+    optimizer = build(name, straight.named_parameters(), weight_decay=0.01)
+    train(straight, optimizer, range(3))
+    saved = copy.deepcopy(dcp.get_optimizer_state_dict(straight, optimizer, options=options))  # it aliases the state
+    train(straight, optimizer, range(3, 6))
+
+    resumed = layer()
+    train(resumed, build(name, resumed.named_parameters(), weight_decay=0.01), range(3))
+    fresh = build(name, resumed.named_parameters(), weight_decay=0.01)
+    before = snapshot(resumed)
+    for p in resumed.parameters():
+        p.grad = None
+    dcp.set_optimizer_state_dict(resumed, fresh, saved, options=options)
+    assert unchanged(resumed, before)
+    train(resumed, fresh, range(3, 6))
+    assert unchanged(resumed, snapshot(straight))
