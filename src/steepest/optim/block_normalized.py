@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from steepest.optim.base import Entry, ScaledSGD
-from steepest.optim.norms import block_norms, reciprocal, tensor_norm
+from steepest.optim.norms import normalizing_scales
 
 
 class BlockNormalizedSGD(ScaledSGD):
@@ -47,6 +46,7 @@ class BlockNormalizedSGD(ScaledSGD):
     deep neural network", arXiv 1707.04822. That BatchNorm's gamma and beta form a block of their own is a reading.
 
     Example:
+        >>> import torch
         >>> layer = torch.nn.Linear(2, 1)
         >>> optimizer = BlockNormalizedSGD(layer.named_parameters(), lr=0.5, momentum=0.0)
         >>> before = torch.cat([layer.weight.detach().flatten(), layer.bias.detach()])
@@ -87,13 +87,9 @@ class BlockNormalizedSGD(ScaledSGD):
             raise ValueError(f"ratio must be None or a finite number above 0, got {ratio!r}")
 
     def scales(self, entries: Sequence[Entry]) -> list[Tensor]:
-        blocks = [e.block for e in entries]
-        unit = {b: reciprocal(n) for b, n in block_norms([tensor_norm(e.grad) for e in entries], blocks).items()}
-        if all(e.group["ratio"] is None for e in entries):
-            return [unit[b] for b in blocks]
-        weights = block_norms([tensor_norm(e.param) for e in entries], blocks)
-        scales = []
-        for e in entries:
-            scale, weight, ratio = unit[e.block], weights[e.block], e.group["ratio"]
-            scales.append(scale if ratio is None else scale * torch.where(weight > 0, ratio * weight, 1.0))
-        return scales
+        return normalizing_scales(
+            [e.grad for e in entries],
+            [e.param for e in entries],
+            [e.block for e in entries],
+            [e.group["ratio"] for e in entries],
+        )

@@ -48,6 +48,31 @@ def block_norms(norms: Sequence[Tensor], blocks: Sequence[Hashable]) -> dict[Has
     return {block: root_sum_square(group) for block, group in members.items()}
 
 
+def normalizing_scales(
+    grads: Sequence[Tensor], params: Sequence[Tensor], blocks: Sequence[Hashable], ratios: Sequence[float | None]
+) -> list[Tensor]:
+    """Scale ``s_b`` of block-normalised gradients, one 0-dim tensor for each gradient.
+
+    ``1 / ||g_b||`` where the ratio is ``None``, else ``ratio * ||w_b|| / ||g_b||``; a block whose weights are all zero
+    takes the former in any case. 0 for a zero gradient, NaN for one that is not finite.
+
+    Source: Yu et al., arXiv 1707.04822 (NG_UNIT and NG).
+
+    Example:
+        >>> g, w = torch.tensor([3.0, 4.0]), torch.tensor([0.0, 10.0])
+        >>> normalizing_scales([g, g], [w, w], ["a", "b"], [None, 0.5])
+        [tensor(0.2000), tensor(1.)]
+    """
+    unit = {b: reciprocal(n) for b, n in block_norms([tensor_norm(g) for g in grads], blocks).items()}
+    if all(ratio is None for ratio in ratios):
+        return [unit[b] for b in blocks]
+    weights = block_norms([tensor_norm(p) for p in params], blocks)
+    return [
+        unit[b] if ratio is None else unit[b] * torch.where(weights[b] > 0, ratio * weights[b], 1.0)
+        for b, ratio in zip(blocks, ratios, strict=True)
+    ]
+
+
 def reciprocal(norm: Tensor) -> Tensor:
     """``1 / norm``, and what the edges must mean: 0 for a zero norm (no move), NaN for a norm that is not finite.
 

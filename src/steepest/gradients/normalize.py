@@ -1,0 +1,127 @@
+"""Block-normalised gradients in front of any torch optimizer: AdamNG, AdaGradNG and the rest of the family."""
+
+from collections.abc import Hashable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from steepest.optim.blocks import block_of
+from steepest.optim.norms import normalizing_scales
+
+Over = Literal["layer", "tensor", "all"]
+
+
+class NormalizedGradients:
+    """The handle of :func:`normalize_gradients`."""
+
+    def __init__(self, optimizer: Optimizer, over: Over, ratio: float | None) -> None:
+        self._over = over
+        self._ratio = ratio
+        self._nonfinite: Tensor | None = None
+        self._hook = optimizer.register_step_pre_hook(self._before_step)
+
+    @property
+    def nonfinite_steps(self) -> int:
+        """Steps that saw a norm that is not finite. Reading it synchronises the device."""
+        return 0 if self._nonfinite is None else int(self._nonfinite)
+
+    def remove(self) -> None:
+        """Let the optimizer see its gradients as they are again. Its state stays as it is."""
+        self._hook.remove()
+
+    @torch.no_grad()
+    def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # `args` are those of the unbound step: (optimizer, closure).
+        if kwargs.get("closure", args[1] if len(args) > 1 else None) is not None:
+            raise RuntimeError(
+                "normalize_gradients does not work with optimizer.step(closure): the closure would replace the "
+                "normalised gradients; call the closure yourself, then optimizer.step()"
+            )
+        params, blocks = self._participants(optimizer)
+        if not params:
+            return
+        grads = [param.grad for param in params if param.grad is not None]
+        scales = normalizing_scales(grads, params, blocks, [self._ratio] * len(params))
+        valid = torch.isfinite(torch.stack([s.to(scales[0].device, torch.float64) for s in scales])).all()
+        missed = torch.zeros_like(valid, dtype=torch.int64) if self._nonfinite is None else self._nonfinite
+        self._nonfinite = missed.to(valid.device) + valid.logical_not()
+        # Under a GradScaler, an optimizer that unscales by itself divides by this once more.
+        grad_scale = getattr(optimizer, "grad_scale", None)
+        for grad, scale in zip(grads, scales, strict=True):
+            factor = scale if grad_scale is None else scale * grad_scale.to(scale.device)
+            normalized = grad.to(torch.promote_types(grad.dtype, factor.dtype)).mul(factor.to(grad.device))
+            grad.copy_(torch.where(valid.to(grad.device), normalized, torch.zeros_like(normalized)))
+
+    def _participants(self, optimizer: Optimizer) -> tuple[list[Tensor], list[Hashable]]:
+        params: list[Tensor] = []
+        blocks: list[Hashable] = []
+        for group in optimizer.param_groups:
+            names = group.get("param_names") or [None] * len(group["params"])
+            for param, name in zip(group["params"], names, strict=True):
+                if param.grad is None:
+                    continue
+                if param.grad.is_sparse:
+                    raise RuntimeError("normalize_gradients does not support sparse gradients: use dense ones")
+                params.append(param)
+                blocks.append(
+                    "all" if self._over == "all" else block_of(param, name if self._over == "layer" else None)
+                )
+        return params, blocks
+
+
+def normalize_gradients(optimizer: Optimizer, over: Over = "layer", ratio: float | None = None) -> NormalizedGradients:
+    r"""Normalise every gradient, block by block, before each step of any torch optimizer.
+
+    .. code-block:: text
+
+        g_b = g_b / ||g_b||                         ratio=None (NG_UNIT)
+        g_b = ratio * ||w_b|| * g_b / ||g_b||       ratio=r    (NG)
+
+    In front of Adam this is AdamNG, of AdaGrad AdaGradNG, of SGD with momentum SGDMNG (which
+    :class:`steepest.BlockNormalizedSGD` takes in one step). It is a step pre-hook: the optimizer's class, options and
+    ``state_dict`` stay as they are, and so does its own weight decay, which comes after the normalisation.
+
+    ``.grad`` is overwritten with what the optimizer sees. It happens after accumulation, all-reduce and unscaling,
+    where ``optimizer.step()`` stands anyway; do not clip as well. A zero gradient stays zero. If a norm is not finite,
+    all gradients of that step are set to zero and the step is counted in ``nonfinite_steps``. Nothing here waits for
+    the device.
+
+    **lr**: with Adam, whose step does not depend on the gradient's scale in the long run, start with the base
+    optimizer's own lr (the paper: .001 for Adam, .01 for AdaGrad); with SGD see :class:`steepest.BlockNormalizedSGD`.
+
+    Args:
+        optimizer: any ``torch.optim.Optimizer``.
+        over: a block is a ``"layer"`` (weight and bias together, known by the parameters' names), a ``"tensor"``, or
+            ``"all"`` parameters together.
+        ratio: ``None`` for unit norm, else finite and above 0; the paper searched .01, .02 and .05.
+
+    Returns:
+        A handle with ``remove()`` and ``nonfinite_steps``.
+
+    Raises:
+        ValueError: ``over`` or ``ratio`` is out of range, or ``over="layer"`` and the parameters have no names.
+        RuntimeError: in ``step``, when it is given a closure or a gradient is sparse.
+
+    Source: Yu, Huang, Lin, Salakhutdinov, Carbonell, arXiv 1707.04822, algorithm 1.
+
+    Example:
+        >>> layer = torch.nn.Linear(2, 1)
+        >>> adam = torch.optim.Adam(layer.named_parameters(), lr=1e-3)
+        >>> handle = normalize_gradients(adam)  # AdamNG
+        >>> (1e6 * layer(torch.tensor([[1.0, 2.0]]))).sum().backward()
+        >>> adam.step()
+        >>> torch.cat([p.grad.flatten() for p in layer.parameters()]).norm()
+        tensor(1.)
+    """
+    if over not in ("layer", "tensor", "all"):
+        raise ValueError(f"over must be 'layer', 'tensor' or 'all', got {over!r}")
+    if ratio is not None and not 0 < ratio < float("inf"):
+        raise ValueError(f"ratio must be None or a finite number above 0, got {ratio!r}")
+    if over == "layer" and not all("param_names" in group for group in optimizer.param_groups):
+        raise ValueError(
+            "over='layer' needs parameters with names: build the optimizer from model.named_parameters(), or use "
+            "over='tensor'"
+        )
+    return NormalizedGradients(optimizer, over, ratio)
