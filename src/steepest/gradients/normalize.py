@@ -65,9 +65,8 @@ class NormalizedGradients:
                 if param.grad.is_sparse:
                     raise RuntimeError("normalize_gradients does not support sparse gradients: use dense ones")
                 params.append(param)
-                blocks.append(
-                    "all" if self._over == "all" else block_of(param, name if self._over == "layer" else None)
-                )
+                known_as = name if self._over == "layer" else None
+                blocks.append("all" if self._over == "all" else block_of(param, known_as))
         return params, blocks
 
 
