@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from steepest import __version__
 from steepest.cli import run
@@ -143,6 +144,16 @@ def test_report_again(tmp_path, capsys):
     assert (out / "report.html").exists()
     written = re.compile(r"Written .* from")
     assert written.sub("", (out / "report.md").read_text()) == written.sub("", before)
+
+
+def test_the_deep_example_builds_and_steps():
+    example = ROOT / "examples" / "deep_sigmoid.py"
+    model = find_workload(f"{example}:mnist_18").model()
+    assert sum(isinstance(module, torch.nn.Sigmoid) for module in model) == 18
+    optimizer = find_method(f"{example}:adam_ng").build(model, {"lr": 1e-3})
+    model(torch.zeros(2, 1, 28, 28)).square().sum().backward()
+    optimizer.step()
+    assert all(p.grad.norm() <= 1.001 for p in model.parameters())
 
 
 def test_the_example_is_short_and_runs(tmp_path):

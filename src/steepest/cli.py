@@ -1,6 +1,5 @@
 """The command line: arguments in, text out; the work is done in `steepest.compare`."""
 
-import os
 import re
 import shlex
 import sys
@@ -18,11 +17,11 @@ from steepest._version import __version__
 from steepest.compare import Range, study
 from steepest.compare.builtin import METHODS, WORKLOADS
 from steepest.compare.display import ProgressDisplay, result_table
-from steepest.compare.folder import invocations
+from steepest.compare.folder import invocations, usable_cores
 from steepest.compare.freeze import freeze
 from steepest.compare.report import write_report
 from steepest.compare.summary import Summary, summarize
-from steepest.compare.wording import count, edge_warnings, verdict_sentence
+from steepest.compare.wording import count, edge_warnings, lost_run_warnings, verdict_sentence
 
 app = typer.Typer(
     name="steepest",
@@ -53,8 +52,6 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _usage_sentence(error: Exception) -> str:
-    if type(error).__name__ == "NoArgsIsHelpError":
-        return "a command is needed; 'steepest --help' lists them"
     message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
     details = getattr(error.__cause__, "errors", None)  # of pydantic, which does not print the value
     value = f", got {details()[0].get('input')!r}" if callable(details) else ""
@@ -123,7 +120,7 @@ def compare(
         lr_ranges=dict(_lr_range(text) for text in lr_range or []),
     )
     folder = out or Path("studies") / re.sub(r"[^\w.-]+", "-", spec.workload.name)
-    jobs = jobs or (_usable_cores() if spec.device == "cpu" else 1)
+    jobs = jobs or (usable_cores() if spec.device == "cpu" else 1)
     with ProgressDisplay(_err) as display:
         records, interrupted = study.run(
             spec,
@@ -191,10 +188,6 @@ def _lr_range(text: str) -> tuple[str, Range]:
         raise InputError(f"--lr-range must be METHOD=LOW:HIGH with 0 < LOW < HIGH, got {text!r} ({error})") from error
 
 
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _write(folder: Path, summary: Summary) -> Path:
     try:
         return write_report(folder, summary, invocations(folder))
@@ -209,7 +202,7 @@ def _print_result(summary: Summary, page: Path) -> None:
     _out.print(result_table(summary))
     _out.print()
     _out.print(Text(verdict_sentence(summary), style="bold"))
-    for warning in edge_warnings(summary):
+    for warning in [*lost_run_warnings(summary), *edge_warnings(summary)]:
         _out.print(Text(warning, style="yellow"))
     _out.print(Text(f"Report: {page}"))
 
@@ -223,5 +216,4 @@ def _all_lost(summary: Summary, page: Path) -> str:
 
 
 def _plain_table(*headings: str) -> Table:
-    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
-    return table
+    return Table(*headings, box=None, pad_edge=False, header_style="bold")

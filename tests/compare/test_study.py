@@ -63,6 +63,8 @@ def test_a_study_from_end_to_end(tmp_path):
     done = compare(out, methods="good,twin,exploding,raising", trials=3, seeds=2)
     assert done.returncode == 0, done.stderr
     assert "On clouds, where good reaches" in done.stdout
+    assert "raising: 3 of 3 runs failed, first with: ValueError: planted in step" in done.stdout
+    assert "exploding: all 3 runs of its search diverged." in done.stdout
     assert done.stderr == ""  # quiet when not a terminal
     found = records(out)
     assert sorted(r.status for r in found.values()) == ["diverged"] * 3 + ["failed"] * 3 + ["finished"] * 10

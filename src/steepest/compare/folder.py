@@ -123,12 +123,13 @@ def invocations(folder: Path) -> list[dict[str, Any]]:
 
 def machine() -> str:
     """Processor, number of usable cores, GPUs and operating system, in one line."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        cores = os.cpu_count() or 1
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return ", ".join([_processor(), f"{cores} cores", *gpus, f"{platform.system()} {platform.release()}"])
+    return ", ".join([_processor(), f"{usable_cores()} cores", *gpus, f"{platform.system()} {platform.release()}"])
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

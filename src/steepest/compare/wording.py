@@ -105,6 +105,24 @@ def format_others(row: Row) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in chosen.items() if name != "lr")
 
 
+def lost_run_warnings(summary: Summary) -> list[str]:
+    """A sentence for every method with failed runs, and for one whose search, or a final run, diverged."""
+    found = []
+    for row in summary.rows:
+        runs = [*row.tuned, *row.finals]
+        errors = [record.error.strip().splitlines()[-1] for record in runs if record.error]
+        if errors:
+            found.append(
+                f"{row.method.name}: {len(errors)} of {count(row.runs, 'run')} failed, first with: {errors[0]}"
+            )
+        finals_lost = sum(record.status == "diverged" for record in row.finals)
+        if finals_lost:
+            found.append(f"{row.method.name}: {finals_lost} of {count(len(row.finals), 'final run')} diverged.")
+        elif row.diverged and row.diverged == len(row.tuned):
+            found.append(f"{row.method.name}: all {count(row.diverged, 'run')} of its search diverged.")
+    return found
+
+
 def edge_warnings(summary: Summary) -> list[str]:
     """A sentence for every chosen hyperparameter that is the lowest or highest of those tried."""
     found = []
