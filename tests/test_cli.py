@@ -53,6 +53,7 @@ BAD = [
         "--lr-range must be METHOD=LOW:HIGH with 0 < LOW < HIGH, got 'sgd=1:0.1'",
     ),
     ("compare digits-mlp --lr-range sgd=0:1", "got 'sgd=0:1'"),
+    ("compare digits-mlp --lr-range sgd=0.1:1 --lr-range sgd=0.2:1", "must name each method once, got sgd more than"),
     ("compare digits-mlp --lr-range sgd", "got 'sgd' (it is not of that form)"),
     ("compare digits-mlp --lr-range sgd=a:b", "got 'sgd=a:b'"),
     ("compare digits-mlp --lr-range none=0.1:1", "--lr-range names 'none', which is not compared here"),

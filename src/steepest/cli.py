@@ -117,7 +117,7 @@ def compare(
         batch_size=batch_size,
         device=device,
         data_dir=data_dir,
-        lr_ranges=dict(_lr_range(text) for text in lr_range or []),
+        lr_ranges=_lr_ranges(lr_range or []),
     )
     folder = out or Path("studies") / re.sub(r"[^\w.-]+", "-", spec.workload.name)
     jobs = jobs or (usable_cores() if spec.device == "cpu" else 1)
@@ -131,17 +131,15 @@ def compare(
             listener=display,
         )
     summary = summarize(spec, records)
-    page = _write(folder, summary)
+    if all(row.chosen is None for row in summary.rows) and not interrupted:
+        raise StudyError(_all_lost(summary, _write(folder, summary)))
+    _tell(folder, summary)
     if interrupted:
-        _print_result(summary, page)
         return _fail(
             f"interrupted with {summary.finished} of {count(summary.planned, 'run')} finished; "
             "the same command goes on from there",
             130,
         )
-    if all(row.chosen is None for row in summary.rows):
-        raise StudyError(_all_lost(summary, page))
-    _print_result(summary, page)
     return 0
 
 
@@ -151,8 +149,7 @@ def report(
 ) -> None:
     """Write a study's report anew from its records, and print the result."""
     spec, records = study.finished_records(folder)
-    summary = summarize(spec, records)
-    _print_result(summary, _write(folder, summary))
+    _tell(folder, summarize(spec, records))
 
 
 @app.command("methods")
@@ -178,6 +175,15 @@ def list_workloads() -> None:
     _out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
 
 
+def _lr_ranges(texts: Sequence[str]) -> dict[str, Range]:
+    ranges: dict[str, Range] = {}
+    for method, space in map(_lr_range, texts):
+        if method in ranges:
+            raise InputError(f"--lr-range must name each method once, got {method} more than once")
+        ranges[method] = space
+    return ranges
+
+
 def _lr_range(text: str) -> tuple[str, Range]:
     match = re.fullmatch(r"(?P<method>[^=]+)=(?P<low>[^:]+):(?P<high>[^:]+)", text)
     try:
@@ -198,13 +204,14 @@ def _write(folder: Path, summary: Summary) -> Path:
         ) from error
 
 
-def _print_result(summary: Summary, page: Path) -> None:
+def _tell(folder: Path, summary: Summary) -> None:
+    """Print the result, then write the report: what is known is said even where nothing can be written."""
     _out.print(result_table(summary))
     _out.print()
     _out.print(Text(verdict_sentence(summary), style="bold"))
     for warning in [*lost_run_warnings(summary), *edge_warnings(summary)]:
         _out.print(Text(warning, style="yellow"))
-    _out.print(Text(f"Report: {page}"))
+    _out.print(Text(f"Report: {_write(folder, summary)}"))
 
 
 def _all_lost(summary: Summary, page: Path) -> str:

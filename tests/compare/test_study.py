@@ -205,6 +205,7 @@ def test_a_full_disk_loses_nothing_and_claims_nothing(whole_study, tmp_path, lim
     assert done.returncode == 1, done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+    assert ("where held reaches" in done.stdout) == ("report" in sentence)  # what is known is said all the same
     assert not (out / "report.html").exists()
     survived = records(out)
     assert (len(survived) < 14) == ("report" not in sentence)

@@ -234,6 +234,29 @@ def test_a_torch_sgd_state_loads(name):
 
 
 @everyone
+def test_torch_sgd_takes_its_state(name):
+    model = layer()
+    optimizer = build(name, model.named_parameters(), momentum=0.8)
+    set_grads(model)
+    optimizer.step()
+    sgd = torch.optim.SGD(model.named_parameters(), lr=0.3)
+    sgd.load_state_dict(optimizer.state_dict())
+    assert torch.equal(sgd.state[model.weight]["momentum_buffer"], optimizer.state[model.weight]["momentum_buffer"])
+    before = snapshot(model)
+    sgd.step()
+    assert not unchanged(model, before)
+    assert sgd.param_groups[0]["momentum"] == 0.8
+
+
+@everyone
+def test_a_state_with_dampening_is_refused(name):
+    model = layer()
+    state = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.8, dampening=0.5).state_dict()
+    with pytest.raises(ValueError, match=r"dampening must be 0, got 0\.5"):
+        build(name, model.parameters()).load_state_dict(state)
+
+
+@everyone
 def test_pickle_and_deepcopy(name):
     model = layer()
     optimizer = build(name, model.named_parameters())

@@ -67,6 +67,8 @@ class ScaledSGD(Optimizer):
             "decoupled_weight_decay": decoupled_weight_decay,
             "maximize": maximize,
             **method_defaults,
+            # torch.optim.SGD needs it to take a state of ours; any other value is refused.
+            "dampening": 0,
             # Kept in the group so that it travels with state_dict, pickle and deepcopy; the first group's counts.
             "nonfinite_steps": 0,
         }
@@ -84,6 +86,8 @@ class ScaledSGD(Optimizer):
             raise ValueError(f"momentum must be in [0, 1), got {group['momentum']!r}")
         if not 0 <= group["weight_decay"] < float("inf"):
             raise ValueError(f"weight_decay must be a finite number of at least 0, got {group['weight_decay']!r}")
+        if group["dampening"] != 0:
+            raise ValueError(f"dampening must be 0, got {group['dampening']!r}: the family has none")
         if group["nesterov"] and group["momentum"] == 0:
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0")
 
@@ -102,10 +106,14 @@ class ScaledSGD(Optimizer):
         for group in self.param_groups:
             for key, value in self.defaults.items():
                 group.setdefault(key, value)
+            self.check_group(group)
 
     @property
     def nonfinite_steps(self) -> int:
-        """Steps passed over because a norm, and so a gradient, was not finite. Reading it synchronises the device."""
+        """Steps passed over because a norm, and so a gradient, was not finite; a ``GradScaler``'s overflows among them.
+
+        Reading it synchronises the device.
+        """
         return int(self.param_groups[0]["nonfinite_steps"])
 
     def scales(self, entries: Sequence[Entry]) -> list[Tensor] | None:
