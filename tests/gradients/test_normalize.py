@@ -43,7 +43,7 @@ def test_in_front_of_sgd_it_is_block_normalized_sgd_bit_for_bit(over, ratio, dty
     sgd = torch.optim.SGD(wrapped.named_parameters(), lr=0.1, momentum=0.9, weight_decay=0.01, foreach=False)
     normalize_gradients(sgd, over=over, ratio=ratio)
     params = ours.named_parameters() if over == "layer" else ours.parameters()
-    optimizer = BlockNormalizedSGD(params, lr=0.1, weight_decay=0.01, ratio=ratio)
+    optimizer = BlockNormalizedSGD(params, lr=0.1, weight_decay=0.01, ratio=ratio, fused=False, foreach=False)
     assert torch.equal(train(wrapped, sgd), train(ours, optimizer))
 
 
@@ -51,7 +51,7 @@ def test_over_all_in_front_of_sgd_it_is_sngm_bit_for_bit():
     wrapped, ours = network(), network()
     sgd = torch.optim.SGD(wrapped.parameters(), lr=0.1, momentum=0.9, foreach=False)
     normalize_gradients(sgd, over="all")
-    assert torch.equal(train(wrapped, sgd), train(ours, SNGM(ours.parameters(), lr=0.1)))
+    assert torch.equal(train(wrapped, sgd), train(ours, SNGM(ours.parameters(), lr=0.1, fused=False, foreach=False)))
 
 
 @pytest.mark.parametrize("name", ANY_OPTIMIZER)

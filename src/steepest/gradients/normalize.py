@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from steepest.optim.blocks import block_of
-from steepest.optim.norms import normalizing_scales
+from steepest.optim.norms import BlockNorms, block_normalizing_scale, block_norms, full_norms
 
 Over = Literal["layer", "tensor", "all"]
 
@@ -43,7 +43,7 @@ class NormalizedGradients:
         if not params:
             return
         grads = [param.grad for param in params if param.grad is not None]
-        scales = normalizing_scales(grads, params, blocks, [self._ratio] * len(params))
+        scales = self._scales(grads, params, blocks)
         valid = torch.isfinite(torch.stack([s.to(scales[0].device, torch.float64) for s in scales])).all()
         missed = torch.zeros_like(valid, dtype=torch.int64) if self._nonfinite is None else self._nonfinite
         self._nonfinite = missed.to(valid.device) + valid.logical_not()
@@ -53,6 +53,15 @@ class NormalizedGradients:
             factor = scale if grad_scale is None else scale * grad_scale.to(scale.device)
             normalized = grad.to(torch.promote_types(grad.dtype, factor.dtype)).mul(factor.to(grad.device))
             grad.copy_(torch.where(valid.to(grad.device), normalized, torch.zeros_like(normalized)))
+
+    def _scales(self, grads: list[Tensor], params: list[Tensor], blocks: list[Hashable]) -> list[Tensor]:
+        norms = block_norms(full_norms(grads), blocks)
+        weights = {} if self._ratio is None else block_norms(full_norms(params), blocks)
+        scales = {
+            block: torch.as_tensor(block_normalizing_scale(BlockNorms(norm, weights.get(block, 0.0)), self._ratio))
+            for block, norm in norms.items()
+        }
+        return [scales[block] for block in blocks]
 
     def _participants(self, optimizer: Optimizer) -> tuple[list[Tensor], list[Hashable]]:
         params: list[Tensor] = []

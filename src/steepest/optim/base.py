@@ -1,8 +1,7 @@
 """The optimizer that every method of the family extends: it takes the step, a method only says its scale."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,24 +9,38 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from steepest.optim.blocks import block_of
-from steepest.optim.step import Decay, scaled_step
+from steepest.optim.foreach import foreach_step
+from steepest.optim.fused import fused_step, why_not_fused
+from steepest.optim.loop import loop_step
+from steepest.optim.norms import BlockNorms
+from steepest.optim.step import Decay
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One parameter that takes part in a step."""
 
     param: Tensor
-    grad: Tensor  # unscaled, negated if maximizing
-    block: Hashable
+    grad: Tensor  # as the user left it: still multiplied by a GradScaler's scale
     group: dict[str, Any]
+
+
+class Signals(NamedTuple):
+    """What a ``GradScaler`` sets on the optimizer before a step, else ``None``."""
+
+    grad_scale: Tensor | None
+    found_inf: Tensor | None
 
 
 class ScaledSGD(Optimizer):
     """SGD with momentum whose gradient is multiplied, block by block, by a scale. The base class's scale is 1.
 
-    As it stands it is ``torch.optim.SGD`` without dampening, bit for bit. A method overrides :meth:`scales`.
-    The state of a parameter is ``momentum_buffer``, as in ``torch.optim.SGD``.
+    As it stands it is ``torch.optim.SGD`` without dampening, bit for bit. A method overrides :meth:`scale` and says
+    what is one block (:meth:`block_of`). The state of a parameter is ``momentum_buffer``, as in ``torch.optim.SGD``,
+    and ``compensation`` with ``kahan_sum``.
+
+    Three paths take the same step: ``loop.py``, the specification, which takes any tensor; ``foreach.py``, lists of
+    tensors on the device; ``fused.py``, torch's fused kernel on the CPU. None of them writes ``.grad``, waits for the
+    device, or needs more memory than the largest tensor (the loop: a few of them).
 
     Args:
         params: tensors, ``(name, tensor)`` pairs, or group dicts of either. With names a block is a layer
@@ -38,11 +51,21 @@ class ScaledSGD(Optimizer):
         nesterov: Nesterov's momentum; needs ``momentum > 0``.
         decoupled_weight_decay: shrink the weights by ``1 - lr * weight_decay`` instead.
         maximize: climb instead of descend.
+        foreach: take (``True``) or avoid (``False``) the path over lists of tensors; ``None`` chooses.
+        fused: take (``True``) or avoid (``False``) the fused path; ``None`` chooses. With both ``None`` CPU tensors
+            take the fused path where it can serve, CUDA tensors the path over lists, anything else the loop.
+        kahan_sum: add to the weights by Kahan's sum, so that bfloat16 and float16 weights move at steps below their
+            resolution; costs one more tensor of state per parameter.
 
     Raises:
         ValueError: an argument, or a group's override of it, is outside its range.
-        RuntimeError: in :meth:`step`, when a gradient is sparse.
+        RuntimeError: in :meth:`step`, when a gradient is sparse or ``fused=True`` cannot serve these tensors.
     """
+
+    normalizes: ClassVar[bool] = False
+    """Whether :meth:`scale` depends on the norms of the block."""
+    has_step_scales: ClassVar[bool] = False
+    """Whether :meth:`step_scale` may be anything but ``None``."""
 
     # GradScaler then leaves the unscaling and the skipping to us (torch/amp/grad_scaler.py).
     _step_supports_amp_scaling = True
@@ -57,6 +80,9 @@ class ScaledSGD(Optimizer):
         nesterov: bool = False,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        kahan_sum: bool = False,
         **method_defaults: Any,
     ) -> None:
         defaults = {
@@ -66,6 +92,9 @@ class ScaledSGD(Optimizer):
             "nesterov": nesterov,
             "decoupled_weight_decay": decoupled_weight_decay,
             "maximize": maximize,
+            "foreach": foreach,
+            "fused": fused,
+            "kahan_sum": kahan_sum,
             **method_defaults,
             # torch.optim.SGD needs it to take a state of ours; any other value is refused.
             "dampening": 0,
@@ -90,6 +119,10 @@ class ScaledSGD(Optimizer):
             raise ValueError(f"dampening must be 0, got {group['dampening']!r}: the family has none")
         if group["nesterov"] and group["momentum"] == 0:
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0")
+        if group["foreach"] and group["fused"]:
+            raise ValueError("foreach=True and fused=True exclude each other: choose one, or leave both None")
+        if group["fused"] and (reason := why_not_fused(self, group)):
+            raise ValueError(f"fused=True does not serve {reason}: leave fused=None")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, as ``torch.optim.Optimizer`` does, after checking its hyperparameters.
@@ -98,6 +131,12 @@ class ScaledSGD(Optimizer):
             ValueError: a hyperparameter of the group is outside its range.
         """
         self.check_group({**self.defaults, **param_group})
+        for path in ("foreach", "fused"):
+            given = param_group.get(path, self.defaults[path])
+            if any(group[path] != given for group in self.param_groups):
+                raise ValueError(
+                    f"{path} must be the same for all groups, got {given!r}: one path takes the whole step"
+                )
         super().add_param_group(param_group)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -110,23 +149,41 @@ class ScaledSGD(Optimizer):
 
     @property
     def nonfinite_steps(self) -> int:
-        """Steps passed over because a norm, and so a gradient, was not finite; a ``GradScaler``'s overflows among them.
+        """Steps in which a block was passed over because a norm, and so a gradient, was not finite.
 
-        Reading it synchronises the device.
+        A ``GradScaler``'s overflows are among them. Reading it synchronises the device.
         """
         return int(self.param_groups[0]["nonfinite_steps"])
 
-    def scales(self, entries: Sequence[Entry]) -> list[Tensor] | None:
-        """Scale ``s_b`` of each entry, a 0-dim tensor; not finite means "pass over this step"; ``None`` means all 1."""
+    def block_of(self, param: Tensor, name: str | None) -> Hashable:
+        """What the parameter forms one block with: its layer if it has a name, else nothing but itself."""
+        return block_of(param, name)
+
+    def scale(self, group: dict[str, Any], norms: BlockNorms) -> float | Tensor:
+        """Scale ``s_b`` of a block for the parameters of one group; not finite means "leave the block where it is".
+
+        The norms are floats or tensors, of any shape: work element by element.
+        """
+        return 1.0
+
+    def step_scale(self, param: Tensor, group: dict[str, Any]) -> Tensor | None:
+        """Scale ``r_b`` of the parameter's step, a tensor that broadcasts to it; ``None`` means 1."""
         return None
+
+    def needs_weight_norms(self, members: Sequence[Entry]) -> bool:
+        """Whether the scale of a block with these members depends on the norm of the weights."""
+        return False
+
+    def norm_includes_decay(self, group: dict[str, Any]) -> bool:
+        """Whether the norm that counts is that of ``g + weight_decay * w``."""
+        return False
 
     def decay_of(self, group: dict[str, Any]) -> Decay:
         """Where the group's weight decay enters the step."""
         return "decoupled" if group["decoupled_weight_decay"] else "after_scaling"
 
-    def _entries(self) -> list[Entry]:
-        grad_scale = getattr(self, "grad_scale", None)
-        entries = []
+    def _blocks(self) -> list[list[Entry]]:
+        blocks: dict[Hashable, list[Entry]] = {}
         for group in self.param_groups:
             names = group.get("param_names") or [None] * len(group["params"])
             for param, name in zip(group["params"], names, strict=True):
@@ -136,66 +193,49 @@ class ScaledSGD(Optimizer):
                     raise RuntimeError(
                         f"{type(self).__name__} does not support sparse gradients: use dense ones (sparse=False)"
                     )
-                if grad_scale is not None:
-                    inverse = grad_scale.to(grad.device).reciprocal()
-                    grad = grad.to(torch.promote_types(grad.dtype, torch.float32)).mul(inverse)
-                entries.append(Entry(param, -grad if group["maximize"] else grad, block_of(param, name), group))
-        return entries
+                blocks.setdefault(self.block_of(param, name), []).append(Entry(param, grad, group))
+        return list(blocks.values())
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Take one step; ``closure``, if given, re-evaluates the model and returns the loss.
 
-        A step whose scale is not finite, or that a ``GradScaler`` found to hold an infinity, leaves weights and
-        momentum untouched; the former are counted in :attr:`nonfinite_steps`. Nothing here waits for the device.
+        A block whose norm or scale is not finite keeps its weights and momentum, and the step is counted in
+        :attr:`nonfinite_steps`; a step that a ``GradScaler`` found to hold an infinity changes nothing at all.
+        Nothing here waits for the device.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        entries = self._entries()
-        if not entries:
-            return loss
-        scales = self.scales(entries)
-        valid = self._validity(scales)
-        for i, entry in enumerate(entries):
-            param, group = entry.param, entry.group
-            buffer = self.state[param].get("momentum_buffer") if group["momentum"] != 0 else None
-            new_param, new_buffer = scaled_step(
-                param,
-                entry.grad,
-                buffer,
-                scale=None if scales is None else scales[i].to(param.device),
-                lr=group["lr"],
-                momentum=group["momentum"],
-                weight_decay=group["weight_decay"],
-                decay=self.decay_of(group),
-                nesterov=group["nesterov"],
-            )
-            if valid is not None:
-                # `where`, not a multiplication by 0: 0 * NaN is NaN.
-                here = valid.to(param.device)
-                new_param = torch.where(here, new_param, param)
-                if new_buffer is not None:
-                    new_buffer = torch.where(here, new_buffer, torch.zeros_like(param) if buffer is None else buffer)
-            param.copy_(new_param)
-            if new_buffer is not None:
-                self.state[param]["momentum_buffer"] = new_buffer
+        if blocks := self._blocks():
+            self._prepare(blocks)
+            signals = Signals(getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
+            self._choose_path(blocks)(self, blocks, signals)
         return loss
 
-    def _validity(self, scales: Sequence[Tensor] | None) -> Tensor | None:
-        """Whether this step may be taken, as a 0-dim bool tensor on the device; ``None`` when nothing can forbid it."""
-        valid = None
-        if scales is not None:
-            distinct = list({id(s): s for s in scales}.values())
-            valid = torch.isfinite(torch.stack([s.to(distinct[0].device, torch.float64) for s in distinct])).all()
-            first = self.param_groups[0]
-            missed = first["nonfinite_steps"]
-            if not isinstance(missed, Tensor):
-                missed = torch.full((), missed, device=valid.device)
-            first["nonfinite_steps"] = missed.to(valid.device) + valid.logical_not()
-        found_inf = cast("Tensor | None", getattr(self, "found_inf", None))
-        if found_inf is not None:
-            clean = found_inf.reshape(()) == 0
-            valid = clean if valid is None else valid & clean.to(valid.device)
-        return valid
+    def _prepare(self, blocks: list[list[Entry]]) -> None:
+        """Whatever a method must do once a step, before :meth:`scale` and :meth:`step_scale` are asked."""
+
+    def _choose_path(self, blocks: list[list[Entry]]) -> Callable[["ScaledSGD", list[list[Entry]], Signals], None]:
+        fused, foreach = self.param_groups[0]["fused"], self.param_groups[0]["foreach"]
+        if fused:
+            return fused_step
+        if foreach:
+            return foreach_step
+        compiling = torch.compiler.is_compiling()
+        devices = {entry.param.device.type for members in blocks for entry in members}
+        may_fuse = fused is None and foreach is None and not compiling and devices == {"cpu"}
+        if may_fuse and not any(why_not_fused(self, group) for group in self.param_groups):
+            return fused_step
+        may_foreach = foreach is None and fused is None
+        return foreach_step if may_foreach and (compiling or devices <= {"cpu", "cuda"}) else loop_step
+
+    def _count_nonfinite(self, passed_over: Tensor | bool) -> None:
+        first = self.param_groups[0]
+        if isinstance(passed_over, Tensor) and not isinstance(first["nonfinite_steps"], Tensor):
+            first["nonfinite_steps"] = torch.full((), first["nonfinite_steps"], device=passed_over.device)
+        # In place, so that a captured CUDA graph keeps counting.
+        first["nonfinite_steps"] += (
+            passed_over.to(first["nonfinite_steps"].device) if isinstance(passed_over, Tensor) else passed_over
+        )

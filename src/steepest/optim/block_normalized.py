@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from steepest.optim.base import Entry, ScaledSGD
-from steepest.optim.norms import normalizing_scales
+from steepest.optim.norms import BlockNorms, block_normalizing_scale
 
 
 class BlockNormalizedSGD(ScaledSGD):
@@ -38,6 +38,8 @@ class BlockNormalizedSGD(ScaledSGD):
         nesterov: Nesterov's momentum; needs ``momentum > 0``.
         decoupled_weight_decay: shrink the weights by ``1 - lr * weight_decay`` instead.
         maximize: climb instead of descend.
+        foreach, fused, kahan_sum: the path that takes the step, and exact sums for half-precision weights; see
+            :class:`steepest.optim.ScaledSGD`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -57,6 +59,8 @@ class BlockNormalizedSGD(ScaledSGD):
         tensor(0.5000)
     """
 
+    normalizes = True
+
     def __init__(
         self,
         params: ParamsT,
@@ -68,6 +72,9 @@ class BlockNormalizedSGD(ScaledSGD):
         nesterov: bool = False,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        kahan_sum: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -77,6 +84,9 @@ class BlockNormalizedSGD(ScaledSGD):
             nesterov=nesterov,
             decoupled_weight_decay=decoupled_weight_decay,
             maximize=maximize,
+            foreach=foreach,
+            fused=fused,
+            kahan_sum=kahan_sum,
             ratio=ratio,
         )
 
@@ -86,10 +96,8 @@ class BlockNormalizedSGD(ScaledSGD):
         if ratio is not None and not 0 < ratio < float("inf"):
             raise ValueError(f"ratio must be None or a finite number above 0, got {ratio!r}")
 
-    def scales(self, entries: Sequence[Entry]) -> list[Tensor]:
-        return normalizing_scales(
-            [e.grad for e in entries],
-            [e.param for e in entries],
-            [e.block for e in entries],
-            [e.group["ratio"] for e in entries],
-        )
+    def needs_weight_norms(self, members: Sequence[Entry]) -> bool:
+        return any(entry.group["ratio"] is not None for entry in members)
+
+    def scale(self, group: dict[str, Any], norms: BlockNorms) -> float | Tensor:
+        return block_normalizing_scale(norms, group["ratio"])

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from steepest.optim.base import Entry, ScaledSGD
-from steepest.optim.norms import block_norms, reciprocal, tensor_norm
+from steepest.optim.norms import BlockNorms, reciprocal, where
 from steepest.optim.step import Decay
 
 
@@ -41,6 +40,8 @@ class LARS(ScaledSGD):
         decoupled_weight_decay: shrink the weights by ``1 - lr * weight_decay`` instead, and leave the decay out of
             the scale.
         maximize: climb instead of descend.
+        foreach, fused, kahan_sum: the path that takes the step, and exact sums for half-precision weights; see
+            :class:`steepest.optim.ScaledSGD`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -48,6 +49,7 @@ class LARS(ScaledSGD):
     Source: You, Gitman, Ginsburg, "Large batch training of convolutional networks", arXiv 1708.03888, algorithm 1.
 
     Example:
+        >>> import torch
         >>> w = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
         >>> optimizer = LARS([w], lr=10.0, momentum=0.0, trust=0.01)
         >>> w.sum().backward()
@@ -55,6 +57,8 @@ class LARS(ScaledSGD):
         >>> (w.detach() - torch.tensor([3.0, 4.0])).norm()  # lr * trust * ||w||
         tensor(0.5000)
     """
+
+    normalizes = True
 
     def __init__(
         self,
@@ -67,6 +71,9 @@ class LARS(ScaledSGD):
         nesterov: bool = False,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        kahan_sum: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -76,6 +83,9 @@ class LARS(ScaledSGD):
             nesterov=nesterov,
             decoupled_weight_decay=decoupled_weight_decay,
             maximize=maximize,
+            foreach=foreach,
+            fused=fused,
+            kahan_sum=kahan_sum,
             trust=trust,
         )
 
@@ -87,19 +97,10 @@ class LARS(ScaledSGD):
     def decay_of(self, group: dict[str, Any]) -> Decay:
         return "decoupled" if group["decoupled_weight_decay"] else "before_scaling"
 
-    def scales(self, entries: Sequence[Entry]) -> list[Tensor]:
-        blocks = [e.block for e in entries]
-        weight_norms = [tensor_norm(e.param) for e in entries]
-        decay_norms = [
-            n * (0.0 if self.decay_of(e.group) == "decoupled" else e.group["weight_decay"])
-            for n, e in zip(weight_norms, entries, strict=True)
-        ]
-        weights = block_norms(weight_norms, blocks)
-        decays = block_norms(decay_norms, blocks)
-        grads = block_norms([tensor_norm(e.grad) for e in entries], blocks)
-        scales = []
-        for e in entries:
-            weight, grad = weights[e.block], grads[e.block]
-            adapted = e.group["trust"] * weight * reciprocal(grad + decays[e.block])
-            scales.append(torch.where((weight == 0) | (grad == 0), 1.0, adapted))
-        return scales
+    def needs_weight_norms(self, members: Sequence[Entry]) -> bool:
+        return True
+
+    def scale(self, group: dict[str, Any], norms: BlockNorms) -> float | Tensor:
+        decay = 0.0 if self.decay_of(group) == "decoupled" else norms.decay
+        adapted = group["trust"] * norms.weight * reciprocal(norms.grad + decay)
+        return where((norms.weight == 0) | (norms.grad == 0), 1.0, adapted)

@@ -1,10 +1,25 @@
 """The one place that measures norms: in float32 at least, of the full tensor, without a host synchronisation."""
 
+import math
+import sys
 from collections.abc import Hashable, Sequence
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+# Elements of half precision converted at once: 1 MB of float32 stays in the cache.
+PIECE = 1 << 18
+# Below this `dot` does not share its work among threads.
+_PARALLEL = 1 << 14
+
+
+class BlockNorms(NamedTuple):
+    """L2 norms of one block: floats on the host (the CPU's fused path), or tensors, a vector holding several blocks."""
+
+    grad: float | Tensor
+    weight: float | Tensor = 0.0
+    decay: float | Tensor = 0.0  # of the block's term `weight_decay * w`
 
 
 def tensor_norm(tensor: Tensor) -> Tensor:
@@ -48,10 +63,8 @@ def block_norms(norms: Sequence[Tensor], blocks: Sequence[Hashable]) -> dict[Has
     return {block: root_sum_square(group) for block, group in members.items()}
 
 
-def normalizing_scales(
-    grads: Sequence[Tensor], params: Sequence[Tensor], blocks: Sequence[Hashable], ratios: Sequence[float | None]
-) -> list[Tensor]:
-    """Scale ``s_b`` of block-normalised gradients, one 0-dim tensor for each gradient.
+def block_normalizing_scale(norms: BlockNorms, ratio: float | None) -> float | Tensor:
+    """Scale ``s_b`` of block-normalised gradients.
 
     ``1 / ||g_b||`` where the ratio is ``None``, else ``ratio * ||w_b|| / ||g_b||``; a block whose weights are all zero
     takes the former in any case. 0 for a zero gradient, NaN for one that is not finite.
@@ -59,21 +72,18 @@ def normalizing_scales(
     Source: Yu et al., arXiv 1707.04822 (NG_UNIT and NG).
 
     Example:
-        >>> g, w = torch.tensor([3.0, 4.0]), torch.tensor([0.0, 10.0])
-        >>> normalizing_scales([g, g], [w, w], ["a", "b"], [None, 0.5])
-        [tensor(0.2000), tensor(1.)]
+        >>> block_normalizing_scale(BlockNorms(grad=5.0), None)
+        0.2
+        >>> block_normalizing_scale(BlockNorms(torch.tensor([5.0, 5.0]), torch.tensor([10.0, 0.0])), 0.5)
+        tensor([1.0000, 0.2000])
     """
-    unit = {b: reciprocal(n) for b, n in block_norms([tensor_norm(g) for g in grads], blocks).items()}
-    if all(ratio is None for ratio in ratios):
-        return [unit[b] for b in blocks]
-    weights = block_norms([tensor_norm(p) for p in params], blocks)
-    return [
-        unit[b] if ratio is None else unit[b] * torch.where(weights[b] > 0, ratio * weights[b], 1.0)
-        for b, ratio in zip(blocks, ratios, strict=True)
-    ]
+    unit = reciprocal(norms.grad)
+    if ratio is None:
+        return unit
+    return unit * where(norms.weight > 0, ratio * norms.weight, 1.0)
 
 
-def reciprocal(norm: Tensor) -> Tensor:
+def reciprocal(norm: float | Tensor) -> float | Tensor:
     """``1 / norm``, and what the edges must mean: 0 for a zero norm (no move), NaN for a norm that is not finite.
 
     A norm below the smallest normal number counts as zero: its reciprocal would overflow.
@@ -81,7 +91,93 @@ def reciprocal(norm: Tensor) -> Tensor:
     Example:
         >>> reciprocal(torch.tensor([4.0, 0.0, float("inf")]))
         tensor([0.2500, 0.0000,    nan])
+        >>> reciprocal(4.0), reciprocal(0.0), reciprocal(float("inf"))
+        (0.25, 0.0, nan)
     """
-    tiny = torch.finfo(norm.dtype).tiny
-    inverse = torch.where(norm < tiny, torch.zeros_like(norm), 1 / norm)
-    return torch.where(torch.isinf(norm), torch.full_like(norm, torch.nan), inverse)
+    if isinstance(norm, Tensor):
+        tiny = torch.finfo(norm.dtype).tiny
+        inverse = torch.where(norm < tiny, torch.zeros_like(norm), 1 / norm)
+        return torch.where(torch.isinf(norm), torch.full_like(norm, torch.nan), inverse)
+    if norm < sys.float_info.min:
+        return 0.0
+    return math.nan if math.isinf(norm) else 1 / norm
+
+
+def where(condition: bool | Tensor, yes: float | Tensor, no: float | Tensor) -> float | Tensor:
+    """``torch.where`` for tensors, ``yes if condition else no`` for floats."""
+    if isinstance(condition, Tensor):
+        return torch.where(condition, yes, no)
+    return yes if condition else no
+
+
+def all_of(flags: Sequence[Tensor]) -> Tensor | None:
+    """Whether all 0-dim flags hold, on the first one's device; ``None`` without flags."""
+    return torch.stack([f.to(flags[0].device) for f in flags]).all() if flags else None
+
+
+def square_norm(tensor: Tensor) -> float:
+    """Square of the L2 norm of one dense CPU tensor, read at the pace of the memory.
+
+    With one thread ``vector_norm`` is the faster reduction, with several ``dot``. Neither may be given half precision:
+    the one would be rounded to it, and asking for a float32 result is a hundred times slower than converting pieces
+    that stay in the cache.
+    """
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        pieces = torch.split(tensor.reshape(-1), PIECE)
+        return math.fsum(torch.linalg.vector_norm(piece.float()).item() ** 2 for piece in pieces)
+    if torch.get_num_threads() > 1 and tensor.is_contiguous() and tensor.numel() >= _PARALLEL:
+        flat = tensor.view(-1)
+        return float(torch.dot(flat, flat))
+    return float(torch.linalg.vector_norm(tensor)) ** 2
+
+
+def full_norms(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """:func:`tensor_norm` of every tensor in few kernels, and one reduction for each mesh of sharded tensors.
+
+    Example:
+        >>> full_norms([torch.tensor([3.0, 4.0]), torch.tensor([1.0])])
+        [tensor(5.), tensor(1.)]
+    """
+    norms: list[Tensor | None] = [None] * len(tensors)
+    alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    locals_ = [local(t) for t in tensors]
+    for i, tensor in enumerate(locals_):
+        if any(p.is_partial() for p in getattr(tensors[i], "placements", ())):
+            norms[i] = tensor_norm(tensors[i])  # not yet summed over the ranks: torch resolves it
+        elif tensor.device.type == "cpu" and tensor.dtype in (torch.float16, torch.bfloat16):
+            norms[i] = torch.tensor(square_norm(tensor) ** 0.5)
+        else:
+            alike.setdefault((tensor.device, tensor.dtype), []).append(i)
+    for (_, dtype), where_ in alike.items():
+        half = dtype in (torch.float16, torch.bfloat16)
+        measured = torch._foreach_norm([locals_[i] for i in where_], 2, torch.float32 if half else None)
+        for i, norm in zip(where_, measured, strict=True):
+            norms[i] = norm
+    found = cast("list[Tensor]", norms)
+    return _over_the_ranks(tensors, found)
+
+
+def _over_the_ranks(tensors: Sequence[Tensor], norms: list[Tensor]) -> list[Tensor]:
+    """Combine the norms of shards into norms of full tensors, in place: one all-reduce for each set of mesh axes."""
+    sharded: dict[tuple[Any, tuple[int, ...]], list[int]] = {}
+    for i, tensor in enumerate(tensors):
+        placements = getattr(tensor, "placements", ())
+        axes = tuple(k for k, placement in enumerate(placements) if placement.is_shard())
+        if axes and not any(p.is_partial() for p in placements):
+            mesh = cast("Any", tensor).device_mesh
+            sharded.setdefault((mesh, axes), []).append(i)
+    for (mesh, axes), where_ in sharded.items():
+        # A rank's shard may be empty, and its norm 0; ranks agree on the order since their groups do.
+        squares = torch.stack([norms[i] for i in where_]).square()
+        for axis in axes:
+            torch.distributed.all_reduce(squares, group=mesh.get_group(axis))
+        for i, norm in zip(where_, squares.sqrt().unbind(), strict=True):
+            norms[i] = norm
+    return norms
+
+
+def local(tensor: Tensor) -> Tensor:
+    """The part of a tensor that lies on this rank, complex numbers as pairs of real ones; shares its memory."""
+    if type(tensor) not in (Tensor, nn.Parameter) and hasattr(tensor, "to_local"):
+        tensor = tensor.to_local()
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

@@ -1,13 +1,13 @@
 """SNGM: stochastic normalized gradient descent with momentum."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable
 from typing import Any
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from steepest.optim.base import Entry, ScaledSGD
-from steepest.optim.norms import block_norms, reciprocal, tensor_norm
+from steepest.optim.base import ScaledSGD
+from steepest.optim.norms import BlockNorms, reciprocal
 from steepest.optim.step import Decay
 
 
@@ -41,6 +41,8 @@ class SNGM(ScaledSGD):
         decoupled_weight_decay: shrink the weights by ``1 - lr * weight_decay`` instead.
         normalize_decay: add ``weight_decay * w`` to the gradient before its norm is taken.
         maximize: climb instead of descend.
+        foreach, fused, kahan_sum: the path that takes the step, and exact sums for half-precision weights; see
+            :class:`steepest.optim.ScaledSGD`.
 
     Raises:
         ValueError: an argument is out of range, or both ``decoupled_weight_decay`` and ``normalize_decay`` are set.
@@ -59,6 +61,8 @@ class SNGM(ScaledSGD):
         tensor([2.4000, 3.2000], requires_grad=True)
     """
 
+    normalizes = True
+
     def __init__(
         self,
         params: ParamsT,
@@ -70,6 +74,9 @@ class SNGM(ScaledSGD):
         decoupled_weight_decay: bool = False,
         normalize_decay: bool = False,
         maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        kahan_sum: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -79,6 +86,9 @@ class SNGM(ScaledSGD):
             nesterov=nesterov,
             decoupled_weight_decay=decoupled_weight_decay,
             maximize=maximize,
+            foreach=foreach,
+            fused=fused,
+            kahan_sum=kahan_sum,
             normalize_decay=normalize_decay,
         )
 
@@ -90,10 +100,11 @@ class SNGM(ScaledSGD):
     def decay_of(self, group: dict[str, Any]) -> Decay:
         return "before_scaling" if group["normalize_decay"] else super().decay_of(group)
 
-    def scales(self, entries: Sequence[Entry]) -> list[Tensor]:
-        norms = [
-            tensor_norm(e.grad.add(e.param, alpha=e.group["weight_decay"]) if e.group["normalize_decay"] else e.grad)
-            for e in entries
-        ]
-        scale = reciprocal(block_norms(norms, ["all"] * len(norms))["all"])
-        return [scale] * len(entries)
+    def norm_includes_decay(self, group: dict[str, Any]) -> bool:
+        return bool(group["normalize_decay"])
+
+    def block_of(self, param: Tensor, name: str | None) -> Hashable:
+        return "all"
+
+    def scale(self, group: dict[str, Any], norms: BlockNorms) -> float | Tensor:
+        return reciprocal(norms.grad)

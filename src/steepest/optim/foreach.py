@@ -1,0 +1,256 @@
+"""The step over lists of tensors, on their device: no host synchronisation, and fit for ``torch.compile``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from steepest.optim.norms import BlockNorms, all_of, full_norms, local, root_sum_square, tensor_norm
+from steepest.optim.step import HALF
+
+if TYPE_CHECKING:
+    from steepest.optim.base import Entry, ScaledSGD, Signals
+
+
+class Item(NamedTuple):
+    """One tensor of the list, everything on this rank and its device."""
+
+    param: Tensor
+    grad: Tensor
+    momentum_buffer: Tensor | None
+    compensation: Tensor | None
+    scale: Tensor | None
+    step_scale: Tensor | None
+    valid: Tensor | None
+
+
+def foreach_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals) -> None:
+    """Take the step with ``torch._foreach_*``, at most one tensor's worth of temporaries at a time."""
+    clean = [] if signals.found_inf is None else [signals.found_inf.reshape(()) == 0]
+    scales, finite = _scales(optimizer, blocks, signals)
+    seen = clean + [f for f in finite if f is not None]
+    alike: dict[tuple[int, torch.device, torch.dtype], list[Item]] = {}
+    groups: dict[int, dict[str, Any]] = {}
+    for members, by_group, finite_norms in zip(blocks, scales, finite, strict=True):
+        steps = [optimizer.step_scale(entry.param, entry.group) for entry in members]
+        finite_steps = [torch.isfinite(tensor_norm(step)) for step in steps if step is not None]
+        seen += finite_steps
+        valid = all_of(clean + ([] if finite_norms is None else [finite_norms]) + finite_steps)
+        for entry, step in zip(members, steps, strict=True):
+            param = local(entry.param)
+            device = param.device
+            scale = by_group.get(id(entry.group))
+            item = Item(
+                param,
+                local(entry.grad),
+                _state(optimizer, entry, "momentum_buffer") if entry.group["momentum"] != 0 else None,
+                _state(optimizer, entry, "compensation") if entry.group["kahan_sum"] else None,
+                None if scale is None else scale.to(device),
+                _broadcastable(step, entry.param),
+                None if valid is None else valid.to(device),
+            )
+            groups[id(entry.group)] = entry.group
+            alike.setdefault((id(entry.group), device, param.dtype), []).append(item)
+    if (everything := all_of(seen)) is not None:
+        optimizer._count_nonfinite(~everything)
+    limit = max(item.param.numel() for items in alike.values() for item in items)
+    for (key, _, _), items in alike.items():
+        for chunk in _chunks(items, limit):
+            _move(groups[key], optimizer.decay_of(groups[key]), chunk, signals.grad_scale)
+
+
+def _scales(
+    optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals
+) -> tuple[list[dict[int, Tensor]], list[Tensor | None]]:
+    """For each block: its scale for each group (by the group's id), and whether they and its norm are finite."""
+    if not optimizer.normalizes:
+        return [{} for _ in blocks], [None for _ in blocks]
+    grads = _block_norms([[_measured(optimizer, entry, signals) for entry in members] for members in blocks])
+    if signals.grad_scale is not None:
+        grads = grads / signals.grad_scale.to(grads.device, grads.dtype)
+    norms = BlockNorms(grads)
+    if any(optimizer.needs_weight_norms(members) for members in blocks):
+        tensors = [[entry.param for entry in members] for members in blocks]
+        each = _unflatten(full_norms([t for block in tensors for t in block]), blocks)
+        decayed = [
+            [norm * entry.group["weight_decay"] for norm, entry in zip(block, members, strict=True)]
+            for block, members in zip(each, blocks, strict=True)
+        ]
+        norms = BlockNorms(grads, _stack(each), _stack(decayed))
+    groups = {id(entry.group): entry.group for members in blocks for entry in members}
+    vectors = {key: torch.as_tensor(optimizer.scale(group, norms)) for key, group in groups.items()}
+    finite = torch.stack([torch.isfinite(v) for v in (grads, *vectors.values())]).all(dim=0)
+    columns = {key: vector.unbind() for key, vector in vectors.items()}
+    return [{key: column[i] for key, column in columns.items()} for i in range(len(blocks))], list(finite.unbind())
+
+
+def _measured(optimizer: ScaledSGD, entry: Entry, signals: Signals) -> Tensor:
+    """What the gradient's norm is taken of, still multiplied by the ``GradScaler``'s scale."""
+    if not optimizer.norm_includes_decay(entry.group):
+        return entry.grad
+    decay = -entry.group["weight_decay"] if entry.group["maximize"] else entry.group["weight_decay"]
+    if signals.grad_scale is None:
+        return entry.grad.add(entry.param, alpha=decay)
+    return entry.grad.add(entry.param * (decay * signals.grad_scale.to(entry.grad.device)))
+
+
+def _block_norms(tensors: list[list[Tensor]]) -> Tensor:
+    return _stack(_unflatten(full_norms([t for block in tensors for t in block]), tensors))
+
+
+def _unflatten(flat: list[Tensor], like: list[list[Any]]) -> list[list[Tensor]]:
+    remaining = iter(flat)
+    return [[next(remaining) for _ in block] for block in like]
+
+
+def _stack(norms: list[list[Tensor]]) -> Tensor:
+    blocks = [block[0] if len(block) == 1 else root_sum_square(block) for block in norms]
+    dtype = torch.float64 if any(n.dtype == torch.float64 for n in blocks) else torch.float32
+    return torch.stack([n.to(blocks[0].device, dtype) for n in blocks])
+
+
+def _state(optimizer: ScaledSGD, entry: Entry, name: str) -> Tensor:
+    state = optimizer.state[entry.param]
+    if state.get(name) is None:
+        state[name] = torch.zeros_like(entry.param)
+    return local(state[name])
+
+
+def _broadcastable(step: Tensor | None, param: Tensor) -> Tensor | None:
+    if step is None:
+        return None
+    step = local(step)
+    return step.unsqueeze(-1) if param.is_complex() else step
+
+
+def _chunks(items: list[Item], limit: int) -> Iterator[list[Item]]:
+    """Lists of items that together are no larger than the limit, or single ones."""
+    chunk: list[Item] = []
+    size = 0
+    for item in items:
+        if chunk and size + item.param.numel() > limit:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(item)
+        size += item.param.numel()
+    yield chunk
+
+
+def _move(group: dict[str, Any], decay: str, items: list[Item], grad_scale: Tensor | None) -> None:
+    momentum, weight_decay, lr = group["momentum"], group["weight_decay"], group["lr"]
+    params = [item.param for item in items]
+    buffers = [item.momentum_buffer for item in items if item.momentum_buffer is not None]
+    compensations = [item.compensation for item in items if item.compensation is not None]
+    if isinstance(lr, Tensor) and lr.device.type == "cpu" and not torch.compiler.is_compiling():
+        lr = float(lr)  # no synchronisation: it lies on the host
+
+    d = _Owned([item.grad for item in items])
+    scales = [item.scale for item in items if item.scale is not None]
+    if (scales or grad_scale is not None) and params[0].dtype in HALF:
+        d.replace([t.float() for t in d.tensors])  # the scale must not be rounded to half precision
+    if grad_scale is not None:
+        d.multiply(grad_scale.to(params[0].device).reciprocal())
+    if group["maximize"]:
+        d.multiply(-1.0)
+    if weight_decay != 0 and decay == "before_scaling":
+        d.add(params, weight_decay)
+    if scales:
+        d.multiply(scales)
+    d.cast(params[0].dtype)
+    if weight_decay != 0 and decay == "after_scaling":
+        d.add(params, weight_decay)
+
+    valid = [item.valid for item in items if item.valid is not None]
+    update = d
+    if momentum != 0:
+        _accumulate(buffers, d, momentum, valid, keep=group["nesterov"])
+        if group["nesterov"]:
+            d.add(buffers, momentum)
+        else:
+            update = _Owned(buffers)
+            del d  # its memory serves what follows
+    steps = [item.step_scale for item in items]
+    if any(step is not None for step in steps):
+        update.replace([_scaled(t, step) for t, step in zip(update.tensors, steps, strict=True)])
+    if weight_decay != 0 and decay == "decoupled":
+        update.add(params, weight_decay)
+    if valid:
+        update.mask(valid)
+
+    if not compensations:
+        _subtract(params, update.tensors, lr)
+        return
+    _subtract(compensations, update.tensors, lr)  # now the change that is due
+    del update
+    before = [p.clone() for p in params]
+    torch._foreach_add_(params, compensations)
+    torch._foreach_sub_(before, params)
+    torch._foreach_add_(compensations, before)
+
+
+def _accumulate(buffers: list[Tensor], d: _Owned, momentum: float, valid: list[Tensor], *, keep: bool) -> None:
+    """``m = momentum * m + d`` where valid, else ``m``; without ``keep`` the memory of ``d`` may be used."""
+    if not valid:
+        torch._foreach_mul_(buffers, momentum)
+        torch._foreach_add_(buffers, d.tensors)
+        return
+    change = _Owned(list(torch._foreach_add(d.tensors, buffers, alpha=momentum - 1))) if keep else d
+    if not keep:
+        change.add(buffers, momentum - 1)
+    change.mask(valid)
+    torch._foreach_add_(buffers, change.tensors)
+
+
+def _scaled(update: Tensor, step: Tensor | None) -> Tensor:
+    if step is None:
+        return update
+    return (update.float() * step).to(update.dtype) if update.dtype in HALF else update * step
+
+
+def _subtract(tensors: list[Tensor], updates: list[Tensor], lr: float | Tensor) -> None:
+    if not isinstance(lr, Tensor):
+        torch._foreach_add_(tensors, updates, alpha=-lr)
+        return
+    for tensor, update in zip(tensors, updates, strict=True):
+        if tensor.dtype in HALF:
+            tensor.copy_(tensor.float().addcmul(update.float(), lr, value=-1))
+        else:
+            tensor.addcmul_(update, lr, value=-1)
+
+
+class _Owned:
+    """A list of tensors that is copied before the first operation in place: gradients and buffers stay as they are."""
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        self.tensors = tensors
+        self._copied = False
+
+    def replace(self, tensors: list[Tensor]) -> None:
+        self._copied = self._copied or all(a is not b for a, b in zip(tensors, self.tensors, strict=True))
+        self.tensors = tensors
+
+    def multiply(self, factor: float | Tensor | list[Tensor]) -> None:
+        if self._copied:
+            torch._foreach_mul_(self.tensors, factor)
+        else:
+            self.replace(list(torch._foreach_mul(self.tensors, factor)))
+
+    def add(self, others: list[Tensor], alpha: float) -> None:
+        if self._copied:
+            torch._foreach_add_(self.tensors, others, alpha=alpha)
+        else:
+            self.replace(list(torch._foreach_add(self.tensors, others, alpha=alpha)))
+
+    def cast(self, dtype: torch.dtype) -> None:
+        if self.tensors[0].dtype != dtype:
+            self.replace([t.to(dtype) for t in self.tensors])
+
+    def mask(self, valid: list[Tensor]) -> None:
+        """Zero where not valid; a multiplication would keep NaN."""
+        if not self._copied:
+            self.replace([t.clone() for t in self.tensors])
+        for tensor, ok in zip(self.tensors, valid, strict=True):
+            tensor.masked_fill_(~ok, 0)
