@@ -2,6 +2,15 @@
 
 from steepest._version import __version__
 from steepest.gradients import normalize_gradients
-from steepest.optim import LARS, SNGM, BlockNormalizedSGD, param_groups
+from steepest.optim import INSGD, LARS, SNGM, BlockNormalizedSGD, param_groups, track_input_power
 
-__all__ = ["LARS", "SNGM", "BlockNormalizedSGD", "__version__", "normalize_gradients", "param_groups"]
+__all__ = [
+    "INSGD",
+    "LARS",
+    "SNGM",
+    "BlockNormalizedSGD",
+    "__version__",
+    "normalize_gradients",
+    "param_groups",
+    "track_input_power",
+]

@@ -2,8 +2,10 @@
 
 from steepest.optim.base import ScaledSGD
 from steepest.optim.block_normalized import BlockNormalizedSGD
+from steepest.optim.input_power import track_input_power
+from steepest.optim.insgd import INSGD
 from steepest.optim.lars import LARS
 from steepest.optim.param_groups import param_groups
 from steepest.optim.sngm import SNGM
 
-__all__ = ["LARS", "SNGM", "BlockNormalizedSGD", "ScaledSGD", "param_groups"]
+__all__ = ["INSGD", "LARS", "SNGM", "BlockNormalizedSGD", "ScaledSGD", "param_groups", "track_input_power"]

@@ -1,6 +1,6 @@
 """The optimizer that every method of the family extends: it takes the step, a method only says its scale."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 from steepest.optim.blocks import block_of
 from steepest.optim.foreach import foreach_step
-from steepest.optim.fused import fused_step, why_not_fused
+from steepest.optim.fused import Plan, fused_step, why_not_fused
 from steepest.optim.loop import loop_step
 from steepest.optim.norms import BlockNorms
 from steepest.optim.step import Decay
@@ -64,6 +64,7 @@ class ScaledSGD(Optimizer):
 
     normalizes: ClassVar[bool] = False
     """Whether :meth:`scale` depends on the norms of the block."""
+    _plan: Plan | None = None  # of the fused path; neither pickled nor copied
     has_step_scales: ClassVar[bool] = False
     """Whether :meth:`step_scale` may be anything but ``None``."""
 
@@ -170,8 +171,8 @@ class ScaledSGD(Optimizer):
         """Scale ``r_b`` of the parameter's step, a tensor that broadcasts to it; ``None`` means 1."""
         return None
 
-    def needs_weight_norms(self, members: Sequence[Entry]) -> bool:
-        """Whether the scale of a block with these members depends on the norm of the weights."""
+    def needs_weight_norms(self, group: dict[str, Any]) -> bool:
+        """Whether the scale of the group's parameters depends on the norm of their block's weights."""
         return False
 
     def norm_includes_decay(self, group: dict[str, Any]) -> bool:
@@ -182,6 +183,10 @@ class ScaledSGD(Optimizer):
         """Where the group's weight decay enters the step."""
         return "decoupled" if group["decoupled_weight_decay"] else "after_scaling"
 
+    def refuse_sparse(self) -> str:
+        """The message for a sparse gradient."""
+        return f"{type(self).__name__} does not support sparse gradients: use dense ones (sparse=False)"
+
     def _blocks(self) -> list[list[Entry]]:
         blocks: dict[Hashable, list[Entry]] = {}
         for group in self.param_groups:
@@ -190,9 +195,7 @@ class ScaledSGD(Optimizer):
                 if (grad := param.grad) is None:
                     continue
                 if grad.is_sparse:
-                    raise RuntimeError(
-                        f"{type(self).__name__} does not support sparse gradients: use dense ones (sparse=False)"
-                    )
+                    raise RuntimeError(self.refuse_sparse())
                 blocks.setdefault(self.block_of(param, name), []).append(Entry(param, grad, group))
         return list(blocks.values())
 
@@ -208,28 +211,31 @@ class ScaledSGD(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if blocks := self._blocks():
+        signals = Signals(getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
+        path = self._choose_path()
+        if path is None:
+            fused_step(self, signals)
+        elif blocks := self._blocks():
             self._prepare(blocks)
-            signals = Signals(getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
-            self._choose_path(blocks)(self, blocks, signals)
+            path(self, blocks, signals)
         return loss
 
     def _prepare(self, blocks: list[list[Entry]]) -> None:
         """Whatever a method must do once a step, before :meth:`scale` and :meth:`step_scale` are asked."""
 
-    def _choose_path(self, blocks: list[list[Entry]]) -> Callable[["ScaledSGD", list[list[Entry]], Signals], None]:
+    def _choose_path(self) -> Callable[["ScaledSGD", list[list[Entry]], Signals], None] | None:
+        """The path over blocks, or ``None`` for the fused one."""
         fused, foreach = self.param_groups[0]["fused"], self.param_groups[0]["foreach"]
-        if fused:
-            return fused_step
-        if foreach:
+        if fused or foreach:
+            return None if fused else foreach_step
+        if fused is False or foreach is False:  # as in torch.optim
+            return loop_step
+        params = [p for group in self.param_groups for p in group["params"]]
+        if torch.compiler.is_compiling() or all(p.is_cuda for p in params):
             return foreach_step
-        compiling = torch.compiler.is_compiling()
-        devices = {entry.param.device.type for members in blocks for entry in members}
-        may_fuse = fused is None and foreach is None and not compiling and devices == {"cpu"}
-        if may_fuse and not any(why_not_fused(self, group) for group in self.param_groups):
-            return fused_step
-        may_foreach = foreach is None and fused is None
-        return foreach_step if may_foreach and (compiling or devices <= {"cpu", "cuda"}) else loop_step
+        if not all(p.is_cpu for p in params):
+            return loop_step
+        return foreach_step if any(why_not_fused(self, group) for group in self.param_groups) else None
 
     def _count_nonfinite(self, passed_over: Tensor | bool) -> None:
         first = self.param_groups[0]

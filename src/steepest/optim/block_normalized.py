@@ -1,12 +1,11 @@
 """Block-normalised gradients: every layer's gradient divided by its own norm."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from steepest.optim.base import Entry, ScaledSGD
+from steepest.optim.base import ScaledSGD
 from steepest.optim.norms import BlockNorms, block_normalizing_scale
 
 
@@ -96,8 +95,8 @@ class BlockNormalizedSGD(ScaledSGD):
         if ratio is not None and not 0 < ratio < float("inf"):
             raise ValueError(f"ratio must be None or a finite number above 0, got {ratio!r}")
 
-    def needs_weight_norms(self, members: Sequence[Entry]) -> bool:
-        return any(entry.group["ratio"] is not None for entry in members)
+    def needs_weight_norms(self, group: dict[str, Any]) -> bool:
+        return group["ratio"] is not None
 
     def scale(self, group: dict[str, Any], norms: BlockNorms) -> float | Tensor:
         return block_normalizing_scale(norms, group["ratio"])

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from steepest.optim.norms import BlockNorms, all_of, full_norms, local, root_sum_square, tensor_norm
-from steepest.optim.step import HALF
+from steepest.optim.norms import HALF, BlockNorms, all_of, full_norms, local, root_sum_square, tensor_norm
 
 if TYPE_CHECKING:
     from steepest.optim.base import Entry, ScaledSGD, Signals
@@ -32,7 +31,7 @@ def foreach_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signa
     clean = [] if signals.found_inf is None else [signals.found_inf.reshape(()) == 0]
     scales, finite = _scales(optimizer, blocks, signals)
     seen = clean + [f for f in finite if f is not None]
-    alike: dict[tuple[int, torch.device, torch.dtype], list[Item]] = {}
+    alike: dict[tuple[int, torch.device, torch.dtype, bool], list[Item]] = {}
     groups: dict[int, dict[str, Any]] = {}
     for members, by_group, finite_norms in zip(blocks, scales, finite, strict=True):
         steps = [optimizer.step_scale(entry.param, entry.group) for entry in members]
@@ -53,11 +52,11 @@ def foreach_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signa
                 None if valid is None else valid.to(device),
             )
             groups[id(entry.group)] = entry.group
-            alike.setdefault((id(entry.group), device, param.dtype), []).append(item)
+            alike.setdefault((id(entry.group), device, param.dtype, valid is None), []).append(item)
     if (everything := all_of(seen)) is not None:
         optimizer._count_nonfinite(~everything)
     limit = max(item.param.numel() for items in alike.values() for item in items)
-    for (key, _, _), items in alike.items():
+    for (key, *_), items in alike.items():
         for chunk in _chunks(items, limit):
             _move(groups[key], optimizer.decay_of(groups[key]), chunk, signals.grad_scale)
 
@@ -68,18 +67,23 @@ def _scales(
     """For each block: its scale for each group (by the group's id), and whether they and its norm are finite."""
     if not optimizer.normalizes:
         return [{} for _ in blocks], [None for _ in blocks]
-    grads = _block_norms([[_measured(optimizer, entry, signals) for entry in members] for members in blocks])
+    flat = [entry for members in blocks for entry in members]
+    decayed = {
+        i: (entry.param, _raw_decay(entry.group, signals))
+        for i, entry in enumerate(flat)
+        if optimizer.norm_includes_decay(entry.group)
+    }
+    grads = _stack(_unflatten(full_norms([entry.grad for entry in flat], decayed), blocks))
     if signals.grad_scale is not None:
         grads = grads / signals.grad_scale.to(grads.device, grads.dtype)
     norms = BlockNorms(grads)
-    if any(optimizer.needs_weight_norms(members) for members in blocks):
-        tensors = [[entry.param for entry in members] for members in blocks]
-        each = _unflatten(full_norms([t for block in tensors for t in block]), blocks)
-        decayed = [
+    if any(map(optimizer.needs_weight_norms, optimizer.param_groups)):
+        each = _unflatten(full_norms([entry.param for entry in flat]), blocks)
+        decays = [
             [norm * entry.group["weight_decay"] for norm, entry in zip(block, members, strict=True)]
             for block, members in zip(each, blocks, strict=True)
         ]
-        norms = BlockNorms(grads, _stack(each), _stack(decayed))
+        norms = BlockNorms(grads, _stack(each), _stack(decays))
     groups = {id(entry.group): entry.group for members in blocks for entry in members}
     vectors = {key: torch.as_tensor(optimizer.scale(group, norms)) for key, group in groups.items()}
     finite = torch.stack([torch.isfinite(v) for v in (grads, *vectors.values())]).all(dim=0)
@@ -87,18 +91,10 @@ def _scales(
     return [{key: column[i] for key, column in columns.items()} for i in range(len(blocks))], list(finite.unbind())
 
 
-def _measured(optimizer: ScaledSGD, entry: Entry, signals: Signals) -> Tensor:
-    """What the gradient's norm is taken of, still multiplied by the ``GradScaler``'s scale."""
-    if not optimizer.norm_includes_decay(entry.group):
-        return entry.grad
-    decay = -entry.group["weight_decay"] if entry.group["maximize"] else entry.group["weight_decay"]
-    if signals.grad_scale is None:
-        return entry.grad.add(entry.param, alpha=decay)
-    return entry.grad.add(entry.param * (decay * signals.grad_scale.to(entry.grad.device)))
-
-
-def _block_norms(tensors: list[list[Tensor]]) -> Tensor:
-    return _stack(_unflatten(full_norms([t for block in tensors for t in block]), tensors))
+def _raw_decay(group: dict[str, Any], signals: Signals) -> float | Tensor:
+    """The weight decay in the units and the sign of the gradient as it lies there."""
+    decay = -group["weight_decay"] if group["maximize"] else group["weight_decay"]
+    return decay if signals.grad_scale is None else signals.grad_scale.mul(decay)
 
 
 def _unflatten(flat: list[Tensor], like: list[list[Any]]) -> list[list[Tensor]]:

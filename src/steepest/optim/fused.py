@@ -7,21 +7,25 @@ moved while its gradient is in the cache.
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import TYPE_CHECKING, Any
+import operator
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from steepest.optim.norms import PIECE, BlockNorms, full_norms, local, square_norm
-from steepest.optim.step import HALF
+from steepest.optim.norms import HALF, PIECE, BlockNorms, full_norms, local, square_norm
+from steepest.optim.step import Decay
 
 if TYPE_CHECKING:
-    from steepest.optim.base import Entry, ScaledSGD, Signals
+    from steepest.optim.base import ScaledSGD, Signals
 
 _kernel = getattr(torch, "_fused_sgd_", None)
 # Not half precision, where the kernel of torch 2.13 and before writes wrong numbers (pytorch issue 191763).
 _DTYPES = (torch.float32, torch.float64)
+_SMALL = 1 << 14
 
 
 def why_not_fused(optimizer: ScaledSGD, group: dict[str, Any]) -> str | None:
@@ -37,135 +41,218 @@ def why_not_fused(optimizer: ScaledSGD, group: dict[str, Any]) -> str | None:
     return None
 
 
-def fused_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals) -> None:
+class Run(NamedTuple):
+    """Neighbours in the plan's list of parameters that share block, group and dtype: one call of the kernel."""
+
+    start: int
+    stop: int
+    group: int  # index into `optimizer.param_groups`
+    dtype: torch.dtype
+
+
+class Plan(NamedTuple):
+    """The parameters that have a gradient, block by block; it serves until they or the groups change."""
+
+    groups: list[dict[str, Any]]
+    found: list[Tensor]  # in the groups' order
+    params: list[Tensor]  # in the blocks' order
+    blocks: list[list[Run]]
+    plain: bool  # neither sharded nor complex
+
+
+class _Group(NamedTuple):
+    """What a step needs of a group, read once."""
+
+    lr: float
+    momentum: float
+    weight_decay: float
+    decay: Decay
+    sign: int
+
+
+class _Lists(NamedTuple):
+    """What lies on this rank, parallel to the plan's parameters."""
+
+    params: list[Tensor]
+    grads: list[Tensor]
+    buffers: list[Tensor]  # of no use where the group has no momentum
+    alike: list[bool]  # whether the kernel may walk through all three
+
+
+def fused_step(optimizer: ScaledSGD, signals: Signals) -> None:
     """Take the step block by block.
 
     Raises:
         RuntimeError: a parameter is not on the CPU.
     """
-    for members in blocks:
-        for entry in members:
-            if entry.param.device.type != "cpu":
-                raise RuntimeError(
-                    f"fused=True serves parameters on the CPU, got one on {entry.param.device}: leave fused=None"
-                )
     if signals.found_inf is not None and bool(signals.found_inf):
         optimizer._count_nonfinite(True)
         return
+    plan = optimizer._plan = _plan(optimizer, optimizer._plan)
+    groups = [
+        _Group(
+            float(group["lr"]),
+            group["momentum"],
+            group["weight_decay"],
+            optimizer.decay_of(group),
+            -1 if group["maximize"] else 1,
+        )
+        for group in plan.groups
+    ]
     loss_scale = 1.0 if signals.grad_scale is None else float(signals.grad_scale)
-    ahead = _sharded_squares(optimizer, blocks, loss_scale)
+    lists = _gather(optimizer, plan)
+    if not optimizer.normalizes:
+        for run in (run for block in plan.blocks for run in block):
+            _move(lists, run, groups[run.group], 1.0, loss_scale)
+        return
+    of_weights = any(map(optimizer.needs_weight_norms, plan.groups))
+    squares = _measure_ahead(optimizer, plan, groups, of_weights, loss_scale)
     missed = False
-    for members in blocks:
-        scales = _scales(optimizer, members, loss_scale, ahead)
-        if scales is None:
+    for block in plan.blocks:
+        norms = _norms(lists, block, groups, squares, of_weights, loss_scale)
+        scales = [optimizer.scale(plan.groups[run.group], norms) for run in block]
+        if math.isfinite(norms.grad) and all(map(math.isfinite, scales)):
+            for run, scale in zip(block, scales, strict=True):
+                _move(lists, run, groups[run.group], cast("float", scale), loss_scale)
+        else:
             missed = True
-            continue
-        for (key, dtype), entries in _alike(members).items():
-            _move(optimizer, entries, scales.get(key), loss_scale, dtype)
-    if optimizer.normalizes:
-        optimizer._count_nonfinite(missed)
+    optimizer._count_nonfinite(missed)
 
 
-def _scales(
-    optimizer: ScaledSGD, members: list[Entry], loss_scale: float, ahead: dict[int, float]
-) -> dict[int, float] | None:
-    """The block's scale for each group (by the group's id); ``None`` if it or the norm is not finite."""
-    if not optimizer.normalizes:
-        return {}
-    grad = weight = decay = 0.0
-    weigh = optimizer.needs_weight_norms(members)
-    for entry in members:
-        measured = _measured(optimizer, entry, loss_scale)
-        grad += ahead[id(entry.grad)] if id(entry.grad) in ahead else square_norm(local(measured))
-        if weigh:
-            square = ahead[id(entry.param)] if id(entry.param) in ahead else square_norm(local(entry.param))
-            weight += square
-            decay += entry.group["weight_decay"] ** 2 * square
-    norms = BlockNorms(math.sqrt(grad) / loss_scale, math.sqrt(weight), math.sqrt(decay))
-    groups = {id(entry.group): entry.group for entry in members}
-    scales = {key: float(optimizer.scale(group, norms)) for key, group in groups.items()}
-    return scales if all(map(math.isfinite, (norms.grad, *scales.values()))) else None
+def _plan(optimizer: ScaledSGD, last: Plan | None) -> Plan:
+    groups = optimizer.param_groups
+    found = [p for group in groups for p in group["params"] if p.grad is not None]
+    if last is not None and len(found) == len(last.found) and len(groups) == len(last.groups):
+        if all(map(operator.is_, found, last.found)) and all(map(operator.is_, groups, last.groups)):
+            return last
+    blocks: dict[Hashable, dict[tuple[int, torch.dtype], list[Tensor]]] = {}
+    for i, group in enumerate(groups):
+        names = group.get("param_names") or [None] * len(group["params"])
+        for param, name in zip(group["params"], names, strict=True):
+            if param.grad is None:
+                continue
+            if not param.is_cpu:
+                raise RuntimeError(
+                    f"fused=True serves parameters on the CPU, got one on {param.device}: use fused=None"
+                )
+            # Without norms there is nothing to keep apart.
+            block = optimizer.block_of(param, name) if optimizer.normalizes else "all"
+            blocks.setdefault(block, {}).setdefault((i, param.dtype), []).append(param)
+    params: list[Tensor] = []
+    runs: list[list[Run]] = []
+    for block_runs in blocks.values():
+        runs.append([])
+        for (i, dtype), members in block_runs.items():
+            runs[-1].append(Run(len(params), len(params) + len(members), i, dtype))
+            params += members
+    plain = all(type(p) in (Tensor, nn.Parameter) and not p.is_complex() for p in params)
+    return Plan(list(groups), found, params, runs, plain)
 
 
-def _measured(optimizer: ScaledSGD, entry: Entry, loss_scale: float) -> Tensor:
-    """What the gradient's norm is taken of, still multiplied by the ``GradScaler``'s scale."""
-    if not optimizer.norm_includes_decay(entry.group):
-        return entry.grad
-    sign = -1 if entry.group["maximize"] else 1
-    return entry.grad.add(entry.param, alpha=sign * loss_scale * entry.group["weight_decay"])
+def _gather(optimizer: ScaledSGD, plan: Plan) -> _Lists:
+    state = optimizer.state
+    try:
+        buffers = [state[p]["momentum_buffer"] for p in plan.params]
+    except KeyError:
+        for run in (run for block in plan.blocks for run in block if plan.groups[run.group]["momentum"] != 0):
+            for p in plan.params[run.start : run.stop]:
+                if state[p].get("momentum_buffer") is None:
+                    state[p]["momentum_buffer"] = torch.zeros_like(p)
+        buffers = [state[p].get("momentum_buffer", p) if p in state else p for p in plan.params]
+    grads = [cast("Tensor", p.grad) for p in plan.params]
+    for grad in grads:
+        if grad.is_sparse:
+            raise RuntimeError(optimizer.refuse_sparse())
+    params = plan.params
+    if not plan.plain:
+        params, grads, buffers = [local(p) for p in params], [local(g) for g in grads], [local(b) for b in buffers]
+    alike = [_lie_alike(*three) for three in zip(params, grads, buffers, strict=True)]
+    return _Lists(params, grads, buffers, alike)
 
 
-def _sharded_squares(optimizer: ScaledSGD, blocks: list[list[Entry]], loss_scale: float) -> dict[int, float]:
-    """Squared norms of the full tensors that are spread over ranks, by id, since they need a collective."""
-    if not optimizer.normalizes:
-        return {}
+def _measure_ahead(
+    optimizer: ScaledSGD, plan: Plan, groups: list[_Group], of_weights: bool, loss_scale: float
+) -> dict[int, float]:
+    """Squared norms of gradients (by the parameter's index) and weights (by its complement) measured all together.
+
+    Of sharded tensors, since they need a collective; of small ones, since one call for all is cheaper; of all tensors
+    if there is only one block and one thread. The others are measured when their block's turn comes, and stay in the
+    cache until it is moved.
+    """
+    small = math.inf if len(plan.blocks) == 1 and torch.get_num_threads() == 1 else _SMALL
     tensors: list[Tensor] = []
     keys: list[int] = []
-    for members in blocks:
-        weigh = optimizer.needs_weight_norms(members)
-        for entry in members:
-            if hasattr(entry.grad, "full_tensor"):
-                tensors.append(_measured(optimizer, entry, loss_scale))
-                keys.append(id(entry.grad))
-                if weigh:
-                    tensors.append(entry.param)
-                    keys.append(id(entry.param))
-    return {key: float(norm) ** 2 for key, norm in zip(keys, full_norms(tensors), strict=True)}
+    plus: dict[int, tuple[Tensor, float | Tensor]] = {}
+    for run in (run for block in plan.blocks for run in block):
+        group = groups[run.group]
+        includes_decay = optimizer.norm_includes_decay(plan.groups[run.group])
+        for i in range(run.start, run.stop):
+            param = plan.params[i]
+            grad = cast("Tensor", param.grad)
+            if includes_decay or grad.numel() < small or hasattr(grad, "full_tensor"):
+                if includes_decay:
+                    plus[len(tensors)] = param, group.sign * loss_scale * group.weight_decay
+                tensors.append(grad)
+                keys.append(i)
+                if of_weights:
+                    tensors.append(param)
+                    keys.append(~i)
+    return {key: float(norm) ** 2 for key, norm in zip(keys, full_norms(tensors, plus), strict=True)}
 
 
-def _alike(members: list[Entry]) -> dict[tuple[int, torch.dtype], list[Entry]]:
-    alike: dict[tuple[int, torch.dtype], list[Entry]] = {}
-    for entry in members:
-        alike.setdefault((id(entry.group), entry.param.dtype), []).append(entry)
-    return alike
+def _norms(
+    lists: _Lists,
+    block: list[Run],
+    groups: list[_Group],
+    squares: dict[int, float],
+    of_weights: bool,
+    loss_scale: float,
+) -> BlockNorms:
+    grad = weight = decay = 0.0
+    for run in block:
+        for i in range(run.start, run.stop):
+            known = squares.get(i)
+            grad += square_norm(lists.grads[i]) if known is None else known
+            if of_weights:
+                known = squares.get(~i)
+                square = square_norm(lists.params[i]) if known is None else known
+                weight += square
+                decay += groups[run.group].weight_decay ** 2 * square
+    return BlockNorms(math.sqrt(grad) / loss_scale, math.sqrt(weight), math.sqrt(decay))
 
 
-def _move(
-    optimizer: ScaledSGD, entries: list[Entry], scale: float | None, loss_scale: float, dtype: torch.dtype
-) -> None:
-    group = entries[0].group
-    lr, momentum, weight_decay = float(group["lr"]), group["momentum"], group["weight_decay"]
-    decay = optimizer.decay_of(group)
-    factor = (1.0 if scale is None else scale) / loss_scale  # of the gradient as it lies there
+def _move(lists: _Lists, run: Run, group: _Group, scale: float, loss_scale: float) -> None:
+    span = slice(run.start, run.stop)
+    params, grads, buffers, alike = lists.params[span], lists.grads[span], lists.buffers[span], lists.alike[span]
+    factor = scale / loss_scale  # of the gradient as it lies there
     # What multiplies p in `factor * g + shrink * p`, the term that enters the momentum.
-    shrink = {"after_scaling": weight_decay, "before_scaling": factor * loss_scale * weight_decay, "decoupled": 0.0}[
-        decay
-    ]
-    params: list[Tensor] = []
-    grads: list[Tensor] = []
-    buffers: list[Tensor] = []
-    kernel_serves = _is_exact(factor, shrink, momentum, dtype)
-    for entry in entries:
-        param, grad = local(entry.param), local(entry.grad)
-        if decay == "decoupled" and weight_decay != 0:
-            param.mul_(1 - lr * weight_decay)
-        buffer = None
-        if momentum != 0:
-            state = optimizer.state[entry.param]
-            if state.get("momentum_buffer") is None:
-                state["momentum_buffer"] = torch.zeros_like(entry.param)
-            buffer = local(state["momentum_buffer"])
-        if kernel_serves and _lie_alike(param, grad, buffer):
-            params.append(param)
-            grads.append(grad)
-            if buffer is not None:
-                buffers.append(buffer)
-        else:
-            _move_in_passes(param, grad, buffer, -factor if group["maximize"] else factor, shrink, momentum, lr)
-    if params:
-        assert _kernel is not None
-        _kernel(
-            params,
-            grads,
-            buffers,
-            weight_decay=shrink / factor if shrink != 0 else 0.0,
-            momentum=momentum,
-            lr=lr if momentum != 0 else lr * factor,
-            dampening=1 - factor if momentum != 0 else 0.0,
-            nesterov=False,
-            maximize=group["maximize"],
-            is_first_step=False,
-        )
+    shrink = {"after_scaling": 1.0, "before_scaling": scale, "decoupled": 0.0}[group.decay] * group.weight_decay
+    if group.decay == "decoupled" and group.weight_decay != 0:
+        for param in params:
+            param.mul_(1 - group.lr * group.weight_decay)
+    with_momentum = group.momentum != 0
+    kernel_serves = _is_exact(factor, shrink, group.momentum, run.dtype)
+    if not (kernel_serves and all(alike)):
+        for param, grad, buffer, ok in zip(params, grads, buffers, alike, strict=True):
+            if not (kernel_serves and ok):
+                past = buffer if with_momentum else None
+                _move_in_passes(param, grad, past, group.sign * factor, shrink, group.momentum, group.lr)
+        if not kernel_serves or not any(alike):
+            return
+        params, grads, buffers = (list(itertools.compress(x, alike)) for x in (params, grads, buffers))
+    assert _kernel is not None
+    _kernel(
+        params,
+        grads,
+        buffers if with_momentum else [],
+        weight_decay=shrink / factor if shrink != 0 else 0.0,
+        momentum=group.momentum,
+        lr=group.lr if with_momentum else group.lr * factor,
+        dampening=1 - factor if with_momentum else 0.0,
+        nesterov=False,
+        maximize=group.sign == -1,
+        is_first_step=False,
+    )
 
 
 def _is_exact(factor: float, shrink: float, momentum: float, dtype: torch.dtype) -> bool:
@@ -175,15 +262,14 @@ def _is_exact(factor: float, shrink: float, momentum: float, dtype: torch.dtype)
     return momentum == 0 or abs((1 - (1 - factor)) - factor) <= torch.finfo(dtype).eps * factor
 
 
-def _lie_alike(param: Tensor, grad: Tensor, buffer: Tensor | None) -> bool:
+def _lie_alike(param: Tensor, grad: Tensor, buffer: Tensor) -> bool:
     """Whether the kernel, which walks through memory, meets the same elements in all of them (torch does not check)."""
-    if grad.dtype != param.dtype:
+    if grad.dtype != param.dtype or buffer.dtype != param.dtype:
         return False
-    if param.is_contiguous() and grad.is_contiguous():
-        return buffer is None or (buffer.is_contiguous() and buffer.dtype == param.dtype)
+    if param.is_contiguous() and grad.is_contiguous() and buffer.is_contiguous():
+        return True
     dense = param.dim() == 4 and param.is_contiguous(memory_format=torch.channels_last)
-    same = grad.stride() == param.stride() and (buffer is None or buffer.stride() == param.stride())
-    return dense and same and (buffer is None or buffer.dtype == param.dtype)
+    return dense and grad.stride() == param.stride() == buffer.stride()
 
 
 def _move_in_passes(

@@ -1,12 +1,11 @@
 """LARS: layer-wise adaptive rate scaling, the comparator of the family."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from steepest.optim.base import Entry, ScaledSGD
+from steepest.optim.base import ScaledSGD
 from steepest.optim.norms import BlockNorms, reciprocal, where
 from steepest.optim.step import Decay
 
@@ -97,7 +96,7 @@ class LARS(ScaledSGD):
     def decay_of(self, group: dict[str, Any]) -> Decay:
         return "decoupled" if group["decoupled_weight_decay"] else "before_scaling"
 
-    def needs_weight_norms(self, members: Sequence[Entry]) -> bool:
+    def needs_weight_norms(self, group: dict[str, Any]) -> bool:
         return True
 
     def scale(self, group: dict[str, Any], norms: BlockNorms) -> float | Tensor:

@@ -50,7 +50,7 @@ def _measure(optimizer: ScaledSGD, members: list[Entry], grads: list[Tensor]) ->
         for entry, grad, decay in zip(members, grads, decays, strict=True)
     ]
     grad_norm = root_sum_square([tensor_norm(g) for g in measured])
-    if not optimizer.needs_weight_norms(members):
+    if not any(map(optimizer.needs_weight_norms, optimizer.param_groups)):
         return BlockNorms(grad_norm)
     weights = [tensor_norm(entry.param) for entry in members]
     decay_norm = root_sum_square([n * decay for n, decay in zip(weights, decays, strict=True)])

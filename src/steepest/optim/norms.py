@@ -2,12 +2,14 @@
 
 import math
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+HALF = (torch.float16, torch.bfloat16)
+_NOTHING: Mapping[int, tuple[Tensor, float | Tensor]] = {}
 # Elements of half precision converted at once: 1 MB of float32 stays in the cache.
 PIECE = 1 << 18
 # Below this `dot` does not share its work among threads.
@@ -31,7 +33,7 @@ def tensor_norm(tensor: Tensor) -> Tensor:
         >>> tensor_norm(torch.tensor([3.0, 4.0], dtype=torch.bfloat16))
         tensor(5.)
     """
-    half = tensor.dtype in (torch.float16, torch.bfloat16)
+    half = tensor.dtype in HALF
     norm = torch.linalg.vector_norm(tensor, dtype=torch.float32 if half else None)
     # A DTensor's norm is a partial value: every rank holds its own share until it is resolved.
     return cast("Tensor", norm.full_tensor()) if hasattr(norm, "full_tensor") else norm
@@ -122,7 +124,7 @@ def square_norm(tensor: Tensor) -> float:
     the one would be rounded to it, and asking for a float32 result is a hundred times slower than converting pieces
     that stay in the cache.
     """
-    if tensor.dtype in (torch.float16, torch.bfloat16):
+    if tensor.dtype in HALF:
         pieces = torch.split(tensor.reshape(-1), PIECE)
         return math.fsum(torch.linalg.vector_norm(piece.float()).item() ** 2 for piece in pieces)
     if torch.get_num_threads() > 1 and tensor.is_contiguous() and tensor.numel() >= _PARALLEL:
@@ -131,30 +133,34 @@ def square_norm(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(tensor)) ** 2
 
 
-def full_norms(tensors: Sequence[Tensor]) -> list[Tensor]:
+def full_norms(tensors: Sequence[Tensor], plus: Mapping[int, tuple[Tensor, float | Tensor]] = _NOTHING) -> list[Tensor]:
     """:func:`tensor_norm` of every tensor in few kernels, and one reduction for each mesh of sharded tensors.
 
+    Where ``plus[i]`` is ``(other, factor)`` the norm is that of ``tensors[i] + factor * other``, and only one such sum
+    exists at a time.
+
     Example:
-        >>> full_norms([torch.tensor([3.0, 4.0]), torch.tensor([1.0])])
-        [tensor(5.), tensor(1.)]
+        >>> full_norms([torch.tensor([3.0, 4.0]), torch.tensor([1.0])], plus={1: (torch.tensor([2.0]), 0.5)})
+        [tensor(5.), tensor(2.)]
     """
     norms: list[Tensor | None] = [None] * len(tensors)
     alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    locals_ = [local(t) for t in tensors]
-    for i, tensor in enumerate(locals_):
-        if any(p.is_partial() for p in getattr(tensors[i], "placements", ())):
-            norms[i] = tensor_norm(tensors[i])  # not yet summed over the ranks: torch resolves it
-        elif tensor.device.type == "cpu" and tensor.dtype in (torch.float16, torch.bfloat16):
-            norms[i] = torch.tensor(square_norm(tensor) ** 0.5)
+    parts = [local(t) for t in tensors]
+    for i, (tensor, part) in enumerate(zip(tensors, parts, strict=True)):
+        if any(p.is_partial() for p in getattr(tensor, "placements", ())):
+            # Not yet summed over the ranks: torch resolves it.
+            norms[i] = tensor_norm(tensor if i not in plus else tensor + plus[i][0] * plus[i][1])
+        elif i in plus:
+            norms[i] = tensor_norm(part + local(plus[i][0]) * plus[i][1])
+        elif part.is_cpu and part.dtype in HALF:
+            norms[i] = torch.tensor(square_norm(part) ** 0.5)
         else:
-            alike.setdefault((tensor.device, tensor.dtype), []).append(i)
-    for (_, dtype), where_ in alike.items():
-        half = dtype in (torch.float16, torch.bfloat16)
-        measured = torch._foreach_norm([locals_[i] for i in where_], 2, torch.float32 if half else None)
-        for i, norm in zip(where_, measured, strict=True):
+            alike.setdefault((part.device, part.dtype), []).append(i)
+    for (_, dtype), chosen in alike.items():
+        measured = torch._foreach_norm([parts[i] for i in chosen], 2, torch.float32 if dtype in HALF else None)
+        for i, norm in zip(chosen, measured, strict=True):
             norms[i] = norm
-    found = cast("list[Tensor]", norms)
-    return _over_the_ranks(tensors, found)
+    return _over_the_ranks(tensors, cast("list[Tensor]", norms))
 
 
 def _over_the_ranks(tensors: Sequence[Tensor], norms: list[Tensor]) -> list[Tensor]:
@@ -166,12 +172,12 @@ def _over_the_ranks(tensors: Sequence[Tensor], norms: list[Tensor]) -> list[Tens
         if axes and not any(p.is_partial() for p in placements):
             mesh = cast("Any", tensor).device_mesh
             sharded.setdefault((mesh, axes), []).append(i)
-    for (mesh, axes), where_ in sharded.items():
+    for (mesh, axes), chosen in sharded.items():
         # A rank's shard may be empty, and its norm 0; ranks agree on the order since their groups do.
-        squares = torch.stack([norms[i] for i in where_]).square()
+        squares = torch.stack([norms[i] for i in chosen]).square()
         for axis in axes:
             torch.distributed.all_reduce(squares, group=mesh.get_group(axis))
-        for i, norm in zip(where_, squares.sqrt().unbind(), strict=True):
+        for i, norm in zip(chosen, squares.sqrt().unbind(), strict=True):
             norms[i] = norm
     return norms
 

@@ -2,10 +2,10 @@
 
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
-HALF = (torch.float16, torch.bfloat16)
+from steepest.optim.norms import HALF
+
 Decay = Literal["after_scaling", "before_scaling", "decoupled"]
 
 

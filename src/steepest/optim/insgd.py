@@ -1,0 +1,209 @@
+"""INSGD: input normalized stochastic gradient descent."""
+
+import math
+from collections.abc import Hashable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT, StateDict
+
+from steepest.optim.base import Entry, ScaledSGD
+from steepest.optim.input_power import Record, collect, record_of
+
+RULES = ("log", "nlms", "released")
+
+
+class INSGD(ScaledSGD):
+    r"""Input normalized stochastic gradient descent: a layer's step divided by the power of the layer's input.
+
+    .. code-block:: text
+
+        P = beta * P + (1 - beta) * mean ||x||^2      x: the layer's input, measured by track_input_power
+        m = momentum * m + g + weight_decay * w
+        w = w - lr / max(log P', eps) * m             P' = P / (1 - beta^t); rule="nlms": lr / (eps + P')
+
+    The normalised LMS filter, for layers. ``P`` has one value for each input channel of a convolution (its sum over
+    space, which broadcasts over the weight), one for a linear layer. Parameters whose input is not tracked (biases,
+    normalisation layers, embeddings) take the step of ``torch.optim.SGD``, bit for bit, and are listed by
+    :meth:`steepest.optim.input_power.InputPowerHandle.uncovered`. So does a weight until its layer has seen an input.
+
+    Not to be confused with normalising the gradient (:class:`SNGM`, :class:`BlockNormalizedSGD`, LARS), nor with
+    Adagrad or Adam, whose denominators are gradients; nor with normalising the input itself, as BatchNorm does.
+
+    **Unit of lr**: rule ``"log"``: SGD's lr times the logarithm of the input's power, so a value of SGD's order serves.
+    Start with 0.1 at batch size 128, with momentum 0.9 and weight decay 5e-4. The power is a mean over the samples
+    and does not grow with the batch; scale lr with the batch size as you would for SGD. Rule ``"nlms"``: the share of
+    the error that a linear neuron with squared loss ``e^2/2`` corrects on one sample; stable in (0, 2) there.
+
+    **When not**: with normalisation layers and a well-chosen lr it ties with SGD. A power below ``e^eps`` (inputs that
+    are almost off) makes the step of rule ``"log"`` ``1 / eps``, a hundred times SGD's: watch tiny inputs.
+
+    Args:
+        params: tensors, ``(name, tensor)`` pairs, or group dicts of either; of a model that was given to
+            :func:`steepest.track_input_power`.
+        lr: learning rate, finite and at least 0.
+        momentum: in [0, 1).
+        weight_decay: finite, at least 0; it enters the momentum, and so is divided by the power too.
+        rule: ``"log"``, the paper's; ``"nlms"``, without the logarithm; ``"released"``, the paper's on inputs tracked
+            with ``standardize=True``, as in the authors' code: for reproducing their figures, since with ``norm="l2"``
+            it adapts to nothing.
+        beta: memory of the running power, in [0, 1).
+        eps: the floor of the logarithm, or what is added to the power; finite and above 0.
+        nesterov: Nesterov's momentum; needs ``momentum > 0``.
+        decoupled_weight_decay: shrink the weights by ``1 - lr * weight_decay`` instead, whatever the power.
+        maximize: climb instead of descend.
+        foreach, kahan_sum: see :class:`steepest.optim.ScaledSGD`.
+        fused: must not be ``True``: torch's fused kernel has one step for a tensor.
+
+    Raises:
+        ValueError: an argument is out of range.
+        RuntimeError: in :meth:`step`, when no parameter is tracked, or ``rule`` and the tracking do not agree.
+
+    State of a tracked weight, besides ``momentum_buffer``: ``input_power``, ``P`` before the bias correction, of shape
+    (input channels,) or (); and ``step``, its number of updates. Both float32, or 64 as the weight.
+
+    Source: Atici, Pan, Cetin, "Input Normalized Stochastic Gradient Descent Training of Deep Neural Networks",
+    arXiv 2212.09921. The bias correction is ours.
+
+    Example:
+        >>> import torch, steepest
+        >>> model = torch.nn.Linear(2, 1, bias=False)
+        >>> handle = steepest.track_input_power(model)
+        >>> optimizer = INSGD(model.parameters(), lr=1.0, momentum=0.0, rule="nlms", eps=1e-8)
+        >>> x = 1000 * torch.tensor([3.0, 4.0])  # the size of the input does not matter
+        >>> (0.5 * (model(x) - 7).square().sum()).backward()
+        >>> optimizer.step()
+        >>> model(x).round(decimals=2)  # lr=1 corrects the whole error
+        tensor([7.], grad_fn=<RoundBackward1>)
+    """
+
+    has_step_scales = True
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        *,
+        rule: str = "log",
+        beta: float = 0.9,
+        eps: float = 0.01,
+        nesterov: bool = False,
+        decoupled_weight_decay: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        kahan_sum: bool = False,
+    ) -> None:
+        self._step_scales: dict[int, Tensor] = {}
+        super().__init__(
+            params,
+            lr,
+            momentum,
+            weight_decay,
+            nesterov=nesterov,
+            decoupled_weight_decay=decoupled_weight_decay,
+            maximize=maximize,
+            foreach=foreach,
+            fused=fused,
+            kahan_sum=kahan_sum,
+            rule=rule,
+            beta=beta,
+            eps=eps,
+        )
+
+    def check_group(self, group: dict[str, Any]) -> None:
+        super().check_group(group)
+        if group["rule"] not in RULES:
+            raise ValueError(f"rule must be 'log', 'nlms' or 'released', got {group['rule']!r}")
+        if not 0 <= group["beta"] < 1:
+            raise ValueError(f"beta must be in [0, 1), got {group['beta']!r}")
+        if not 0 < group["eps"] < math.inf:
+            raise ValueError(f"eps must be a finite number above 0, got {group['eps']!r}")
+
+    def load_state_dict(self, state_dict: StateDict) -> None:
+        super().load_state_dict(state_dict)
+        # torch casts every state but `step` to the dtype of the weight, which may be bfloat16.
+        keys = [key for group in state_dict["param_groups"] for key in group["params"]]
+        params = [param for group in self.param_groups for param in group["params"]]
+        for key, param in zip(keys, params, strict=True):
+            for name in ("input_power", "step"):
+                if (saved := state_dict["state"].get(key, {}).get(name)) is not None:
+                    self.state[param][name] = saved.to(param.device, copy=True)
+
+    def block_of(self, param: Tensor, name: str | None) -> Hashable:
+        return id(param)  # a bias, which is not scaled, must not share the fate of its weight
+
+    def step_scale(self, param: Tensor, group: dict[str, Any]) -> Tensor | None:
+        return self._step_scales.get(id(param))
+
+    def _prepare(self, blocks: list[list[Entry]]) -> None:
+        # Of all parameters, not of those with a gradient alone: every rank must reduce the same list.
+        held = [(param, group) for group in self.param_groups for param in group["params"]]
+        tracked = [(param, group, record) for param, group in held if (record := record_of(param)) is not None]
+        if not tracked:
+            raise RuntimeError(
+                "INSGD holds no parameter whose input is tracked: call steepest.track_input_power(model) before "
+                "training, after fully_shard and before torch.compile"
+            )
+        for _, group, record in tracked:
+            _check_rule(group["rule"], record)
+        measured = collect([(param, record) for param, _, record in tracked])
+        stepping = {id(entry.param) for members in blocks for entry in members}
+        self._step_scales = {
+            id(param): self._measured_scale(param, group, record, total, rows)
+            for (param, group, record), (total, rows) in zip(tracked, measured, strict=True)
+            if id(param) in stepping
+        }
+
+    def _measured_scale(
+        self, param: Tensor, group: dict[str, Any], record: Record, total: Tensor, rows: Tensor
+    ) -> Tensor:
+        state = self.state[param]
+        if "input_power" not in state:
+            state["input_power"] = torch.zeros_like(total)
+            state["step"] = torch.zeros((), dtype=torch.float32, device=total.device)
+        mean = total / rows.clamp(min=1)
+        finite = torch.isfinite(mean).all()
+        counts = (rows > 0) & finite
+        if (found_inf := getattr(self, "found_inf", None)) is not None:
+            counts &= found_inf.reshape(()).to(counts.device) == 0  # then the step changes nothing at all
+        beta = group["beta"]
+        average = torch.where(counts, beta * state["input_power"] + (1 - beta) * mean, state["input_power"])
+        # In place, so that a captured CUDA graph keeps counting.
+        state["input_power"].copy_(average)
+        state["step"].add_(counts)
+        corrected = average / (1 - beta ** state["step"].to(average.dtype))
+        scale = torch.where(state["step"] > 0, _reciprocal(corrected, group["rule"], group["eps"]), 1.0)
+        return _broadcastable(torch.where(finite, scale, torch.nan), param, record)
+
+
+def _check_rule(rule: str, record: Record) -> None:
+    if (rule == "released") != record.standardize:
+        call = "track_input_power(model, standardize=True)" if rule == "released" else "track_input_power(model)"
+        raise RuntimeError(f"rule={rule!r} needs inputs tracked by steepest.{call}: remove() the handle and call that")
+
+
+def _reciprocal(power: Tensor, rule: str, eps: float) -> Tensor:
+    return 1 / (eps + power) if rule == "nlms" else 1 / power.log().clamp(min=eps)
+
+
+def _broadcastable(scale: Tensor, param: Tensor, record: Record) -> Tensor:
+    """The scale of input channels, (C,), in the shape of the weight, (O, C / groups, ...), 1 where it does not vary."""
+    if record.channels is not None:
+        # Output channel o sees the inputs of its group alone.
+        per_group = scale.view(record.groups, -1)
+        if record.groups > 1:
+            per_group = per_group.repeat_interleave(param.shape[0] // record.groups, dim=0)
+        scale = per_group.view(*per_group.shape, *[1] * (param.dim() - 2))
+    if not hasattr(param, "placements"):
+        return scale
+    from torch.distributed.tensor import DTensor, Replicate
+
+    mesh = param.device_mesh  # type: ignore[attr-defined]
+    replicated = DTensor.from_local(scale, mesh, [Replicate()] * mesh.ndim, run_check=False)
+    varies = [p.is_shard() and scale.dim() > 0 and scale.shape[p.dim] > 1 for p in param.placements]
+    placements = [p if shard else Replicate() for p, shard in zip(param.placements, varies, strict=True)]
+    return replicated.redistribute(mesh, placements)
