@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from steepest.optim.norms import HALF, BlockNorms, all_of, full_norms, local, root_sum_square, tensor_norm
+from steepest.optim.norms import HALF, BlockNorms, aligned, all_of, full_norms, local, root_sum_square, tensor_norm
 
 if TYPE_CHECKING:
     from steepest.optim.base import Entry, ScaledSGD, Signals
@@ -44,7 +44,7 @@ def foreach_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signa
             scale = by_group.get(id(entry.group))
             item = Item(
                 param,
-                local(entry.grad),
+                local(aligned(entry.grad, entry.param)),
                 _state(optimizer, entry, "momentum_buffer") if entry.group["momentum"] != 0 else None,
                 _state(optimizer, entry, "compensation") if entry.group["kahan_sum"] else None,
                 None if scale is None else scale.to(device),
@@ -182,7 +182,13 @@ def _move(group: dict[str, Any], decay: str, items: list[Item], grad_scale: Tens
     _subtract(compensations, update.tensors, lr)  # now the change that is due
     del update
     before = [p.clone() for p in params]
-    torch._foreach_add_(params, compensations)
+    if valid:  # a compensation left from before may be just large enough to move its weight
+        due = _Owned(compensations)
+        due.mask(valid)
+        torch._foreach_add_(params, due.tensors)
+        del due
+    else:
+        torch._foreach_add_(params, compensations)
     torch._foreach_sub_(before, params)
     torch._foreach_add_(compensations, before)
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from steepest.optim.norms import HALF, PIECE, BlockNorms, full_norms, local, square_norm
+from steepest.optim.norms import HALF, PIECE, BlockNorms, aligned, full_norms, local, square_norm
 from steepest.optim.step import Decay
 
 if TYPE_CHECKING:
@@ -122,9 +122,8 @@ def fused_step(optimizer: ScaledSGD, signals: Signals) -> None:
 def _plan(optimizer: ScaledSGD, last: Plan | None) -> Plan:
     groups = optimizer.param_groups
     found = [p for group in groups for p in group["params"] if p.grad is not None]
-    if last is not None and len(found) == len(last.found) and len(groups) == len(last.groups):
-        if all(map(operator.is_, found, last.found)) and all(map(operator.is_, groups, last.groups)):
-            return last
+    if last is not None and _same(found, last.found) and _same(groups, last.groups):
+        return last
     blocks: dict[Hashable, dict[tuple[int, torch.dtype], list[Tensor]]] = {}
     for i, group in enumerate(groups):
         names = group.get("param_names") or [None] * len(group["params"])
@@ -149,6 +148,10 @@ def _plan(optimizer: ScaledSGD, last: Plan | None) -> Plan:
     return Plan(list(groups), found, params, runs, plain)
 
 
+def _same(a: Sequence[object], b: Sequence[object]) -> bool:
+    return len(a) == len(b) and all(map(operator.is_, a, b))
+
+
 def _gather(optimizer: ScaledSGD, plan: Plan) -> _Lists:
     state = optimizer.state
     try:
@@ -165,7 +168,8 @@ def _gather(optimizer: ScaledSGD, plan: Plan) -> _Lists:
             raise RuntimeError(optimizer.refuse_sparse())
     params = plan.params
     if not plan.plain:
-        params, grads, buffers = [local(p) for p in params], [local(g) for g in grads], [local(b) for b in buffers]
+        grads = [local(aligned(g, p)) for g, p in zip(grads, params, strict=True)]
+        params, buffers = [local(p) for p in params], [local(b) for b in buffers]
     alike = [_lie_alike(*three) for three in zip(params, grads, buffers, strict=True)]
     return _Lists(params, grads, buffers, alike)
 

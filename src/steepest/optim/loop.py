@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from steepest.optim.norms import BlockNorms, all_of, root_sum_square, tensor_norm
+from steepest.optim.norms import BlockNorms, aligned, all_of, root_sum_square, tensor_norm
 from steepest.optim.step import scaled_step
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def loop_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals)
 
 
 def _true_gradient(entry: Entry, signals: Signals) -> Tensor:
-    grad = entry.grad
+    grad = aligned(entry.grad, entry.param)
     if signals.grad_scale is not None:
         inverse = signals.grad_scale.to(grad.device).reciprocal()
         grad = grad.to(torch.promote_types(grad.dtype, torch.float32)).mul(inverse)

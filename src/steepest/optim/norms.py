@@ -182,6 +182,14 @@ def _over_the_ranks(tensors: Sequence[Tensor], norms: list[Tensor]) -> list[Tens
     return norms
 
 
+def aligned(grad: Tensor, param: Tensor) -> Tensor:
+    """The gradient laid over the ranks as its parameter is; a ``DTensor``'s may still be a sum to be taken."""
+    placements = getattr(param, "placements", None)
+    if placements is None or placements == getattr(grad, "placements", None):
+        return grad
+    return cast("Tensor", cast("Any", grad).redistribute(cast("Any", param).device_mesh, placements))
+
+
 def local(tensor: Tensor) -> Tensor:
     """The part of a tensor that lies on this rank, complex numbers as pairs of real ones; shares its memory."""
     if type(tensor) not in (Tensor, nn.Parameter) and hasattr(tensor, "to_local"):
