@@ -160,56 +160,39 @@ def _move(group: dict[str, Any], decay: str, items: list[Item], grad_scale: Tens
         d.add(params, weight_decay)
 
     valid = [item.valid for item in items if item.valid is not None]
-    update = d
-    if momentum != 0:
-        _accumulate(buffers, d, momentum, valid, keep=group["nesterov"])
+    if momentum != 0 and valid:
+        # m + ((momentum - 1) * m + d), where valid; the look-ahead d + momentum * m is then m + momentum * (the change)
+        d.add(buffers, momentum - 1)
+        d.mask(valid)
+        torch._foreach_add_(buffers, d.tensors)
         if group["nesterov"]:
-            d.add(buffers, momentum)
-        else:
-            update = _Owned(buffers)
-            del d  # its memory serves what follows
-    steps = [item.step_scale for item in items]
-    if any(step is not None for step in steps):
-        update.replace([_scaled(t, step) for t, step in zip(update.tensors, steps, strict=True)])
-    if weight_decay != 0 and decay == "decoupled":
-        update.add(params, weight_decay)
-    if valid:
-        update.mask(valid)
-
-    if not compensations:
-        _subtract(params, update.tensors, lr)
-        return
-    _subtract(compensations, update.tensors, lr)  # now the change that is due
-    del update
-    before = [p.clone() for p in params]
-    if valid:  # a compensation left from before may be just large enough to move its weight
-        due = _Owned(compensations)
-        due.mask(valid)
-        torch._foreach_add_(params, due.tensors)
-        del due
-    else:
-        torch._foreach_add_(params, compensations)
-    torch._foreach_sub_(before, params)
-    torch._foreach_add_(compensations, before)
-
-
-def _accumulate(buffers: list[Tensor], d: _Owned, momentum: float, valid: list[Tensor], *, keep: bool) -> None:
-    """``m = momentum * m + d`` where valid, else ``m``; without ``keep`` the memory of ``d`` may be used."""
-    if not valid:
+            d.multiply(momentum)
+            d.add(buffers, 1.0)
+    elif momentum != 0:
         torch._foreach_mul_(buffers, momentum)
         torch._foreach_add_(buffers, d.tensors)
+        if group["nesterov"]:
+            d.add(buffers, momentum)
+    if momentum != 0 and not group["nesterov"]:
+        d = _Owned(buffers)
+    d.multiply_each([item.step_scale for item in items])
+    if weight_decay != 0 and decay == "decoupled":
+        d.add(params, weight_decay)
+    if valid:
+        d.mask(valid)
+
+    if not compensations:
+        _subtract(params, d.tensors, lr)
         return
-    change = _Owned(list(torch._foreach_add(d.tensors, buffers, alpha=momentum - 1))) if keep else d
-    if not keep:
-        change.add(buffers, momentum - 1)
-    change.mask(valid)
-    torch._foreach_add_(buffers, change.tensors)
-
-
-def _scaled(update: Tensor, step: Tensor | None) -> Tensor:
-    if step is None:
-        return update
-    return (update.float() * step).to(update.dtype) if update.dtype in HALF else update * step
+    _subtract(compensations, d.tensors, lr)  # now the change that is due
+    del d
+    before = [p.clone() for p in params]
+    torch._foreach_add_(params, compensations)
+    for param, ok, old in zip(params, valid, before, strict=False):  # there may be nothing to mask by
+        # A compensation left from before may be just large enough to move its weight.
+        torch.where(ok, param, old, out=param)
+    torch._foreach_sub_(before, params)
+    torch._foreach_add_(compensations, before)
 
 
 def _subtract(tensors: list[Tensor], updates: list[Tensor], lr: float | Tensor) -> None:
@@ -239,6 +222,17 @@ class _Owned:
             torch._foreach_mul_(self.tensors, factor)
         else:
             self.replace(list(torch._foreach_mul(self.tensors, factor)))
+
+    def multiply_each(self, factors: list[Tensor | None]) -> None:
+        """By factors that broadcast to the tensors; ``None`` is 1."""
+        if all(factor is None for factor in factors):
+            return
+        if not self._copied:
+            self.replace([t.clone() for t in self.tensors])
+        for tensor, factor in zip(self.tensors, factors, strict=True):
+            if factor is not None:
+                # In float32 for half precision, whose factor must not be rounded.
+                tensor.copy_(tensor.float() * factor) if tensor.dtype in HALF else tensor.mul_(factor)
 
     def add(self, others: list[Tensor], alpha: float) -> None:
         if self._copied:

@@ -149,9 +149,9 @@ def full_norms(tensors: Sequence[Tensor], plus: Mapping[int, tuple[Tensor, float
     for i, (tensor, part) in enumerate(zip(tensors, parts, strict=True)):
         if any(p.is_partial() for p in getattr(tensor, "placements", ())):
             # Not yet summed over the ranks: torch resolves it.
-            norms[i] = tensor_norm(tensor if i not in plus else tensor + plus[i][0] * plus[i][1])
+            norms[i] = tensor_norm(tensor if i not in plus else _sum(tensor, *plus[i]))
         elif i in plus:
-            norms[i] = tensor_norm(part + local(plus[i][0]) * plus[i][1])
+            norms[i] = tensor_norm(_sum(part, local(plus[i][0]), plus[i][1]))
         elif part.is_cpu and part.dtype in HALF:
             norms[i] = torch.tensor(square_norm(part) ** 0.5)
         else:
@@ -161,6 +161,10 @@ def full_norms(tensors: Sequence[Tensor], plus: Mapping[int, tuple[Tensor, float
         for i, norm in zip(chosen, measured, strict=True):
             norms[i] = norm
     return _over_the_ranks(tensors, cast("list[Tensor]", norms))
+
+
+def _sum(tensor: Tensor, other: Tensor, factor: float | Tensor) -> Tensor:
+    return (other * factor).add_(tensor) if isinstance(factor, Tensor) else tensor.add(other, alpha=factor)
 
 
 def _over_the_ranks(tensors: Sequence[Tensor], norms: list[Tensor]) -> list[Tensor]:
