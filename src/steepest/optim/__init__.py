@@ -1,5 +1,6 @@
 """The optimizer family: one step, and for each method its scale."""
 
+from steepest.optim.backward import norms_in_backward
 from steepest.optim.base import ScaledSGD
 from steepest.optim.block_normalized import BlockNormalizedSGD
 from steepest.optim.input_power import track_input_power
@@ -8,4 +9,13 @@ from steepest.optim.lars import LARS
 from steepest.optim.param_groups import param_groups
 from steepest.optim.sngm import SNGM
 
-__all__ = ["INSGD", "LARS", "SNGM", "BlockNormalizedSGD", "ScaledSGD", "param_groups", "track_input_power"]
+__all__ = [
+    "INSGD",
+    "LARS",
+    "SNGM",
+    "BlockNormalizedSGD",
+    "ScaledSGD",
+    "norms_in_backward",
+    "param_groups",
+    "track_input_power",
+]

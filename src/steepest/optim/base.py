@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
+from steepest.optim.backward import NormsInBackward
 from steepest.optim.blocks import block_of
 from steepest.optim.foreach import foreach_step
 from steepest.optim.fused import Plan, fused_step, why_not_fused
@@ -64,7 +65,8 @@ class ScaledSGD(Optimizer):
 
     normalizes: ClassVar[bool] = False
     """Whether :meth:`scale` depends on the norms of the block."""
-    _plan: Plan | None = None  # of the fused path; neither pickled nor copied
+    _plan: Plan | None = None  # of the fused path; neither pickled nor copied, nor is the next
+    _norms_in_backward: NormsInBackward | None = None
     has_step_scales: ClassVar[bool] = False
     """Whether :meth:`step_scale` may be anything but ``None``."""
 

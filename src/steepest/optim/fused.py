@@ -106,7 +106,10 @@ def fused_step(optimizer: ScaledSGD, signals: Signals) -> None:
             _move(lists, run, groups[run.group], 1.0, loss_scale)
         return
     of_weights = any(map(optimizer.needs_weight_norms, plan.groups))
-    squares = _measure_ahead(optimizer, plan, groups, of_weights, loss_scale)
+    # GradScaler.unscale_ writes to gradients without a trace, and so do collectives.
+    unscaled = signals.found_inf is not None and signals.grad_scale is None
+    may_trust_backward = not unscaled and not _among_several_ranks()
+    squares = _measure_ahead(optimizer, plan, groups, of_weights, loss_scale, may_trust_backward)
     missed = False
     for block in plan.blocks:
         norms = _norms(lists, block, groups, squares, of_weights, loss_scale)
@@ -174,15 +177,27 @@ def _gather(optimizer: ScaledSGD, plan: Plan) -> _Lists:
     return _Lists(params, grads, buffers, alike)
 
 
+def _among_several_ranks() -> bool:
+    distributed = torch.distributed
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
 def _measure_ahead(
-    optimizer: ScaledSGD, plan: Plan, groups: list[_Group], of_weights: bool, loss_scale: float
+    optimizer: ScaledSGD,
+    plan: Plan,
+    groups: list[_Group],
+    of_weights: bool,
+    loss_scale: float,
+    may_trust_backward: bool,
 ) -> dict[int, float]:
     """Squared norms of gradients (by the parameter's index) and weights (by its complement) measured all together.
 
     Of sharded tensors, since they need a collective; of small ones, since one call for all is cheaper; of all tensors
-    if there is only one block and one thread. The others are measured when their block's turn comes, and stay in the
-    cache until it is moved.
+    if there is only one block and one thread; and of those that the backward pass measured. The others are measured
+    when their block's turn comes, and stay in the cache until it is moved.
     """
+    backward = optimizer._norms_in_backward if may_trust_backward else None
+    known: dict[int, float] = {}
     small = math.inf if len(plan.blocks) == 1 and torch.get_num_threads() == 1 else _SMALL
     tensors: list[Tensor] = []
     keys: list[int] = []
@@ -193,6 +208,11 @@ def _measure_ahead(
         for i in range(run.start, run.stop):
             param = plan.params[i]
             grad = cast("Tensor", param.grad)
+            if backward is not None and not includes_decay:
+                square = backward.square(param, grad)
+                if square is not None:
+                    known[i] = square
+                    continue
             if includes_decay or grad.numel() < small or hasattr(grad, "full_tensor"):
                 if includes_decay:
                     plus[len(tensors)] = param, group.sign * loss_scale * group.weight_decay
@@ -201,7 +221,8 @@ def _measure_ahead(
                 if of_weights:
                     tensors.append(param)
                     keys.append(~i)
-    return {key: float(norm) ** 2 for key, norm in zip(keys, full_norms(tensors, plus), strict=True)}
+    known.update((key, float(norm) ** 2) for key, norm in zip(keys, full_norms(tensors, plus), strict=True))
+    return known
 
 
 def _norms(

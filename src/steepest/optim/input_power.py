@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.distributed as dist
@@ -21,35 +21,34 @@ _ProcessGroup = Any  # torch.distributed.ProcessGroup, absent where torch is bui
 class Record:
     """What has been measured since the last optimizer step of the inputs that meet one weight.
 
-    ``total`` is the sum of the powers of all rows, of shape (input channels,) or (); ``rows`` their number, 0-dim.
-    Both lie on the device and are changed in place, so that compiled code keeps its hold on them.
+    ``sums``: the power of all rows together, one value for each of ``channels`` or one in all, and last the number of
+    rows. On the device, and changed in place, so that compiled code keeps its hold on it; not 0-dim, since torch 2.13
+    loses what compiled code adds to a 0-dim float64 tensor on the CPU.
     """
 
     def __init__(
         self, weight: Tensor, channels: int | None, groups: int, standardize: bool, process_group: _ProcessGroup
     ) -> None:
         dtype = torch.promote_types(weight.real.dtype, torch.float32)
-        self.total = torch.zeros(() if channels is None else channels, dtype=dtype, device=weight.device)
-        self.rows = torch.zeros((), dtype=dtype, device=weight.device)
+        self.sums = torch.zeros((1 if channels is None else channels) + 1, dtype=dtype, device=weight.device)
         self.channels, self.groups, self.standardize = channels, groups, standardize
         self.process_group = process_group
 
     def add(self, power: Tensor, rows: int) -> None:
-        self._follow(power.device, torch.promote_types(self.total.dtype, power.dtype))
-        self.total.add_(power)
-        self.rows.add_(rows)
+        self._follow(power.device, torch.promote_types(self.sums.dtype, power.dtype))
+        self.sums[:-1].add_(power)
+        self.sums[-1:].add_(rows)
 
-    def take(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Total and rows so far; both then start anew."""
-        self._follow(device, self.total.dtype)
-        taken = self.total.clone(), self.rows.clone()
-        self.total.zero_()
-        self.rows.zero_()
+    def take(self, device: torch.device) -> Tensor:
+        """The sums so far; they then start anew."""
+        self._follow(device, self.sums.dtype)
+        taken = self.sums.clone()
+        self.sums.zero_()
         return taken
 
     def _follow(self, device: torch.device, dtype: torch.dtype) -> None:
-        if self.total.device != device or self.total.dtype != dtype:
-            self.total, self.rows = self.total.to(device, dtype), self.rows.to(device, dtype)
+        if self.sums.device != device or self.sums.dtype != dtype:
+            self.sums = self.sums.to(device, dtype)
 
 
 # By the weight, weakly, and not in it: a parameter's attributes are pickled with it.
@@ -62,25 +61,22 @@ def record_of(weight: Tensor) -> Record | None:
 
 
 def collect(tracked: Sequence[tuple[Tensor, Record]]) -> list[tuple[Tensor, Tensor]]:
-    """Take from every weight's record, and sum over the ranks: one all-reduce for each process group."""
-    taken = [record.take(weight.device) for weight, record in tracked]
+    """Take from every weight's record: summed power, (channels,) or (), and number of rows, 0-dim.
+
+    Both are of all ranks: one all-reduce for each process group.
+    """
+    sums = [record.take(weight.device) for weight, record in tracked]
     if dist.is_available() and dist.is_initialized():
         together: dict[_ProcessGroup, list[int]] = {}
         for i, (_, record) in enumerate(tracked):
             together.setdefault(record.process_group, []).append(i)
         for group, where in together.items():
             if dist.get_world_size(group) > 1:
-                for i, summed in zip(where, _sum_over_ranks([taken[i] for i in where], group), strict=True):
-                    taken[i] = summed
-    return taken
-
-
-def _sum_over_ranks(taken: list[tuple[Tensor, Tensor]], group: _ProcessGroup) -> list[tuple[Tensor, Tensor]]:
-    device = taken[0][0].device
-    flat = torch.cat([t.reshape(-1).to(device) for pair in taken for t in pair])
-    dist.all_reduce(flat, group=group)
-    pieces = iter(torch.split(flat, [t.numel() for pair in taken for t in pair]))
-    return [(next(pieces).view_as(total).to(total), next(pieces).view_as(rows).to(rows)) for total, rows in taken]
+                flat = torch.cat([sums[i].to(sums[where[0]].device) for i in where])
+                dist.all_reduce(flat, group=group)
+                for i, total in zip(where, torch.split(flat, [len(sums[i]) for i in where]), strict=True):
+                    sums[i] = total.to(sums[i])
+    return [(s[0] if record.channels is None else s[:-1], s[-1]) for s, (_, record) in zip(sums, tracked, strict=True)]
 
 
 def standardized(x: Tensor, dims: tuple[int, ...]) -> Tensor:
