@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Where fashion-mnist/ lies, for `make bench` and `make test-slow`.
 DATA ?= $(or $(STEEPEST_DATA),../shared/data)
 
-.PHONY: setup test test-slow check compare bench clean
+.PHONY: setup test test-slow check compare bench docs clean
 setup: .venv/.installed
 
 # torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages.
@@ -36,5 +36,9 @@ compare: setup
 bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/harness.py --data-dir $(DATA)
 
+# The documentation, into site/; a warning is an error. `make test` builds it too.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf .venv studies
+	rm -rf .venv studies site

@@ -10,6 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 from steepest.optim.backward import NormsInBackward
 from steepest.optim.blocks import block_of
+from steepest.optim.cuda import cuda_step
 from steepest.optim.foreach import foreach_step
 from steepest.optim.fused import Plan, fused_step, why_not_fused
 from steepest.optim.loop import loop_step
@@ -40,8 +41,9 @@ class ScaledSGD(Optimizer):
     and ``compensation`` with ``kahan_sum``.
 
     Three paths take the same step: ``loop.py``, the specification, which takes any tensor; ``foreach.py``, lists of
-    tensors on the device; ``fused.py``, torch's fused kernel on the CPU. None of them writes ``.grad``, waits for the
-    device, or needs more memory than the largest tensor (the loop: a few of them).
+    tensors on the device; fused, one kernel that moves the weights: torch's on the CPU (``fused.py``), one in Triton on
+    CUDA (``cuda.py``). None of them writes ``.grad``, waits for the device, or needs more memory than the largest
+    tensor (the loop: a few of them).
 
     Args:
         params: tensors, ``(name, tensor)`` pairs, or group dicts of either. With names a block is a layer
@@ -228,11 +230,13 @@ class ScaledSGD(Optimizer):
     def _choose_path(self) -> Callable[["ScaledSGD", list[list[Entry]], Signals], None] | None:
         """The path over blocks, or ``None`` for the fused one."""
         fused, foreach = self.param_groups[0]["fused"], self.param_groups[0]["foreach"]
-        if fused or foreach:
-            return None if fused else foreach_step
+        if foreach:
+            return foreach_step
+        params = [p for group in self.param_groups for p in group["params"]]
+        if fused:
+            return cuda_step if all(p.is_cuda for p in params) else None
         if fused is False or foreach is False:  # as in torch.optim
             return loop_step
-        params = [p for group in self.param_groups for p in group["params"]]
         if torch.compiler.is_compiling() or all(p.is_cuda for p in params):
             return foreach_step
         if not all(p.is_cpu for p in params):

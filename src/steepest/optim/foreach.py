@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from steepest.optim.norms import HALF, BlockNorms, aligned, all_of, full_norms, local, root_sum_square, tensor_norm
+from steepest.optim.step import Decay
 
 if TYPE_CHECKING:
     from steepest.optim.base import Entry, ScaledSGD, Signals
@@ -26,8 +27,25 @@ class Item(NamedTuple):
     valid: Tensor | None
 
 
+class Batch(NamedTuple):
+    """Tensors of one group, device and dtype."""
+
+    group: dict[str, Any]
+    decay: Decay
+    items: list[Item]
+
+
 def foreach_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals) -> None:
     """Take the step with ``torch._foreach_*``, at most one tensor's worth of temporaries at a time."""
+    batches = gather(optimizer, blocks, signals)
+    limit = max(item.param.numel() for batch in batches for item in batch.items)
+    for batch in batches:
+        for chunk in _chunks(batch.items, limit):
+            move_list(batch._replace(items=chunk), signals.grad_scale)
+
+
+def gather(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals) -> list[Batch]:
+    """What is to be moved, with its scales, all on the device; steps that are not finite are counted."""
     clean = [] if signals.found_inf is None else [signals.found_inf.reshape(()) == 0]
     scales, finite = _scales(optimizer, blocks, signals)
     seen = clean + [f for f in finite if f is not None]
@@ -55,10 +73,7 @@ def foreach_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signa
             alike.setdefault((id(entry.group), device, param.dtype, valid is None), []).append(item)
     if (everything := all_of(seen)) is not None:
         optimizer._count_nonfinite(~everything)
-    limit = max(item.param.numel() for items in alike.values() for item in items)
-    for (key, *_), items in alike.items():
-        for chunk in _chunks(items, limit):
-            _move(groups[key], optimizer.decay_of(groups[key]), chunk, signals.grad_scale)
+    return [Batch(groups[key], optimizer.decay_of(groups[key]), items) for (key, *_), items in alike.items()]
 
 
 def _scales(
@@ -69,7 +84,7 @@ def _scales(
         return [{} for _ in blocks], [None for _ in blocks]
     flat = [entry for members in blocks for entry in members]
     decayed = {
-        i: (entry.param, _raw_decay(entry.group, signals))
+        i: (entry.param, _raw_decay(entry, signals))
         for i, entry in enumerate(flat)
         if optimizer.norm_includes_decay(entry.group)
     }
@@ -91,10 +106,13 @@ def _scales(
     return [{key: column[i] for key, column in columns.items()} for i in range(len(blocks))], list(finite.unbind())
 
 
-def _raw_decay(group: dict[str, Any], signals: Signals) -> float | Tensor:
+def _raw_decay(entry: Entry, signals: Signals) -> float | Tensor:
     """The weight decay in the units and the sign of the gradient as it lies there."""
-    decay = -group["weight_decay"] if group["maximize"] else group["weight_decay"]
-    return decay if signals.grad_scale is None else signals.grad_scale.mul(decay)
+    decay = -entry.group["weight_decay"] if entry.group["maximize"] else entry.group["weight_decay"]
+    if signals.grad_scale is None:
+        return float(decay)
+    wide = torch.promote_types(entry.param.real.dtype, torch.float32)
+    return signals.grad_scale.to(entry.param.device, wide).mul(decay)
 
 
 def _unflatten(flat: list[Tensor], like: list[list[Any]]) -> list[list[Tensor]]:
@@ -135,7 +153,9 @@ def _chunks(items: list[Item], limit: int) -> Iterator[list[Item]]:
     yield chunk
 
 
-def _move(group: dict[str, Any], decay: str, items: list[Item], grad_scale: Tensor | None) -> None:
+def move_list(batch: Batch, grad_scale: Tensor | None) -> None:
+    """Move the tensors of a batch, with temporaries as large as all of them together."""
+    group, decay, items = batch
     momentum, weight_decay, lr = group["momentum"], group["weight_decay"], group["lr"]
     params = [item.param for item in items]
     buffers = [item.momentum_buffer for item in items if item.momentum_buffer is not None]
