@@ -287,14 +287,15 @@ def test_closure_is_called_with_gradients_enabled(name):
 
 @everyone
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_of_a_tiny_gradient(name, dtype):
+@pytest.mark.parametrize("path", [{"fused": False}, {"foreach": True}, {"fused": True}], ids=str)
+def test_half_precision_of_a_tiny_gradient(name, dtype, path):
     """1 / ||g|| is 1e5 here, beyond float16: the scale must not be rounded to the weights' dtype."""
     model = layer(dtype=dtype)
     exact = layer(dtype=dtype).to(torch.float64)
     for p, q in zip(model.parameters(), exact.parameters(), strict=True):
         p.grad = torch.full_like(p, 2e-6)
         q.grad = p.grad.to(torch.float64)
-    build(name, model.named_parameters()).step()
+    build(name, model.named_parameters(), **path).step()
     build(name, exact.named_parameters()).step()
     for p, q in zip(model.parameters(), exact.parameters(), strict=True):
         torch.testing.assert_close(p, q.to(dtype), rtol=torch.finfo(dtype).eps, atol=0)

@@ -1,5 +1,6 @@
 """The three paths: which is taken, what each refuses, and that they stay one step whatever happens between steps."""
 
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from steepest import LARS, SNGM, BlockNormalizedSGD
+from steepest.optim import ScaledSGD
 from steepest.optim.foreach import foreach_step
 from steepest.optim.loop import loop_step
 
@@ -247,6 +249,18 @@ def test_compiled_it_is_the_same_step_and_is_not_compiled_again(name, options):
     assert compiled.nonfinite_steps == loop.nonfinite_steps == 1
 
 
+@pytest.mark.parametrize("path", ["loop", *FAST])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_an_lr_tensor_is_not_rounded_to_half_precision(dtype, path):
+    """In bfloat16 1.0039 is 1, and 3 times that is 3; rounded once it is a neighbour of 3."""
+    lr = 1 + torch.finfo(dtype).eps / 2
+    weight = nn.Parameter(torch.zeros(1, dtype=dtype))
+    weight.grad = torch.full_like(weight, 3.0)
+    ScaledSGD([weight], lr=torch.tensor(lr), momentum=0.0, **{"loop": LOOP, **FAST}[path]).step()
+    assert torch.equal(weight.detach(), torch.tensor([-3 * lr]).to(dtype))
+    assert not torch.equal(weight.detach(), torch.tensor([-3.0]).to(dtype))
+
+
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("path", ["loop", "foreach"])
@@ -318,7 +332,7 @@ for make, options in (
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_a_step_needs_no_more_memory_than_the_largest_tensor():
-    environment = {"MALLOC_MMAP_THRESHOLD_": "65536", "PATH": ""}  # freed memory goes back at once
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # freed memory goes back at once
     run = subprocess.run(
         [sys.executable, "-c", MEMORY], env=environment, capture_output=True, text=True, check=True, timeout=300
     )

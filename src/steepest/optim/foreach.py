@@ -160,8 +160,9 @@ def move_list(batch: Batch, grad_scale: Tensor | None) -> None:
     params = [item.param for item in items]
     buffers = [item.momentum_buffer for item in items if item.momentum_buffer is not None]
     compensations = [item.compensation for item in items if item.compensation is not None]
-    if isinstance(lr, Tensor) and lr.device.type == "cpu" and not torch.compiler.is_compiling():
-        lr = float(lr)  # no synchronisation: it lies on the host
+    on_host = isinstance(lr, Tensor) and lr.device.type == "cpu" and not torch.compiler.is_compiling()
+    if on_host and params[0].dtype not in HALF:
+        lr = float(lr)  # no synchronisation; in half precision torch would round a number, and not a tensor
 
     d = _Owned([item.grad for item in items])
     scales = [item.scale for item in items if item.scale is not None]

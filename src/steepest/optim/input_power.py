@@ -21,16 +21,16 @@ _ProcessGroup = Any  # torch.distributed.ProcessGroup, absent where torch is bui
 class Record:
     """What has been measured since the last optimizer step of the inputs that meet one weight.
 
-    ``sums``: the power of all rows together, one value for each of ``channels`` or one in all, and last the number of
-    rows. On the device, and changed in place, so that compiled code keeps its hold on it; not 0-dim, since torch 2.13
-    loses what compiled code adds to a 0-dim float64 tensor on the CPU.
+    ``sums``: the power of all rows together, one value for each of ``channels`` (1: in all), and last the number of
+    rows. On the device, and changed in place, so that compiled code keeps its hold on it. Never 0-dim: torch 2.13 loses
+    what compiled code writes to a 0-dim float64 tensor on the CPU.
     """
 
     def __init__(
-        self, weight: Tensor, channels: int | None, groups: int, standardize: bool, process_group: _ProcessGroup
+        self, weight: Tensor, channels: int, groups: int, standardize: bool, process_group: _ProcessGroup
     ) -> None:
         dtype = torch.promote_types(weight.real.dtype, torch.float32)
-        self.sums = torch.zeros((1 if channels is None else channels) + 1, dtype=dtype, device=weight.device)
+        self.sums = torch.zeros(channels + 1, dtype=dtype, device=weight.device)
         self.channels, self.groups, self.standardize = channels, groups, standardize
         self.process_group = process_group
 
@@ -61,7 +61,7 @@ def record_of(weight: Tensor) -> Record | None:
 
 
 def collect(tracked: Sequence[tuple[Tensor, Record]]) -> list[tuple[Tensor, Tensor]]:
-    """Take from every weight's record: summed power, (channels,) or (), and number of rows, 0-dim.
+    """Take from every weight's record: summed power, (channels,) or (1,), and number of rows, 0-dim.
 
     Both are of all ranks: one all-reduce for each process group.
     """
@@ -76,7 +76,7 @@ def collect(tracked: Sequence[tuple[Tensor, Record]]) -> list[tuple[Tensor, Tens
                 dist.all_reduce(flat, group=group)
                 for i, total in zip(where, torch.split(flat, [len(sums[i]) for i in where]), strict=True):
                     sums[i] = total.to(sums[i])
-    return [(s[0] if record.channels is None else s[:-1], s[-1]) for s, (_, record) in zip(sums, tracked, strict=True)]
+    return [(s[:-1], s[-1]) for s in sums]
 
 
 def standardized(x: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -281,7 +281,7 @@ def track_input_power(
     _refuse_untrackable(layers)
     new: dict[int, tuple[Tensor, Record]] = {}
     for name, layer in layers.items():
-        channels, groups = (None, 1) if isinstance(layer, nn.Linear) or patch else (layer.in_channels, layer.groups)
+        channels, groups = (1, 1) if isinstance(layer, nn.Linear) or patch else (layer.in_channels, layer.groups)
         made = Record(layer.weight, channels, groups, standardize, process_group)
         _, record = new.setdefault(id(layer.weight), (layer.weight, made))
         if (record.channels, record.groups) != (channels, groups):

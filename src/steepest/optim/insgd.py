@@ -61,7 +61,7 @@ class INSGD(ScaledSGD):
         RuntimeError: in :meth:`step`, when no parameter is tracked, or ``rule`` and the tracking do not agree.
 
     State of a tracked weight, besides ``momentum_buffer``: ``input_power``, ``P`` before the bias correction, of shape
-    (input channels,) or (); and ``step``, its number of updates. Both float32, or 64 as the weight.
+    (input channels,) or (1,); and ``step``, its number of updates. Both float32, or 64 as the weight.
 
     Source: Atici, Pan, Cetin, "Input Normalized Stochastic Gradient Descent Training of Deep Neural Networks",
     arXiv 2212.09921. The bias correction is ours.
@@ -97,7 +97,7 @@ class INSGD(ScaledSGD):
         fused: bool | None = None,
         kahan_sum: bool = False,
     ) -> None:
-        self._step_scales: dict[int, Tensor] = {}
+        self._step_scales: dict[Tensor, Tensor] = {}
         super().__init__(
             params,
             lr,
@@ -123,6 +123,10 @@ class INSGD(ScaledSGD):
         if not 0 < group["eps"] < math.inf:
             raise ValueError(f"eps must be a finite number above 0, got {group['eps']!r}")
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._step_scales = {}  # neither pickled nor copied
+
     def load_state_dict(self, state_dict: StateDict) -> None:
         super().load_state_dict(state_dict)
         # torch casts every state but `step` to the dtype of the weight, which may be bfloat16.
@@ -134,10 +138,10 @@ class INSGD(ScaledSGD):
                     self.state[param][name] = saved.to(param.device, copy=True)
 
     def block_of(self, param: Tensor, name: str | None) -> Hashable:
-        return id(param)  # a bias, which is not scaled, must not share the fate of its weight
+        return param  # a bias, which is not scaled, must not share the fate of its weight
 
     def step_scale(self, param: Tensor, group: dict[str, Any]) -> Tensor | None:
-        return self._step_scales.get(id(param))
+        return self._step_scales.get(param)
 
     def _prepare(self, blocks: list[list[Entry]]) -> None:
         # Of all parameters, not of those with a gradient alone: every rank must reduce the same list.
@@ -151,12 +155,12 @@ class INSGD(ScaledSGD):
         for _, group, record in tracked:
             _check_rule(group["rule"], record)
         measured = collect([(param, record) for param, _, record in tracked])
-        stepping = {id(entry.param) for members in blocks for entry in members}
-        self._step_scales = {
-            id(param): self._measured_scale(param, group, record, total, rows)
-            for (param, group, record), (total, rows) in zip(tracked, measured, strict=True)
-            if id(param) in stepping
-        }
+        stepping = {entry.param for members in blocks for entry in members}
+        # The dict is changed, not replaced: compiled code would lose an attribute that is set on an optimizer.
+        self._step_scales.clear()
+        for (param, group, record), (total, rows) in zip(tracked, measured, strict=True):
+            if param in stepping:
+                self._step_scales[param] = self._measured_scale(param, group, record, total, rows)
 
     def _measured_scale(
         self, param: Tensor, group: dict[str, Any], record: Record, total: Tensor, rows: Tensor
@@ -191,19 +195,16 @@ def _reciprocal(power: Tensor, rule: str, eps: float) -> Tensor:
 
 
 def _broadcastable(scale: Tensor, param: Tensor, record: Record) -> Tensor:
-    """The scale of input channels, (C,), in the shape of the weight, (O, C / groups, ...), 1 where it does not vary."""
-    if record.channels is not None:
-        # Output channel o sees the inputs of its group alone.
-        per_group = scale.view(record.groups, -1)
-        if record.groups > 1:
-            per_group = per_group.repeat_interleave(param.shape[0] // record.groups, dim=0)
-        scale = per_group.view(*per_group.shape, *[1] * (param.dim() - 2))
+    """The scale of input channels, (C,) or (1,), in the shape of the weight, (O, C / groups, ...), or 1 for some sizes."""
+    scale = scale.view(record.groups, -1)
+    if record.groups > 1:  # an output channel sees the inputs of its group alone
+        scale = scale.repeat_interleave(param.shape[0] // record.groups, dim=0)
+    scale = scale.view(*scale.shape, *[1] * (param.dim() - 2))
     if not hasattr(param, "placements"):
         return scale
     from torch.distributed.tensor import DTensor, Replicate
 
     mesh = param.device_mesh  # type: ignore[attr-defined]
     replicated = DTensor.from_local(scale, mesh, [Replicate()] * mesh.ndim, run_check=False)
-    varies = [p.is_shard() and scale.dim() > 0 and scale.shape[p.dim] > 1 for p in param.placements]
-    placements = [p if shard else Replicate() for p, shard in zip(param.placements, varies, strict=True)]
+    placements = [p if p.is_shard() and scale.shape[p.dim] > 1 else Replicate() for p in param.placements]
     return replicated.redistribute(mesh, placements)
