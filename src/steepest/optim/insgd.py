@@ -195,7 +195,7 @@ def _reciprocal(power: Tensor, rule: str, eps: float) -> Tensor:
 
 
 def _broadcastable(scale: Tensor, param: Tensor, record: Record) -> Tensor:
-    """The scale of input channels, (C,) or (1,), in the shape of the weight, (O, C / groups, ...), or 1 for some sizes."""
+    """The scale of input channels, (C,) or (1,), made to broadcast to the weight, (O, C / groups, ...)."""
     scale = scale.view(record.groups, -1)
     if record.groups > 1:  # an output channel sees the inputs of its group alone
         scale = scale.repeat_interleave(param.shape[0] // record.groups, dim=0)
