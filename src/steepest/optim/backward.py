@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from steepest.optim.method import Method
 from steepest.optim.norms import square_norm
-
-if TYPE_CHECKING:
-    from steepest.optim.base import ScaledSGD
 
 
 class _Measured(NamedTuple):
@@ -24,18 +22,18 @@ class _Measured(NamedTuple):
 class NormsInBackward:
     """The handle of :func:`norms_in_backward`."""
 
-    def __init__(self, optimizer: ScaledSGD) -> None:
+    def __init__(self, optimizer: Method) -> None:
         self._optimizer = optimizer
         self._measured: MutableMapping[Tensor, _Measured] = WeakTensorKeyDictionary()
         params = [p for group in optimizer.param_groups for p in group["params"]]
         self._hooks = [p.register_post_accumulate_grad_hook(self._measure) for p in params if _serves(p)]
-        optimizer._norms_in_backward = self
+        optimizer.backward = self
 
     def remove(self) -> None:
         """Let the step measure every norm by itself again."""
         for hook in self._hooks:
             hook.remove()
-        self._optimizer._norms_in_backward = None
+        self._optimizer.backward = None
 
     def square(self, param: Tensor, grad: Tensor) -> float | None:
         """Squared norm of the gradient if it was measured and has not been written to since."""
@@ -55,7 +53,7 @@ def _serves(param: Tensor) -> bool:
     return param.is_cpu and param.requires_grad and not param.is_complex() and not hasattr(param, "full_tensor")
 
 
-def norms_in_backward(optimizer: ScaledSGD) -> NormsInBackward:
+def norms_in_backward(optimizer: Method) -> NormsInBackward:
     """Measure each gradient's norm in the backward pass, as soon as it is complete, so that the step need not.
 
     For the fused path on the CPU, where the step then reads the gradients once, as ``torch.optim.SGD`` does. A gradient

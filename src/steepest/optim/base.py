@@ -1,39 +1,20 @@
 """The optimizer that every method of the family extends: it takes the step, a method only says its scale."""
 
-from collections.abc import Callable, Hashable
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from steepest.optim.backward import NormsInBackward
-from steepest.optim.blocks import block_of
 from steepest.optim.cuda import cuda_step
 from steepest.optim.foreach import foreach_step
-from steepest.optim.fused import Plan, fused_step, why_not_fused
+from steepest.optim.fused import fused_step, why_not_fused
 from steepest.optim.loop import loop_step
-from steepest.optim.norms import BlockNorms
-from steepest.optim.step import Decay
+from steepest.optim.method import Entry, Method, Signals
 
 
-class Entry(NamedTuple):
-    """One parameter that takes part in a step."""
-
-    param: Tensor
-    grad: Tensor  # as the user left it: still multiplied by a GradScaler's scale
-    group: dict[str, Any]
-
-
-class Signals(NamedTuple):
-    """What a ``GradScaler`` sets on the optimizer before a step, else ``None``."""
-
-    grad_scale: Tensor | None
-    found_inf: Tensor | None
-
-
-class ScaledSGD(Optimizer):
+class ScaledSGD(Method):
     """SGD with momentum whose gradient is multiplied, block by block, by a scale. The base class's scale is 1.
 
     As it stands it is ``torch.optim.SGD`` without dampening, bit for bit. A method overrides :meth:`scale` and says
@@ -64,13 +45,6 @@ class ScaledSGD(Optimizer):
         ValueError: an argument, or a group's override of it, is outside its range.
         RuntimeError: in :meth:`step`, when a gradient is sparse or ``fused=True`` cannot serve these tensors.
     """
-
-    normalizes: ClassVar[bool] = False
-    """Whether :meth:`scale` depends on the norms of the block."""
-    _plan: Plan | None = None  # of the fused path; neither pickled nor copied, nor is the next
-    _norms_in_backward: NormsInBackward | None = None
-    has_step_scales: ClassVar[bool] = False
-    """Whether :meth:`step_scale` may be anything but ``None``."""
 
     # GradScaler then leaves the unscaling and the skipping to us (torch/amp/grad_scaler.py).
     _step_supports_amp_scaling = True
@@ -152,57 +126,6 @@ class ScaledSGD(Optimizer):
                 group.setdefault(key, value)
             self.check_group(group)
 
-    @property
-    def nonfinite_steps(self) -> int:
-        """Steps in which a block was passed over because a norm, and so a gradient, was not finite.
-
-        A ``GradScaler``'s overflows are among them. Reading it synchronises the device.
-        """
-        return int(self.param_groups[0]["nonfinite_steps"])
-
-    def block_of(self, param: Tensor, name: str | None) -> Hashable:
-        """What the parameter forms one block with: its layer if it has a name, else nothing but itself."""
-        return block_of(param, name)
-
-    def scale(self, group: dict[str, Any], norms: BlockNorms) -> float | Tensor:
-        """Scale ``s_b`` of a block for the parameters of one group; not finite means "leave the block where it is".
-
-        The norms are floats or tensors, of any shape: work element by element.
-        """
-        return 1.0
-
-    def step_scale(self, param: Tensor, group: dict[str, Any]) -> Tensor | None:
-        """Scale ``r_b`` of the parameter's step, a tensor that broadcasts to it; ``None`` means 1."""
-        return None
-
-    def needs_weight_norms(self, group: dict[str, Any]) -> bool:
-        """Whether the scale of the group's parameters depends on the norm of their block's weights."""
-        return False
-
-    def norm_includes_decay(self, group: dict[str, Any]) -> bool:
-        """Whether the norm that counts is that of ``g + weight_decay * w``."""
-        return False
-
-    def decay_of(self, group: dict[str, Any]) -> Decay:
-        """Where the group's weight decay enters the step."""
-        return "decoupled" if group["decoupled_weight_decay"] else "after_scaling"
-
-    def refuse_sparse(self) -> str:
-        """The message for a sparse gradient."""
-        return f"{type(self).__name__} does not support sparse gradients: use dense ones (sparse=False)"
-
-    def _blocks(self) -> list[list[Entry]]:
-        blocks: dict[Hashable, list[Entry]] = {}
-        for group in self.param_groups:
-            names = group.get("param_names") or [None] * len(group["params"])
-            for param, name in zip(group["params"], names, strict=True):
-                if (grad := param.grad) is None:
-                    continue
-                if grad.is_sparse:
-                    raise RuntimeError(self.refuse_sparse())
-                blocks.setdefault(self.block_of(param, name), []).append(Entry(param, grad, group))
-        return list(blocks.values())
-
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Take one step; ``closure``, if given, re-evaluates the model and returns the loss.
@@ -219,15 +142,12 @@ class ScaledSGD(Optimizer):
         path = self._choose_path()
         if path is None:
             fused_step(self, signals)
-        elif blocks := self._blocks():
-            self._prepare(blocks)
+        elif blocks := self.blocks():
+            self.prepare(blocks)
             path(self, blocks, signals)
         return loss
 
-    def _prepare(self, blocks: list[list[Entry]]) -> None:
-        """Whatever a method must do once a step, before :meth:`scale` and :meth:`step_scale` are asked."""
-
-    def _choose_path(self) -> Callable[["ScaledSGD", list[list[Entry]], Signals], None] | None:
+    def _choose_path(self) -> Callable[[Method, list[list[Entry]], Signals], None] | None:
         """The path over blocks, or ``None`` for the fused one."""
         fused, foreach = self.param_groups[0]["fused"], self.param_groups[0]["foreach"]
         if foreach:
@@ -242,12 +162,3 @@ class ScaledSGD(Optimizer):
         if not all(p.is_cpu for p in params):
             return loop_step
         return foreach_step if any(why_not_fused(self, group) for group in self.param_groups) else None
-
-    def _count_nonfinite(self, passed_over: Tensor | bool) -> None:
-        first = self.param_groups[0]
-        if isinstance(passed_over, Tensor) and not isinstance(first["nonfinite_steps"], Tensor):
-            first["nonfinite_steps"] = torch.full((), first["nonfinite_steps"], device=passed_over.device)
-        # In place, so that a captured CUDA graph keeps counting.
-        first["nonfinite_steps"] += (
-            passed_over.to(first["nonfinite_steps"].device) if isinstance(passed_over, Tensor) else passed_over
-        )

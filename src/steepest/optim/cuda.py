@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import importlib.util
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from steepest.optim.foreach import Batch, Item, foreach_step, gather, move_list
-
-if TYPE_CHECKING:
-    from steepest.optim.base import Entry, ScaledSGD, Signals
+from steepest.optim.method import Entry, Method, Signals
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
-def cuda_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals) -> None:
+def cuda_step(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> None:
     """Take the step; what the kernel cannot walk through takes the path over lists."""
     if importlib.util.find_spec("triton") is None:
         foreach_step(optimizer, blocks, signals)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from steepest.optim.method import Entry, Method, Signals
 from steepest.optim.norms import HALF, BlockNorms, aligned, all_of, full_norms, local, root_sum_square, tensor_norm
 from steepest.optim.step import Decay
-
-if TYPE_CHECKING:
-    from steepest.optim.base import Entry, ScaledSGD, Signals
 
 
 class Item(NamedTuple):
@@ -35,7 +33,7 @@ class Batch(NamedTuple):
     items: list[Item]
 
 
-def foreach_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals) -> None:
+def foreach_step(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> None:
     """Take the step with ``torch._foreach_*``, at most one tensor's worth of temporaries at a time."""
     batches = gather(optimizer, blocks, signals)
     limit = max(item.param.numel() for batch in batches for item in batch.items)
@@ -44,7 +42,7 @@ def foreach_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signa
             move_list(batch._replace(items=chunk), signals.grad_scale)
 
 
-def gather(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals) -> list[Batch]:
+def gather(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> list[Batch]:
     """What is to be moved, with its scales, all on the device; steps that are not finite are counted."""
     clean = [] if signals.found_inf is None else [signals.found_inf.reshape(()) == 0]
     scales, finite = _scales(optimizer, blocks, signals)
@@ -72,12 +70,12 @@ def gather(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals) ->
             groups[id(entry.group)] = entry.group
             alike.setdefault((id(entry.group), device, param.dtype, valid is None), []).append(item)
     if (everything := all_of(seen)) is not None:
-        optimizer._count_nonfinite(~everything)
+        optimizer.count_nonfinite(~everything)
     return [Batch(groups[key], optimizer.decay_of(groups[key]), items) for (key, *_), items in alike.items()]
 
 
 def _scales(
-    optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals
+    optimizer: Method, blocks: list[list[Entry]], signals: Signals
 ) -> tuple[list[dict[int, Tensor]], list[Tensor | None]]:
     """For each block: its scale for each group (by the group's id), and whether they and its norm are finite."""
     if not optimizer.normalizes:
@@ -126,7 +124,7 @@ def _stack(norms: list[list[Tensor]]) -> Tensor:
     return torch.stack([n.to(blocks[0].device, dtype) for n in blocks])
 
 
-def _state(optimizer: ScaledSGD, entry: Entry, name: str) -> Tensor:
+def _state(optimizer: Method, entry: Entry, name: str) -> Tensor:
     state = optimizer.state[entry.param]
     if state.get(name) is None:
         state[name] = torch.zeros_like(entry.param)

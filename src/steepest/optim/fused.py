@@ -11,16 +11,14 @@ import itertools
 import math
 import operator
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from steepest.optim.method import Method, Signals
 from steepest.optim.norms import HALF, PIECE, BlockNorms, aligned, full_norms, local, square_norm
 from steepest.optim.step import Decay
-
-if TYPE_CHECKING:
-    from steepest.optim.base import ScaledSGD, Signals
 
 _kernel = getattr(torch, "_fused_sgd_", None)
 # Not half precision, where the kernel of torch 2.13 and before writes wrong numbers (pytorch issue 191763).
@@ -28,7 +26,7 @@ _DTYPES = (torch.float32, torch.float64)
 _SMALL = 1 << 14
 
 
-def why_not_fused(optimizer: ScaledSGD, group: dict[str, Any]) -> str | None:
+def why_not_fused(optimizer: Method, group: dict[str, Any]) -> str | None:
     """The option of the group that the fused path cannot serve, or ``None``."""
     if _kernel is None:
         return "this version of torch, which has no fused SGD kernel"
@@ -79,16 +77,16 @@ class _Lists(NamedTuple):
     alike: list[bool]  # whether the kernel may walk through all three
 
 
-def fused_step(optimizer: ScaledSGD, signals: Signals) -> None:
+def fused_step(optimizer: Method, signals: Signals) -> None:
     """Take the step block by block.
 
     Raises:
         RuntimeError: a parameter is not on the CPU.
     """
     if signals.found_inf is not None and bool(signals.found_inf):
-        optimizer._count_nonfinite(True)
+        optimizer.count_nonfinite(True)
         return
-    plan = optimizer._plan = _plan(optimizer, optimizer._plan)
+    plan = optimizer.plan = _plan(optimizer, optimizer.plan)
     groups = [
         _Group(
             float(group["lr"]),
@@ -119,10 +117,10 @@ def fused_step(optimizer: ScaledSGD, signals: Signals) -> None:
                 _move(lists, run, groups[run.group], cast("float", scale), loss_scale)
         else:
             missed = True
-    optimizer._count_nonfinite(missed)
+    optimizer.count_nonfinite(missed)
 
 
-def _plan(optimizer: ScaledSGD, last: Plan | None) -> Plan:
+def _plan(optimizer: Method, last: Plan | None) -> Plan:
     groups = optimizer.param_groups
     found = [p for group in groups for p in group["params"] if p.grad is not None]
     if last is not None and _same(found, last.found) and _same(groups, last.groups):
@@ -155,7 +153,7 @@ def _same(a: Sequence[object], b: Sequence[object]) -> bool:
     return len(a) == len(b) and all(map(operator.is_, a, b))
 
 
-def _gather(optimizer: ScaledSGD, plan: Plan) -> _Lists:
+def _gather(optimizer: Method, plan: Plan) -> _Lists:
     state = optimizer.state
     try:
         buffers = [state[p]["momentum_buffer"] for p in plan.params]
@@ -183,7 +181,7 @@ def _among_several_ranks() -> bool:
 
 
 def _measure_ahead(
-    optimizer: ScaledSGD,
+    optimizer: Method,
     plan: Plan,
     groups: list[_Group],
     of_weights: bool,
@@ -196,7 +194,7 @@ def _measure_ahead(
     if there is only one block and one thread; and of those that the backward pass measured. The others are measured
     when their block's turn comes, and stay in the cache until it is moved.
     """
-    backward = optimizer._norms_in_backward if may_trust_backward else None
+    backward = optimizer.backward if may_trust_backward else None
     known: dict[int, float] = {}
     small = math.inf if len(plan.blocks) == 1 and torch.get_num_threads() == 1 else _SMALL
     tensors: list[Tensor] = []

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT, StateDict
 
-from steepest.optim.base import Entry, ScaledSGD
+from steepest.optim.base import ScaledSGD
 from steepest.optim.input_power import Record, collect, record_of
+from steepest.optim.method import Entry
 
 RULES = ("log", "nlms", "released")
 
@@ -143,7 +144,7 @@ class INSGD(ScaledSGD):
     def step_scale(self, param: Tensor, group: dict[str, Any]) -> Tensor | None:
         return self._step_scales.get(param)
 
-    def _prepare(self, blocks: list[list[Entry]]) -> None:
+    def prepare(self, blocks: list[list[Entry]]) -> None:
         # Of all parameters, not of those with a gradient alone: every rank must reduce the same list.
         held = [(param, group) for group in self.param_groups for param in group["params"]]
         tracked = [(param, group, record) for param, group in held if (record := record_of(param)) is not None]

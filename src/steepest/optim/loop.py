@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from steepest.optim.method import Entry, Method, Signals
 from steepest.optim.norms import BlockNorms, aligned, all_of, root_sum_square, tensor_norm
 from steepest.optim.step import scaled_step
 
-if TYPE_CHECKING:
-    from steepest.optim.base import Entry, ScaledSGD, Signals
 
-
-def loop_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals) -> None:
+def loop_step(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> None:
     """Take the step with :func:`steepest.optim.step.scaled_step`, tensor by tensor, for any tensor torch can add."""
     clean = [] if signals.found_inf is None else [signals.found_inf.reshape(()) == 0]
     seen = list(clean)
@@ -32,7 +28,7 @@ def loop_step(optimizer: ScaledSGD, blocks: list[list[Entry]], signals: Signals)
         for entry, grad, scale, step in zip(members, grads, scales, steps, strict=True):
             _move(optimizer, entry, grad, scale, step, valid)
     if (everything := all_of(seen)) is not None:
-        optimizer._count_nonfinite(~everything)
+        optimizer.count_nonfinite(~everything)
 
 
 def _true_gradient(entry: Entry, signals: Signals) -> Tensor:
@@ -43,7 +39,7 @@ def _true_gradient(entry: Entry, signals: Signals) -> Tensor:
     return -grad if entry.group["maximize"] else grad
 
 
-def _measure(optimizer: ScaledSGD, members: list[Entry], grads: list[Tensor]) -> BlockNorms:
+def _measure(optimizer: Method, members: list[Entry], grads: list[Tensor]) -> BlockNorms:
     decays = [entry.group["weight_decay"] for entry in members]
     measured = [
         grad.add(entry.param, alpha=decay) if optimizer.norm_includes_decay(entry.group) else grad
@@ -58,7 +54,7 @@ def _measure(optimizer: ScaledSGD, members: list[Entry], grads: list[Tensor]) ->
 
 
 def _move(
-    optimizer: ScaledSGD,
+    optimizer: Method,
     entry: Entry,
     grad: Tensor,
     scale: Tensor | None,

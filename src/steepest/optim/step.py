@@ -71,6 +71,7 @@ def scaled_step(
         nesterov: look ahead along the momentum.
 
     Example:
+        >>> import torch
         >>> p, g = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
         >>> scaled_step(p, g, None, scale=1 / g.norm(), lr=1.0, momentum=0.0, weight_decay=0.0,
         ...             decay="after_scaling", nesterov=False).param

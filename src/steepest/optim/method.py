@@ -1,0 +1,102 @@
+"""What a method says of itself, and what the paths that take its step ask of it."""
+
+from collections.abc import Hashable
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from steepest.optim.blocks import block_of
+from steepest.optim.norms import BlockNorms
+from steepest.optim.step import Decay
+
+
+class Entry(NamedTuple):
+    """One parameter that takes part in a step."""
+
+    param: Tensor
+    grad: Tensor  # as the user left it: still multiplied by a GradScaler's scale
+    group: dict[str, Any]
+
+
+class Signals(NamedTuple):
+    """What a ``GradScaler`` sets on the optimizer before a step, else ``None``."""
+
+    grad_scale: Tensor | None
+    found_inf: Tensor | None
+
+
+class Method(Optimizer):
+    """An optimizer of the family as its paths see it; :class:`steepest.optim.ScaledSGD` is the one to extend."""
+
+    normalizes: ClassVar[bool] = False
+    """Whether :meth:`scale` depends on the norms of the block."""
+    has_step_scales: ClassVar[bool] = False
+    """Whether :meth:`step_scale` may be anything but ``None``."""
+    # What the fused path remembers, and the handle of `norms_in_backward`; neither is pickled or copied.
+    plan: Any = None
+    backward: Any = None
+
+    @property
+    def nonfinite_steps(self) -> int:
+        """Steps in which a block was passed over because a norm, and so a gradient, was not finite.
+
+        A ``GradScaler``'s overflows are among them. Reading it synchronises the device.
+        """
+        return int(self.param_groups[0]["nonfinite_steps"])
+
+    def block_of(self, param: Tensor, name: str | None) -> Hashable:
+        """What the parameter forms one block with: its layer if it has a name, else nothing but itself."""
+        return block_of(param, name)
+
+    def scale(self, group: dict[str, Any], norms: BlockNorms) -> float | Tensor:
+        """Scale ``s_b`` of a block for the parameters of one group; not finite means "leave the block where it is".
+
+        The norms are floats or tensors, of any shape: work element by element.
+        """
+        return 1.0
+
+    def step_scale(self, param: Tensor, group: dict[str, Any]) -> Tensor | None:
+        """Scale ``r_b`` of the parameter's step, a tensor that broadcasts to it; ``None`` means 1."""
+        return None
+
+    def needs_weight_norms(self, group: dict[str, Any]) -> bool:
+        """Whether the scale of the group's parameters depends on the norm of their block's weights."""
+        return False
+
+    def norm_includes_decay(self, group: dict[str, Any]) -> bool:
+        """Whether the norm that counts is that of ``g + weight_decay * w``."""
+        return False
+
+    def decay_of(self, group: dict[str, Any]) -> Decay:
+        """Where the group's weight decay enters the step."""
+        return "decoupled" if group["decoupled_weight_decay"] else "after_scaling"
+
+    def refuse_sparse(self) -> str:
+        """The message for a sparse gradient."""
+        return f"{type(self).__name__} does not support sparse gradients: use dense ones (sparse=False)"
+
+    def blocks(self) -> list[list[Entry]]:
+        blocks: dict[Hashable, list[Entry]] = {}
+        for group in self.param_groups:
+            names = group.get("param_names") or [None] * len(group["params"])
+            for param, name in zip(group["params"], names, strict=True):
+                if (grad := param.grad) is None:
+                    continue
+                if grad.is_sparse:
+                    raise RuntimeError(self.refuse_sparse())
+                blocks.setdefault(self.block_of(param, name), []).append(Entry(param, grad, group))
+        return list(blocks.values())
+
+    def prepare(self, blocks: list[list[Entry]]) -> None:
+        """Whatever a method must do once a step, before :meth:`scale` and :meth:`step_scale` are asked."""
+
+    def count_nonfinite(self, passed_over: Tensor | bool) -> None:
+        first = self.param_groups[0]
+        if isinstance(passed_over, Tensor) and not isinstance(first["nonfinite_steps"], Tensor):
+            first["nonfinite_steps"] = torch.full((), first["nonfinite_steps"], device=passed_over.device)
+        # In place, so that a captured CUDA graph keeps counting.
+        first["nonfinite_steps"] += (
+            passed_over.to(first["nonfinite_steps"].device) if isinstance(passed_over, Tensor) else passed_over
+        )
