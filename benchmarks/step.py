@@ -1,6 +1,6 @@
 """What a step costs: time of `optimizer.step()` over that of `torch.optim.SGD(fused=True, momentum=0.9)`.
 
-    python benchmarks/step.py [--networks resnet50 gpt2] [--threads 1] [--rounds 21] [--device cuda] [--backward]
+    python benchmarks/step.py [--networks resnet50 gpt2] [--threads 1] [--rounds 21] [--device cuda]
 
 The parameters have the shapes of well-known networks. The contenders take turns in one process, and the medians of the
 rounds are compared. Peers take part if they are installed (`pip install --no-deps pytorch_optimizer`). Prints figures,
@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 from shapes import NETWORKS, Shapes
-from torch import Tensor, nn
+from torch import Tensor
 
-from steepest import LARS, SNGM, BlockNormalizedSGD, norms_in_backward
+from steepest import LARS, SNGM, BlockNormalizedSGD
 
 Make = Callable[[list[tuple[str, Tensor]]], Callable[[], Any]]
 BASE = "torch SGD fused"
@@ -125,47 +125,6 @@ def measure(shapes: Shapes, rounds: int, device: str, wanted: list[str] | None) 
     return times
 
 
-def backward_and_step(rounds: int) -> None:
-    """What measuring the norms in the backward pass saves: a step, and a backward pass with the step after it."""
-
-    def network() -> nn.Sequential:
-        torch.manual_seed(0)
-        return nn.Sequential(*[m for _ in range(8) for m in (nn.Linear(1536, 1536), nn.ReLU())])
-
-    built: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
-        BASE: lambda params: torch.optim.SGD(params, lr=1e-9, momentum=0.9, fused=True),
-        "SNGM": lambda params: SNGM(params, lr=1e-9),
-        "BNG unit": lambda params: BlockNormalizedSGD(params, lr=1e-9),
-        "BNG ratio": lambda params: BlockNormalizedSGD(params, lr=1e-9, ratio=0.02),
-    }
-    contenders: list[tuple[str, nn.Module, torch.optim.Optimizer]] = []
-    for name, build in built.items():
-        model: nn.Module = network()
-        contenders.append((name, model, build(model.named_parameters())))
-        if name != BASE:
-            model = network()
-            optimizer = build(model.named_parameters())
-            norms_in_backward(optimizer)  # type: ignore[arg-type]
-            contenders.append((f"{name}, norms in backward", model, optimizer))
-    x = torch.randn(32, 1536)
-    both: dict[str, list[float]] = {name: [] for name, *_ in contenders}
-    alone: dict[str, list[float]] = {name: [] for name, *_ in contenders}
-    for turn in range(rounds + 2):
-        for name, model, optimizer in contenders:
-            optimizer.zero_grad()
-            loss = model(x).square().mean()
-            started = time.perf_counter()
-            loss.backward()
-            step = seconds(optimizer.step, "cpu")
-            if turn >= 2:
-                alone[name].append(step)
-                both[name].append(time.perf_counter() - started)
-    print(f"\n8 linear layers of 1536 x 1536, batch 32, over {BASE}{'step':>10}{'backward and step':>20}")
-    for name in both:
-        ratios = [statistics.median(t[name]) / statistics.median(t[BASE]) for t in (alone, both)]
-        print(f"{name:52}{ratios[0]:10.2f}{ratios[1]:20.2f}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
@@ -173,7 +132,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--backward", action="store_true", help="measure norms_in_backward instead")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     bandwidth = copy_bandwidth(arguments.device)
@@ -182,9 +140,6 @@ def main() -> None:
         f"torch {torch.__version__}, {device}, {arguments.threads} of {os.cpu_count()} threads, "
         f"copy {bandwidth / 1e9:.1f} GB/s, median of {arguments.rounds} interleaved rounds"
     )
-    if arguments.backward:
-        backward_and_step(arguments.rounds)
-        return
     for network in arguments.networks:
         shapes = NETWORKS[network]()
         count = sum(math.prod(shape) for _, shape in shapes)

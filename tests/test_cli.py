@@ -148,14 +148,24 @@ def test_report_again(tmp_path, capsys):
     assert written.sub("", (out / "report.md").read_text()) == written.sub("", before)
 
 
-def test_the_deep_example_builds_and_steps():
+def test_the_deep_example_shows_a_vanishing_gradient_and_a_step_that_does_not_care():
     example = ROOT / "examples" / "deep_sigmoid.py"
-    model = find_workload(f"{example}:mnist_18").model()
-    assert sum(isinstance(module, torch.nn.Sigmoid) for module in model) == 18
-    optimizer = find_method(f"{example}:adam_ng").build(model, {"lr": 1e-3})
-    model(torch.zeros(2, 1, 28, 28)).square().sum().backward()
-    optimizer.step()
-    assert all(p.grad.norm() <= 1.001 for p in model.parameters())
+    moved = {}
+    for method in ("adam", "adam_tiny_eps", "adam_ng"):
+        torch.manual_seed(0)
+        model = find_workload(f"{example}:mnist_18").model()
+        assert sum(isinstance(module, torch.nn.Sigmoid) for module in model) == 18
+        assert all((module.bias == 0).all() for module in model if isinstance(module, torch.nn.Linear))
+        optimizer = find_method(f"{example}:{method}").build(model, {"lr": 1e-3})
+        torch.nn.functional.cross_entropy(model(torch.randn(20, 1, 28, 28)), torch.arange(20) % 10).backward()
+        first = model[1].weight
+        assert 0 < first.grad.norm() < 1e-8
+        before = first.detach().clone()
+        optimizer.step()
+        moved[method] = (first.detach() - before).abs().max().item()
+    assert moved["adam"] < 1e-5
+    assert moved["adam_tiny_eps"] == pytest.approx(1e-3, rel=1e-3)
+    assert moved["adam_ng"] == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_the_example_is_short_and_runs(tmp_path):

@@ -1,22 +1,18 @@
 """The README's Python runs, in order, as one program."""
 
 import re
-from pathlib import Path
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+from tests.markdown import ROOT, python_block_count, run_python_blocks
+
+README = ROOT / "README.md"
 
 
 def test_python_blocks_run():
-    blocks = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    assert len(blocks) >= 2
-    names: dict[str, object] = {}
-    for block in blocks:
-        exec(block, names)
-    assert names["optimizer"].nonfinite_steps == 0
+    assert python_block_count(README) >= 2
+    assert run_python_blocks(README)["optimizer"].nonfinite_steps == 0
 
 
 def test_linked_files_exist():
-    root = Path(__file__).parent.parent
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text())
     assert links
-    assert [link for link in links if not (root / link).exists()] == []
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -2,7 +2,7 @@
 
 from steepest._version import __version__
 from steepest.gradients import normalize_gradients
-from steepest.optim import INSGD, LARS, SNGM, BlockNormalizedSGD, norms_in_backward, param_groups, track_input_power
+from steepest.optim import INSGD, LARS, SNGM, BlockNormalizedSGD, param_groups, track_input_power
 
 __all__ = [
     "INSGD",
@@ -11,7 +11,6 @@ __all__ = [
     "BlockNormalizedSGD",
     "__version__",
     "normalize_gradients",
-    "norms_in_backward",
     "param_groups",
     "track_input_power",
 ]

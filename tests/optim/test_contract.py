@@ -257,6 +257,19 @@ def test_a_state_with_dampening_is_refused(name):
 
 
 @everyone
+def test_a_state_of_adam_is_refused_and_changes_nothing(name):
+    model = layer()
+    adam = torch.optim.AdamW(model.named_parameters(), lr=0.3)
+    set_grads(model)
+    adam.step()
+    optimizer = build(name, model.named_parameters())
+    before = copy.deepcopy(optimizer.state_dict())
+    with pytest.raises(ValueError, match="betas must not be given"):
+        optimizer.load_state_dict(adam.state_dict())
+    assert optimizer.state_dict() == before
+
+
+@everyone
 def test_pickle_and_deepcopy(name):
     model = layer()
     optimizer = build(name, model.named_parameters())

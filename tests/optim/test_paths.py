@@ -86,7 +86,9 @@ def test_one_path_takes_the_whole_step():
 def test_fused_refuses_what_is_not_on_the_cpu():
     param = nn.Parameter(torch.empty(2, device="meta"))
     param.grad = torch.empty(2, device="meta")
-    with pytest.raises(RuntimeError, match="fused=True serves parameters on the CPU, got one on meta: use fused=None"):
+    with pytest.raises(
+        RuntimeError, match="fused=True serves parameters on the CPU, got one on meta: leave fused=None"
+    ):
         SNGM([param], lr=0.1, fused=True).step()
 
 

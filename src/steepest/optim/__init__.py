@@ -1,6 +1,5 @@
 """The optimizer family: one step, and for each method its scale."""
 
-from steepest.optim.backward import norms_in_backward
 from steepest.optim.base import ScaledSGD
 from steepest.optim.block_normalized import BlockNormalizedSGD
 from steepest.optim.input_power import track_input_power
@@ -15,7 +14,6 @@ __all__ = [
     "SNGM",
     "BlockNormalizedSGD",
     "ScaledSGD",
-    "norms_in_backward",
     "param_groups",
     "track_input_power",
 ]

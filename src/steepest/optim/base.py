@@ -96,6 +96,8 @@ class ScaledSGD(Method):
             raise ValueError(f"weight_decay must be a finite number of at least 0, got {group['weight_decay']!r}")
         if group["dampening"] != 0:
             raise ValueError(f"dampening must be 0, got {group['dampening']!r}: the family has none")
+        if "betas" in group:
+            raise ValueError("betas must not be given: this is the state of an optimizer like Adam, start a new one")
         if group["nesterov"] and group["momentum"] == 0:
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0")
         if group["foreach"] and group["fused"]:
@@ -119,12 +121,12 @@ class ScaledSGD(Method):
         super().add_param_group(param_group)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        # A state saved by torch.optim.SGD, or by an older version, lacks our keys.
-        for group in self.param_groups:
-            for key, value in self.defaults.items():
+        # A state saved by torch.optim.SGD, or by an older version, lacks our keys. Refuse before anything is changed.
+        for group in state["param_groups"]:
+            for key, value in state.get("defaults", getattr(self, "defaults", {})).items():
                 group.setdefault(key, value)
             self.check_group(group)
+        super().__setstate__(state)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

@@ -104,10 +104,7 @@ def fused_step(optimizer: Method, signals: Signals) -> None:
             _move(lists, run, groups[run.group], 1.0, loss_scale)
         return
     of_weights = any(map(optimizer.needs_weight_norms, plan.groups))
-    # GradScaler.unscale_ writes to gradients without a trace, and so do collectives.
-    unscaled = signals.found_inf is not None and signals.grad_scale is None
-    may_trust_backward = not unscaled and not _among_several_ranks()
-    squares = _measure_ahead(optimizer, plan, groups, of_weights, loss_scale, may_trust_backward)
+    squares = _measure_ahead(optimizer, plan, groups, of_weights, loss_scale)
     missed = False
     for block in plan.blocks:
         norms = _norms(lists, block, groups, squares, of_weights, loss_scale)
@@ -133,7 +130,7 @@ def _plan(optimizer: Method, last: Plan | None) -> Plan:
                 continue
             if not param.is_cpu:
                 raise RuntimeError(
-                    f"fused=True serves parameters on the CPU, got one on {param.device}: use fused=None"
+                    f"fused=True serves parameters on the CPU, got one on {param.device}: leave fused=None"
                 )
             # Without norms there is nothing to keep apart.
             block = optimizer.block_of(param, name) if optimizer.normalizes else "all"
@@ -175,27 +172,19 @@ def _gather(optimizer: Method, plan: Plan) -> _Lists:
     return _Lists(params, grads, buffers, alike)
 
 
-def _among_several_ranks() -> bool:
-    distributed = torch.distributed
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-
-
 def _measure_ahead(
     optimizer: Method,
     plan: Plan,
     groups: list[_Group],
     of_weights: bool,
     loss_scale: float,
-    may_trust_backward: bool,
 ) -> dict[int, float]:
     """Squared norms of gradients (by the parameter's index) and weights (by its complement) measured all together.
 
     Of sharded tensors, since they need a collective; of small ones, since one call for all is cheaper; of all tensors
-    if there is only one block and one thread; and of those that the backward pass measured. The others are measured
-    when their block's turn comes, and stay in the cache until it is moved.
+    if there is only one block and one thread. The others are measured when their block's turn comes, and stay in the
+    cache until it is moved.
     """
-    backward = optimizer.backward if may_trust_backward else None
-    known: dict[int, float] = {}
     small = math.inf if len(plan.blocks) == 1 and torch.get_num_threads() == 1 else _SMALL
     tensors: list[Tensor] = []
     keys: list[int] = []
@@ -206,11 +195,6 @@ def _measure_ahead(
         for i in range(run.start, run.stop):
             param = plan.params[i]
             grad = cast("Tensor", param.grad)
-            if backward is not None and not includes_decay:
-                square = backward.square(param, grad)
-                if square is not None:
-                    known[i] = square
-                    continue
             if includes_decay or grad.numel() < small or hasattr(grad, "full_tensor"):
                 if includes_decay:
                     plus[len(tensors)] = param, group.sign * loss_scale * group.weight_decay
@@ -219,8 +203,7 @@ def _measure_ahead(
                 if of_weights:
                     tensors.append(param)
                     keys.append(~i)
-    known.update((key, float(norm) ** 2) for key, norm in zip(keys, full_norms(tensors, plus), strict=True))
-    return known
+    return {key: float(norm) ** 2 for key, norm in zip(keys, full_norms(tensors, plus), strict=True)}
 
 
 def _norms(

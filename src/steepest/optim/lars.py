@@ -26,7 +26,7 @@ class LARS(ScaledSGD):
     ``weight_decay * ||w_b||`` is the norm of the block's decay term.
 
     **Unit of lr**: ``lr * trust`` is about the relative change of each layer per unit of momentum. The lr of SGD does
-    not carry over: with ``trust=0.001`` start between 1 and 30, with a warm-up and a polynomial decay. For a larger
+    not carry over: with ``trust=0.001`` start between 1 and 10, more with a warm-up, with a polynomial decay. For a larger
     batch, scale it with the batch size at first, and less than that once it stops helping.
 
     Args:

@@ -34,9 +34,8 @@ class Method(Optimizer):
     """Whether :meth:`scale` depends on the norms of the block."""
     has_step_scales: ClassVar[bool] = False
     """Whether :meth:`step_scale` may be anything but ``None``."""
-    # What the fused path remembers, and the handle of `norms_in_backward`; neither is pickled or copied.
     plan: Any = None
-    backward: Any = None
+    """What the fused path remembers; neither pickled nor copied."""
 
     @property
     def nonfinite_steps(self) -> int:

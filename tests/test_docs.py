@@ -1,0 +1,95 @@
+"""The documentation: it builds without a warning, names everything public, its code runs, its pages are complete."""
+
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.markdown import ROOT, python_block_count, run_python_blocks
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+METHODS = sorted((DOCS / "methods").glob("*.md"))
+SECTIONS = [
+    "The rule",
+    "Where it comes from",
+    "Not to be confused with",
+    "Unit of lr and where to start",
+    "Weight decay",
+    "Batch size",
+    "When not to use it",
+    "Clipping",
+    "Memory and traffic",
+    "Published figures",
+    "What we measured",
+]
+ROOMS = ["steepest", "steepest.optim", "steepest.gradients", "steepest.testing", "steepest.compare", "steepest.data"]
+
+
+def relative(page):
+    return str(page.relative_to(DOCS))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site."""
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if python_block_count(page)], ids=relative)
+def test_python_blocks_run(page):
+    torch.manual_seed(0)
+    run_python_blocks(page)
+
+
+@pytest.mark.parametrize("page", METHODS, ids=relative)
+def test_a_method_page_has_all_sections(page):
+    assert re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE) == SECTIONS
+
+
+def test_every_optimizer_has_a_page():
+    modules = {path.stem for path in (ROOT / "src/steepest/optim").glob("*.py") if "(ScaledSGD)" in path.read_text()}
+    assert modules <= {page.stem for page in METHODS}
+
+
+def test_no_page_tells_of_this_machine():
+    assert [relative(page) for page in PAGES if str(ROOT.parent) in page.read_text()] == []
+
+
+def test_the_reference_names_everything_public(site):
+    paths = re.findall(r'id="(steepest\.[\w.]+)"', (site / "reference.html").read_text())
+    # Not by `pkgutil.resolve_name` at once, which takes the module `steepest.data.digits` for the function.
+    shown = [getattr(pkgutil.resolve_name(parent), name) for parent, _, name in (p.rpartition(".") for p in paths)]
+    for room in ROOMS:
+        for name in importlib.import_module(room).__all__:
+            thing = getattr(importlib.import_module(room), name)
+            assert name == "__version__" or any(thing is s for s in shown), f"{room}.{name} is not on reference.md"
+
+
+def test_docstrings_came_through_as_markdown(site):
+    text = (site / "reference.html").read_text()
+    assert not re.search(r":(class|func|meth|attr|mod):|code-block|<blockquote|<autoref", text)
+    assert 'href="#steepest.BlockNormalizedSGD"' in text.partition('id="steepest.SNGM"')[2].partition("<h3")[0]
+
+
+def test_pages_fit_a_phone_and_ask_the_network_for_nothing(site, browser):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    asked, errors = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for file in sorted(site.rglob("*.html")):
+        page.goto(file.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, file.name
+    page.close()
+    assert errors == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
