@@ -26,8 +26,8 @@ class LARS(ScaledSGD):
     ``weight_decay * ||w_b||`` is the norm of the block's decay term.
 
     **Unit of lr**: ``lr * trust`` is about the relative change of each layer per unit of momentum. The lr of SGD does
-    not carry over: with ``trust=0.001`` start between 1 and 10, more with a warm-up, with a polynomial decay. For a larger
-    batch, scale it with the batch size at first, and less than that once it stops helping.
+    not carry over: with ``trust=0.001`` start between 1 and 10, more with a warm-up, with a polynomial decay. For a
+    larger batch, scale it with the batch size at first, and less than that once it stops helping.
 
     Args:
         params: ``(name, tensor)`` pairs for layer blocks; tensors; or group dicts of either.
