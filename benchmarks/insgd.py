@@ -10,11 +10,11 @@ import argparse
 import itertools
 import platform
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from timing import seconds
 from torch import Tensor, nn
 
 from steepest import INSGD, track_input_power
@@ -50,16 +50,6 @@ def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor,
         optimizer.step()
 
     return step
-
-
-def seconds(step: Callable[[], None], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    step()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 def main() -> None:

@@ -13,12 +13,12 @@ import math
 import os
 import platform
 import statistics
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from shapes import NETWORKS, Shapes
+from timing import seconds
 from torch import Tensor
 
 from steepest import LARS, SNGM, BlockNormalizedSGD
@@ -88,16 +88,6 @@ def contenders() -> dict[str, Make]:
 
         made["timm LARS"] = optimizer(timm.optim.Lars, named=False, weight_decay=1e-4)
     return made
-
-
-def seconds(step: Callable[[], Any], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    step()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 def copy_bandwidth(device: str) -> float:
