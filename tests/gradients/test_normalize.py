@@ -158,13 +158,30 @@ def test_bad_arguments_are_named(options, message):
         normalize_gradients(torch.optim.SGD(network().parameters(), lr=0.1), **options)
 
 
-def test_what_cannot_work_is_refused_at_the_step():
-    model = network()
-    optimizer = torch.optim.SGD(model.named_parameters(), lr=0.1)
-    normalize_gradients(optimizer)
-    for arguments in ((lambda: 0.0,), {"closure": lambda: 0.0}):
-        with pytest.raises(RuntimeError, match="call the closure yourself"):
-            optimizer.step(**arguments) if isinstance(arguments, dict) else optimizer.step(*arguments)
+@pytest.mark.parametrize("how", ["positional", "keyword"])
+def test_the_gradients_of_a_closure_are_normalized(how):
+    models = network(), network()
+    for model, with_closure in zip(models, (True, False), strict=True):
+        optimizer = torch.optim.SGD(model.named_parameters(), lr=0.1)
+        normalize_gradients(optimizer)
+
+        def closure(model=model, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = 1e3 * sum(p.square().sum() for p in model.parameters())
+            loss.backward()
+            return loss
+
+        if with_closure:
+            loss = optimizer.step(closure) if how == "positional" else optimizer.step(closure=closure)
+            assert loss.item() > 0
+        else:
+            closure()
+            optimizer.step()
+    for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_sparse_gradients_are_refused():
     table = nn.Embedding(4, 2, sparse=True)
     sparse = torch.optim.SGD(table.named_parameters(), lr=0.1)
     normalize_gradients(sparse)

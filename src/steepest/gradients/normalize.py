@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from steepest.gradients.hooks import Args, act_on_gradients
 from steepest.optim.blocks import block_of
 from steepest.optim.norms import BlockNorms, block_normalizing_scale, block_norms, full_norms
 
@@ -31,14 +32,11 @@ class NormalizedGradients:
         """Let the optimizer see its gradients as they are again. Its state stays as it is."""
         self._hook.remove()
 
+    def _before_step(self, optimizer: Optimizer, args: Args, kwargs: dict[str, Any]) -> Any:
+        return act_on_gradients(lambda: self._normalize(optimizer), args, kwargs)
+
     @torch.no_grad()
-    def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        # `args` are those of the unbound step: (optimizer, closure).
-        if kwargs.get("closure", args[1] if len(args) > 1 else None) is not None:
-            raise RuntimeError(
-                "normalize_gradients does not work with optimizer.step(closure): the closure would replace the "
-                "normalised gradients; call the closure yourself, then optimizer.step()"
-            )
+    def _normalize(self, optimizer: Optimizer) -> None:
         params, blocks = self._participants(optimizer)
         if not params:
             return
@@ -92,9 +90,9 @@ def normalize_gradients(optimizer: Optimizer, over: Over = "layer", ratio: float
     ``state_dict`` stay as they are, and so does its own weight decay, which comes after the normalisation.
 
     ``.grad`` is overwritten with what the optimizer sees. It happens after accumulation, all-reduce and unscaling,
-    where ``optimizer.step()`` stands anyway; do not clip as well. A zero gradient stays zero. If a norm is not finite,
-    all gradients of that step are set to zero and the step is counted in ``nonfinite_steps``. Nothing here waits for
-    the device.
+    where ``optimizer.step()`` stands anyway, and after the closure of ``step(closure)``; do not clip as well. A zero
+    gradient stays zero. If a norm is not finite, all gradients of that step are set to zero and the step is counted in
+    ``nonfinite_steps``. Nothing here waits for the device.
 
     **lr**: with Adam, whose step does not depend on the gradient's scale in the long run, start with the base
     optimizer's own lr (the paper: .001 for Adam, .01 for AdaGrad); with SGD see :class:`steepest.BlockNormalizedSGD`.
@@ -110,7 +108,7 @@ def normalize_gradients(optimizer: Optimizer, over: Over = "layer", ratio: float
 
     Raises:
         ValueError: ``over`` or ``ratio`` is out of range, or ``over="layer"`` and the parameters have no names.
-        RuntimeError: in ``step``, when it is given a closure or a gradient is sparse.
+        RuntimeError: in ``step``, when a gradient is sparse.
 
     Source: Yu, Huang, Lin, Salakhutdinov, Carbonell, arXiv 1707.04822, algorithm 1.
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 HALF = (torch.float16, torch.bfloat16)
+MeshAxes = tuple[Any, tuple[int, ...]]
+"""A device mesh and indices of its axes."""
 _NOTHING: Mapping[int, tuple[Tensor, float | Tensor]] = {}
 # Elements of half precision converted at once: 1 MB of float32 stays in the cache.
 PIECE = 1 << 18
@@ -169,21 +171,75 @@ def _sum(tensor: Tensor, other: Tensor, factor: float | Tensor) -> Tensor:
 
 def _over_the_ranks(tensors: Sequence[Tensor], norms: list[Tensor]) -> list[Tensor]:
     """Combine the norms of shards into norms of full tensors, in place: one all-reduce for each set of mesh axes."""
-    sharded: dict[tuple[Any, tuple[int, ...]], list[int]] = {}
-    for i, tensor in enumerate(tensors):
-        placements = getattr(tensor, "placements", ())
-        axes = tuple(k for k, placement in enumerate(placements) if placement.is_shard())
-        if axes and not any(p.is_partial() for p in placements):
-            mesh = cast("Any", tensor).device_mesh
-            sharded.setdefault((mesh, axes), []).append(i)
-    for (mesh, axes), chosen in sharded.items():
-        # A rank's shard may be empty, and its norm 0; ranks agree on the order since their groups do.
-        squares = torch.stack([norms[i] for i in chosen]).square()
-        for axis in axes:
-            torch.distributed.all_reduce(squares, group=mesh.get_group(axis))
+    # A rank's shard may be empty, and its norm 0; ranks agree on the order since their groups do.
+    for axes, chosen in sharded(tensors).items():
+        squares = all_reduced(torch.stack([norms[i] for i in chosen]).square(), axes)
         for i, norm in zip(chosen, squares.sqrt().unbind(), strict=True):
             norms[i] = norm
     return norms
+
+
+def sharded(tensors: Sequence[Tensor], *, but_by_filter: bool = False) -> dict[MeshAxes, list[int]]:
+    """Indices of the tensors that are cut, by mesh and the axes they are cut over; a partial sum does not count as cut.
+
+    Args:
+        but_by_filter: leave out the axes over which whole filters (indices of dimension 0) are dealt out.
+    """
+    found: dict[MeshAxes, list[int]] = {}
+    for i, tensor in enumerate(tensors):
+        placements = getattr(tensor, "placements", ())
+        if any(p.is_partial() for p in placements):
+            continue
+        axes = tuple(k for k, p in enumerate(placements) if p.is_shard() and not (but_by_filter and p.is_shard(0)))
+        if axes:
+            found.setdefault((cast("Any", tensor).device_mesh, axes), []).append(i)
+    return found
+
+
+def all_reduced(values: Tensor, axes: MeshAxes, *, maximum: bool = False) -> Tensor:
+    """Sum, or maximum, of ``values`` over the ranks along the mesh's axes, in place."""
+    mesh, indices = axes
+    operation = torch.distributed.ReduceOp.MAX if maximum else torch.distributed.ReduceOp.SUM
+    for axis in indices:
+        torch.distributed.all_reduce(values, operation, group=mesh.get_group(axis))
+    return values
+
+
+def full_maxima(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Largest magnitude in every full tensor, 0 in an empty one; like :func:`full_norms` otherwise.
+
+    Example:
+        >>> full_maxima([torch.tensor([3.0, -4.0]), torch.zeros(0)])
+        [tensor(4.), tensor(0.)]
+    """
+    parts = [local(t) for t in tensors]
+    maxima = [part.abs().amax() if part.numel() else part.new_zeros(()) for part in parts]
+    for axes, chosen in sharded(tensors).items():
+        together = all_reduced(torch.stack([maxima[i] for i in chosen]), axes, maximum=True)
+        for i, value in zip(chosen, together.unbind(), strict=True):
+            maxima[i] = value
+    return maxima
+
+
+def filter_sums(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
+    """Sum of ``tensor * other`` over each filter: all dimensions but the first, which stays as it is cut on this rank.
+
+    The pairs have the same shape and lie over the ranks alike. The results, of shape (filters, 1, ...), are in float32
+    at least and broadcast to this rank's part (:func:`local`).
+
+    Example:
+        >>> filter_sums([torch.tensor([[1.0, 2.0], [3.0, 4.0]])], [torch.ones(2, 2)])
+        [tensor([[3.],
+                [7.]])]
+    """
+    sums = []
+    for tensor, other in zip(tensors, others, strict=True):
+        a, b = (x.float() if x.dtype in HALF else x for x in (local(tensor), local(other)))
+        sums.append((a * b).sum(dim=tuple(range(1, a.dim())), keepdim=True))
+    for axes, chosen in sharded(tensors, but_by_filter=True).items():
+        for i in chosen:
+            all_reduced(sums[i], axes)
+    return sums
 
 
 def aligned(grad: Tensor, param: Tensor) -> Tensor:

@@ -1,0 +1,396 @@
+"""Symmetric weight noise (S-SGD): the mean of the gradients at two mirrored points around the weights."""
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import Optimizer, ParamsT, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from steepest.gradients.draws import buckets, draw, local_part, normal, signs
+from steepest.optim.norms import filter_sums, full_norms, local
+
+Noise = Literal["sign", "gaussian"]
+Per = Literal["tensor", "filter"]
+Memory = Literal["copy", "regenerate"]
+Statistics = Literal["both", "plus", "neither"]
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "noise": ("sign", "gaussian"),
+    "per": ("tensor", "filter"),
+    "sides": (1, 2),
+    "memory": ("copy", "regenerate"),
+    "batch_norm": ("both", "plus", "neither"),
+}
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+_WITH_STATISTICS = nn.modules.batchnorm._NormBase  # BatchNorm, SyncBatchNorm and InstanceNorm of every dimension
+
+
+def check_noise(alpha: float, seed: int, **choices: object) -> None:
+    """Raise ValueError if an option of the noise is out of range."""
+    if not 0 <= alpha < float("inf"):
+        raise ValueError(f"alpha must be a finite number of at least 0, got {alpha!r}")
+    if not isinstance(seed, int):
+        raise ValueError(f"seed must be an integer, the same on all ranks, got {seed!r}")
+    for name, value in choices.items():
+        if value not in _CHOICES[name]:
+            raise ValueError(f"{name} must be {' or '.join(map(repr, _CHOICES[name]))}, got {value!r}")
+
+
+class _Rest(NamedTuple):
+    """What is missing of a weight once its noise is subtracted again: a small integer, or the weight itself."""
+
+    steps: Tensor  # int8, in units of the last place
+    far: Tensor  # flat indices of the elements that are further off
+    values: Tensor  # their weights
+
+
+class _Pair(NamedTuple):
+    """An open pair of contexts: noise that was drawn, and is to be used once more with the other sign."""
+
+    key: tuple[int, int]  # the seed and the number of the draw
+    weights: list[Tensor]
+    buckets: list[list[int]]
+    magnitudes: list[Tensor]  # what the direction is multiplied with; one a tensor, or one a filter
+    guard: RemovableHandle
+
+
+class SymmetricNoise:
+    r"""Symmetric weight noise: evaluate the gradient at ``w + n`` and at ``w - n``, step at ``w``.
+
+    .. code-block:: text
+
+        n_l = alpha * rms(w_l) * s        s: random signs, in the shape of the weight tensor w_l
+        g   = (grad L(w + n; B1) + grad L(w - n; B2)) / 2
+
+    On a quadratic loss the two points cancel: ``g`` is the gradient at ``w``. Elsewhere they add half the curvature
+    along the noise, ``E[L] + tr(H Cov n) / 2``, so that sharp minima are avoided. This is a **reconstruction**: the
+    paper's noise law, its reference norm and its use of the batch could not be had.
+
+    Only weight tensors of 2 and more dimensions are moved; biases and normalisation layers stay. Any optimizer takes
+    the step; mixed precision, accumulation, clipping, DDP and FSDP2 work as in an ordinary loop, since the contexts
+    move nothing but the weights. After each context the weights are back bit for bit, also when its body raises.
+    ``backward()`` belongs into the context. A pair ``plus``, ``minus`` shares its noise, and the next ``plus`` draws
+    anew: with gradient accumulation put all micro-batches into one pair.
+
+    The noise depends on the seed, the number of the draw and the order and sizes of the parameters, not on the rank:
+    with FSDP2 each rank adds its part of one noise. The CPU and CUDA draw different numbers.
+
+    Args:
+        params: all parameters of the model: tensors, ``(name, tensor)`` pairs, or group dicts, which may have an
+            ``alpha`` of their own. Weights with ``requires_grad=False`` stay where they are.
+        alpha: noise over the root mean square of the weights; finite, at least 0. 0.05 to begin with; the sheet's
+            search is over 0.01, 0.02, 0.05 and 0.1. 0 draws nothing and moves nothing.
+        noise: ``"sign"``, or ``"gaussian"``: a random direction of the same norm.
+        per: the root mean square is one ``"tensor"``'s, or each ``"filter"``'s (an index of the first dimension).
+        sides: 2, or 1 for one-sided noise, where there is only ``plus()``.
+        seed: must be the same on all ranks.
+        memory: ``"copy"`` keeps a copy of the moved weights inside a context (4 bytes a weight in float32).
+            ``"regenerate"`` draws the noise again, subtracts it, and keeps one byte a weight to undo the rounding
+            exactly, besides the few weights a byte cannot mend; on CUDA it waits for the device.
+        model: needed if ``batch_norm`` is not ``"both"``.
+        batch_norm: which contexts update the running statistics of the model's normalisation layers (in training mode,
+            where batches are normalised by their own statistics all the same): ``"both"``, as in two ordinary forward
+            passes, only ``"plus"``, or ``"neither"``.
+
+    Raises:
+        ValueError: an argument is out of range, or there is nothing to move.
+        RuntimeError: contexts are nested or out of order, or an optimizer steps in the middle of a pair.
+
+    Source: Sung, Choi, Park, Choi, Shin, "S-SGD: Symmetrical Stochastic Gradient Descent with Weight Noise Injection
+    for Reaching Flat Minima", arXiv 2009.02479; a reconstruction from the abstract.
+
+    Example:
+        >>> w = torch.nn.Parameter(torch.tensor([[2.0]]))
+        >>> noise = SymmetricNoise([w], alpha=0.5)  # n = +1 or -1
+        >>> with noise.plus():
+        ...     (w**4 / 2).sum().backward()
+        >>> with noise.minus():
+        ...     (w**4 / 2).sum().backward()
+        >>> w.grad  # 4 w^3 + 12 w n^2
+        tensor([[56.]])
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        alpha: float = 0.05,
+        *,
+        noise: Noise = "sign",
+        per: Per = "tensor",
+        sides: Literal[1, 2] = 2,
+        seed: int = 0,
+        memory: Memory = "copy",
+        model: nn.Module | None = None,
+        batch_norm: Statistics = "both",
+    ) -> None:
+        check_noise(alpha, seed, noise=noise, per=per, sides=sides, memory=memory, batch_norm=batch_norm)
+        if batch_norm != "both" and model is None:
+            raise ValueError(f"batch_norm={batch_norm!r} needs model=, whose statistics are meant")
+        self.param_groups = _groups(params, alpha)
+        if not any(p.dim() >= 2 for group in self.param_groups for p in group["params"]):
+            raise ValueError("params must hold a weight tensor of 2 or more dimensions, got none: nothing would move")
+        self.noise = noise
+        self.per = per
+        self.sides = sides
+        self.seed = seed
+        self.memory = memory
+        self.batch_norm = batch_norm
+        self.draws = 0
+        """Noises drawn so far; with the seed it fixes the next one."""
+        self.sign = 0
+        """+1 inside ``plus()``, -1 inside ``minus()``, else 0: where a closure stands."""
+        self._norm_layers = [] if model is None else [m for m in model.modules() if isinstance(m, _WITH_STATISTICS)]
+        self._pair: _Pair | None = None
+
+    @contextmanager
+    def plus(self) -> Iterator[None]:
+        """The weights at ``w + n``, with a new noise.
+
+        Raises:
+            RuntimeError: another context is open, or the last pair lacks its ``minus()``.
+        """
+        self._refuse_nesting("plus")
+        if self._pair is not None:
+            raise RuntimeError("plus() after plus(): each plus() must be followed by its minus(); reset() drops a pair")
+        self._pair = self._open()
+        with self._moved(+1, ends_pair=self.sides == 1):
+            yield
+
+    @contextmanager
+    def minus(self) -> Iterator[None]:
+        """The weights at ``w - n``, with the noise of the ``plus()`` before.
+
+        Raises:
+            RuntimeError: another context is open, there was no ``plus()``, or ``sides=1``.
+        """
+        if self.sides == 1:
+            raise RuntimeError("minus() does not exist with sides=1: one-sided noise is plus() alone")
+        self._refuse_nesting("minus")
+        if self._pair is None:
+            raise RuntimeError("minus() without plus(): it takes the noise of the plus() before it")
+        with self._moved(-1, ends_pair=True):
+            yield
+
+    def reset(self) -> None:
+        """Drop a pair that lacks its ``minus()``, for a loop that gives up on a batch.
+
+        Raises:
+            RuntimeError: inside a context.
+        """
+        self._refuse_nesting("reset")
+        self._close()
+
+    def closure(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """A closure that evaluates the given one at both points and leaves the mean gradient: for ``step(closure)``.
+
+        ``optimizer.step(noise.closure(closure))`` works with every optimizer that takes a closure. The closure does
+        forward and backward, and may call ``zero_grad()`` or add to what ``.grad`` holds. The result returns the mean
+        of the two losses. It costs two evaluations; the given closure can read :attr:`sign` to use a half of the batch
+        at each point.
+
+        Example:
+            >>> w = torch.nn.Parameter(torch.tensor([[2.0]]))
+            >>> adam = torch.optim.Adam([w], lr=0.5)
+            >>> noise = SymmetricNoise([w], alpha=0.5)
+            >>> def closure():
+            ...     adam.zero_grad()
+            ...     loss = (w**2).sum()
+            ...     loss.backward()
+            ...     return loss
+            >>> adam.step(noise.closure(closure))  # the mean of 3^2 and 1^2
+            tensor(5., grad_fn=<DivBackward0>)
+        """
+
+        def evaluate() -> Any:
+            if self.sides == 1:
+                with self.plus():
+                    return closure()
+            params = [p for group in self.param_groups for p in group["params"]]
+            before = [None if p.grad is None else p.grad.clone() for p in params]
+            with self.plus():
+                first_loss = closure()
+            first = [p.grad for p in params]
+            for p, grad in zip(params, before, strict=True):
+                p.grad = grad
+            with self.minus():
+                second_loss = closure()
+            for p, grad in zip(params, first, strict=True):
+                p.grad = _mean(grad, p.grad)
+            return None if first_loss is None or second_loss is None else (first_loss + second_loss) / 2
+
+        return evaluate
+
+    def state_dict(self) -> dict[str, int]:
+        """What a resumed run needs to draw the same noises: ``seed`` and ``draws``."""
+        return {"seed": self.seed, "draws": self.draws}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on where :meth:`state_dict` was taken.
+
+        Raises:
+            KeyError: a key is missing.
+        """
+        self.seed, self.draws = state_dict["seed"], state_dict["draws"]
+
+    def _refuse_nesting(self, name: str) -> None:
+        if self.sign:
+            inside = "plus" if self.sign > 0 else "minus"
+            raise RuntimeError(f"{name}() inside {inside}(): the contexts do not nest")
+
+    def _open(self) -> _Pair:
+        alphas: dict[Tensor, float] = {}  # a weight that is given twice moves once
+        for group in self.param_groups:
+            check_noise(group["alpha"], self.seed)
+            for p in group["params"]:
+                if group["alpha"] > 0 and p.dim() >= 2 and p.requires_grad and p.numel() > 0:
+                    alphas.setdefault(p, group["alpha"])
+        weights = list(alphas)
+        magnitudes = self._magnitudes(weights, list(alphas.values()))
+        pair = _Pair((self.seed, self.draws), weights, buckets(weights), magnitudes, self._guard())
+        self.draws += 1
+        return pair
+
+    def _magnitudes(self, weights: list[Tensor], alphas: list[float]) -> list[Tensor]:
+        """``alpha * rms(w)``: 0-dim tensors, or one number a filter, of the filters that lie on this rank."""
+        counts = [w.numel() * (2 if w.is_complex() else 1) for w in weights]
+        if self.per == "tensor":
+            with torch.no_grad():
+                norms = full_norms(weights)
+            return [a / n**0.5 * norm for a, n, norm in zip(alphas, counts, norms, strict=True)]
+        with torch.no_grad():
+            sums = filter_sums(weights, weights)
+        return [
+            a * (total / (n / w.shape[0])).sqrt() for a, n, w, total in zip(alphas, counts, weights, sums, strict=True)
+        ]
+
+    def _guard(self) -> RemovableHandle:
+        """While a pair is open, no optimizer may move its weights."""
+        reference = weakref.ref(self)
+
+        def before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+            noise = reference()
+            if noise is None or noise._pair is None:
+                return
+            mine = {id(p) for group in noise.param_groups for p in group["params"]}
+            if any(id(p) in mine for group in optimizer.param_groups for p in group["params"]):
+                where = {1: "inside plus()", -1: "inside minus()", 0: "after plus() without minus()"}[noise.sign]
+                raise RuntimeError(
+                    f"{type(optimizer).__name__}.step() {where}: evaluate both sides first; reset() drops a pair"
+                )
+
+        return register_optimizer_step_pre_hook(before_step)
+
+    def _close(self) -> None:
+        if self._pair is not None:
+            self._pair.guard.remove()
+            self._pair = None
+
+    @contextmanager
+    def _moved(self, sign: int, *, ends_pair: bool) -> Iterator[None]:
+        assert self._pair is not None
+        pair = self._pair
+        updates = self.batch_norm == "both" or (self.batch_norm == "plus" and sign > 0)
+        buffers = [] if updates else [b for layer in self._norm_layers for b in layer.buffers(recurse=False)]
+        kept = [b.clone() for b in buffers]
+        saved: list[Any] = []
+        self.sign = sign
+        try:
+            with torch.no_grad():
+                self._add(pair, sign, saved)
+            torch.clear_autocast_cache()  # an autocast around this context would go on with the weights before it
+            yield
+        except BaseException:
+            ends_pair = True
+            raise
+        finally:
+            with torch.no_grad():
+                self._take_back(pair, sign, saved)
+                for buffer, value in zip(buffers, kept, strict=True):
+                    buffer.copy_(value)
+            torch.clear_autocast_cache()
+            self.sign = 0
+            if ends_pair:
+                self._close()
+
+    def _add(self, pair: _Pair, sign: int, saved: list[Any]) -> None:
+        """Move the weights; ``saved`` gets what it takes to move each of them back."""
+        for members in pair.buckets:
+            here = [local(pair.weights[i]) for i in members]
+            noises = self._noises(pair, members, sign)
+            if self.memory == "copy":
+                saved += [w.clone() for w in here]
+                torch._foreach_add_(here, noises)
+                continue
+            for w, n in zip(here, noises, strict=True):
+                moved = (w + n).to(w.dtype)
+                saved.append(_rest(w, (moved - n).to(w.dtype)))
+                w.copy_(moved)
+
+    def _take_back(self, pair: _Pair, sign: int, saved: list[Any]) -> None:
+        kept = iter(saved)
+        for members in pair.buckets:
+            here = [local(pair.weights[i]) for i in members]
+            if self.memory == "copy":
+                for w, copy in zip(here, kept, strict=False):  # fewer were saved if moving them raised
+                    w.copy_(copy)
+                continue
+            noises = self._noises(pair, members, sign)
+            for w, n, rest in zip(here, noises, kept, strict=False):
+                _undo(w, (w - n).to(w.dtype), rest)
+
+    def _noises(self, pair: _Pair, members: list[int], sign: int) -> list[Tensor]:
+        """This rank's parts of the noise of a bucket, real, in float32 at least."""
+        weights = [pair.weights[i] for i in members]
+        fill = signs if self.noise == "sign" else normal
+        directions = draw(weights, fill, *pair.key, members[0])
+        if self.noise == "gaussian":
+            for d in directions:  # to the norm of the signs
+                dims = tuple(range(1, d.dim())) if self.per == "filter" else None
+                d.div_(d.square().mean(dim=dims, keepdim=self.per == "filter").sqrt_())
+        parts = [local_part(d, w) for d, w in zip(directions, weights, strict=True)]
+        return [part.mul_(sign * pair.magnitudes[i]) for part, i in zip(parts, members, strict=True)]
+
+
+def _groups(params: ParamsT, alpha: float) -> list[dict[str, Any]]:
+    given: list[Any] = list(cast("Iterable[Any]", params))
+    if not given:
+        raise ValueError("params must not be empty")
+    groups = given if isinstance(given[0], dict) else [{"params": given}]
+    made = []
+    for group in groups:
+        members = [group["params"]] if isinstance(group["params"], Tensor) else group["params"]
+        tensors = [p[1] if isinstance(p, tuple) else p for p in members]
+        for tensor in tensors:
+            if not isinstance(tensor, Tensor):
+                raise ValueError(f"params must hold tensors or (name, tensor) pairs, got {type(tensor).__name__}")
+        made.append({"alpha": alpha, **group, "params": tensors})
+        check_noise(made[-1]["alpha"], 0)
+    return made
+
+
+def _mean(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Mean of two gradients; one that is missing is zero. Equal ones give themselves, without overflow."""
+    if first is None or second is None:
+        only = second if first is None else first
+        return None if only is None else only / 2
+    if first.is_sparse or second.is_sparse:
+        return first / 2 + second / 2
+    return first.lerp_(second, 0.5)
+
+
+def _rest(weight: Tensor, nearly: Tensor) -> _Rest:
+    """What ``nearly`` lacks of ``weight``, counted in steps from one number to the next."""
+    bits = _BITS[weight.element_size()]
+    steps = weight.contiguous().view(bits) - nearly.contiguous().view(bits)  # wraps around, and so does the way back
+    far = ((steps > 127) | (steps < -128)).flatten().nonzero().squeeze(1)
+    return _Rest(steps.to(torch.int8), far, weight.flatten()[far])
+
+
+def _undo(weight: Tensor, nearly: Tensor, rest: _Rest) -> None:
+    bits = _BITS[weight.element_size()]
+    exact = (nearly.contiguous().view(bits) + rest.steps).view(weight.dtype)
+    exact.view(-1)[rest.far] = rest.values
+    weight.copy_(exact)
