@@ -28,6 +28,14 @@ def test_lists_and_version(capsys):
     assert all(
         re.search(rf"^{name} ", out, re.M) for name in ["sgd", "nesterov", "adamw", "lars", "sngm", "bng", "bng-ratio"]
     )
+    for words in (
+        r"^ssgd +1 +alpha=0\.05",
+        r"^sam +2 +rho=0\.05",
+        "^csgd-learned +1 ",
+        "ssgd\\+sngm",
+        "Estimator in front",
+    ):
+        assert re.search(words, out, re.M), words
     assert run(["workloads"]) == 0
     out = capsys.readouterr().out
     assert all(re.search(rf"^{name} ", out, re.MULTILINE) for name in WORKLOADS)
@@ -63,6 +71,10 @@ BAD = [
     ("compare digits-mlp --out README.md", "--out must be a folder that can be written, got 'README.md'"),
     ("compare digits-mlp --out tests", "--out must be a new folder or that of a study; 'tests' holds"),
     ("compare tests/none.py:w", "there is no file 'tests/none.py'"),
+    ("compare digits-mlp --methods ssgd+sgnm", "unknown method 'sgnm' in 'ssgd+sgnm'; did you mean 'sngm'"),
+    ("compare digits-mlp --methods sgsd+sngm", "unknown estimator 'sgsd' in 'sgsd+sngm'; did you mean 'ssgd'"),
+    ("compare digits-mlp --methods ssgd+sam+sgd", "ssgd and sam both choose the points of evaluation; method"),
+    ("compare digits-mlp --methods ssgd --batch-size 1", "needs at least 2 samples in it, got batch size 1"),
     ("report tests", "'tests' holds no study: there is no spec.json in it"),
     ("report /no/such/place", "'/no/such/place' holds no study"),
 ]
@@ -77,6 +89,14 @@ def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, capsys, argument
     assert sentence in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_by_default_the_update_rules_are_compared(capsys):
+    """And not the estimators, which would double the number of comparisons."""
+    assert run(["compare", "--help"]) == 0
+    words = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    assert "[default: sgd,nesterov,adamw,lars,sngm,bng,bng-ratio]" in words
+    assert "--sharpness" in words
 
 
 def test_missing_data_says_which_files_and_how_to_get_them(tmp_path):

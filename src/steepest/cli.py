@@ -15,19 +15,32 @@ from rich.text import Text
 from steepest._errors import InputError, StudyError
 from steepest._version import __version__
 from steepest.compare import Range, study
-from steepest.compare.builtin import METHODS, WORKLOADS
+from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
 from steepest.compare.display import ProgressDisplay, result_table
 from steepest.compare.folder import invocations, usable_cores
 from steepest.compare.freeze import freeze
 from steepest.compare.report import write_report
 from steepest.compare.summary import Summary, summarize
-from steepest.compare.wording import count, edge_warnings, lost_run_warnings, verdict_sentence
+from steepest.compare.wording import (
+    cost_notes,
+    count,
+    edge_warnings,
+    format_options,
+    lost_run_warnings,
+    sharpness_note,
+    sharpness_warnings,
+    verdict_sentence,
+)
 
 app = typer.Typer(
     name="steepest",
     help="Better stochastic gradient descent for PyTorch, with the evidence.",
     add_completion=False,
     pretty_exceptions_enable=False,
+)
+_COMBINING = (
+    "An estimator goes in front of any method: ssgd+sngm, csgd+adamw; alone it stands in front of sgd. One of csgd,\n"
+    "csgd-lipschitz and csgd-learned goes with one of the others: csgd+ssgd+sngm."
 )
 # Newer typers carry a copy of click, older ones use the package: this is the base class of either's usage errors.
 _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
@@ -81,8 +94,12 @@ def _main(
 def compare(
     workload: Annotated[str, typer.Argument(help="A built-in name, path/to/file.py:name or package.module:name.")],
     methods: Annotated[
-        str, typer.Option(help="Comma-separated: built-in names, path/to/file.py:name or package.module:name.")
-    ] = ",".join(METHODS),
+        str,
+        typer.Option(
+            help="Comma-separated: built-in names, path/to/file.py:name or package.module:name; with a gradient "
+            "estimator in front, such as ssgd+sngm ('steepest methods' lists both)."
+        ),
+    ] = ",".join(name for name in METHODS if name not in ESTIMATORS),
     trials: Annotated[int, typer.Option(help="Points of the search, the same number for every method.")] = 8,
     seeds: Annotated[int, typer.Option(help="Final runs of every method's best point.")] = 5,
     epochs: Annotated[int | None, typer.Option(help="Instead of the workload's own.")] = None,
@@ -91,6 +108,12 @@ def compare(
         list[str] | None,
         typer.Option(help="METHOD=LOW:HIGH, instead of the method's own range; repeat for more.", metavar="RANGE"),
     ] = None,
+    sharpness: Annotated[
+        bool,
+        typer.Option(
+            "--sharpness", help="Measure the largest Hessian eigenvalue of the training loss after every final run."
+        ),
+    ] = False,
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time, one thread each. Default: all cores, or 1 on a GPU.")
     ] = None,
@@ -118,6 +141,7 @@ def compare(
         device=device,
         data_dir=data_dir,
         lr_ranges=_lr_ranges(lr_range or []),
+        sharpness=sharpness,
     )
     folder = out or Path("studies") / re.sub(r"[^\w.-]+", "-", spec.workload.name)
     jobs = jobs or (usable_cores() if spec.device == "cpu" else 1)
@@ -154,14 +178,24 @@ def report(
 
 @app.command("methods")
 def list_methods() -> None:
-    """List the built-in methods with their search spaces."""
+    """List the built-in methods with their search spaces, and the gradient estimators that go in front of them."""
     table = _plain_table("method", "searched", "fixed", "what it is")
-    for method in METHODS.values():
+    for method in (method for name, method in METHODS.items() if name not in ESTIMATORS):
         searched = ", ".join(f"{name} {space.low:g}:{space.high:g}" for name, space in method.space.items())
         fixed = ", ".join(f"{name}={value}" for name, value in method.fixed.items())
         table.add_row(method.name, searched, fixed, method.description)
     _out.print(table)
-    _out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Method.", highlight=False)
+    table = _plain_table("gradient estimator", "evaluations per step", "options", "what it is")
+    for name, estimator in ESTIMATORS.items():
+        cost = str(estimator.evaluations_per_step)
+        table.add_row(name, cost, format_options(estimator.options), estimator.description)
+    _out.print()
+    _out.print(table)
+    _out.print(f"\n{_COMBINING}", highlight=False)
+    _out.print(
+        "Your own: path/to/file.py:name, where name is a steepest.compare.Method, or an Estimator in front of a +.",
+        highlight=False,
+    )
 
 
 @app.command("workloads")
@@ -209,7 +243,9 @@ def _tell(folder: Path, summary: Summary) -> None:
     _out.print(result_table(summary))
     _out.print()
     _out.print(Text(verdict_sentence(summary), style="bold"))
-    for warning in [*lost_run_warnings(summary), *edge_warnings(summary)]:
+    for note in [*cost_notes(summary), *([sharpness_note(summary.spec)] if summary.spec.sharpness_samples else [])]:
+        _out.print(Text(note))
+    for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:
         _out.print(Text(warning, style="yellow"))
     _out.print(Text(f"Report: {_write(folder, summary)}"))
 

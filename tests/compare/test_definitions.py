@@ -8,8 +8,8 @@ from torch import nn
 
 from steepest._errors import InputError
 from steepest.compare import Method, Range, Workload, accuracy
-from steepest.compare.builtin import METHODS, WORKLOADS
-from steepest.compare.lookup import find_method, find_workload, source_digest
+from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
+from steepest.compare.lookup import find_method, find_workload, parts_of, source_digest
 from steepest.data import digits
 
 
@@ -106,6 +106,73 @@ def test_a_file_of_the_users(tmp_path):
         find_workload(f"{path}:m")
 
 
+@pytest.fixture
+def own(tmp_path):
+    """A user's file with a method, another that asks for its gradients, and an estimator."""
+    path = tmp_path / "own.py"
+    path.write_text(
+        "import dataclasses\nimport torch\nfrom steepest.compare import Method, Range\n"
+        "from steepest.compare.builtin import ESTIMATORS\n"
+        "m = Method('mine', torch.optim.Adam, space={'lr': Range(0.1, 1)}, description='an Adam')\n"
+        "wide = dataclasses.replace(ESTIMATORS['ssgd'].with_options(alpha=0.2), name='wide')\n"
+        "calibrated = dataclasses.replace(m, name='ours', estimators=(ESTIMATORS['csgd'],))\n"
+    )
+    return path
+
+
+def estimators_of(reference):
+    return [e.name for e in find_method(reference).estimators]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_an_estimators_name_is_that_estimator_in_front_of_sgd(name):
+    alone, sgd = METHODS[name], METHODS["sgd"]
+    assert (alone.optimizer, alone.space, alone.fixed) == (sgd.optimizer, sgd.space, sgd.fixed)
+    assert alone.estimators == find_method(f"{name}+sgd").estimators == (ESTIMATORS[name],)
+
+
+def test_combinations_of_built_in_names():
+    method, sngm = find_method("ssgd+sngm"), METHODS["sngm"]
+    assert method.name == "ssgd+sngm"
+    assert (method.optimizer, method.space, method.fixed) == (sngm.optimizer, sngm.space, sngm.fixed)
+    assert estimators_of("ssgd+sngm") == ["ssgd"]
+    assert estimators_of("csgd+ssgd+sngm") == ["csgd", "ssgd"]
+    assert estimators_of("ssgd+csgd-learned+adamw") == ["ssgd", "csgd-learned"]
+    assert estimators_of("csgd+ssgd") == ["csgd", "ssgd"]
+    assert find_method("csgd + ssgd").name == "csgd+ssgd"
+    assert [find_method(f"{name}+lars").cost for name in ("ssgd", "ssgd-full", "sam", "csgd")] == [1, 2, 2, 1]
+
+
+def test_combinations_with_a_file_of_the_users(own, monkeypatch):
+    method = find_method(f"ssgd+{own}:m")
+    assert (method.name, method.optimizer) == ("ssgd+mine", torch.optim.Adam)
+    assert method.description == "an Adam; gradient by ssgd"
+    assert estimators_of(f"ssgd+{own}:calibrated") == ["ssgd", "csgd"]
+    theirs = find_method(f"csgd+{own}:wide+{own}:m")
+    assert theirs.name == "csgd+wide+mine"
+    assert theirs.estimators[1].options["alpha"] == 0.2
+    assert source_digest(f"ssgd+{own}:m") == source_digest(f"{own}:wide+{own}:m") == source_digest(f"{own}:m")
+    assert source_digest("ssgd+sngm") is None
+    monkeypatch.chdir(own.parent)
+    assert find_method("ssgd+own.py:m").name == "ssgd+mine"
+
+
+def test_two_files_of_the_users_have_one_digest(own):
+    other = own.with_name("other.py")
+    other.write_text(own.read_text() + "# another\n")
+    digests = {source_digest(f"{a}:wide+{b}:m") for a in (own, other) for b in (own, other)}
+    assert len(digests) == 4
+
+
+def test_a_plus_in_a_path_parts_nothing(own):
+    folder = own.parent / "a+b"
+    folder.mkdir()
+    path = folder / "own.py"
+    own.rename(path)
+    assert find_method(f"{path}:m").name == "mine"
+    assert parts_of(f"ssgd+{path}:m") == ["ssgd", f"{path}:m"]
+
+
 def test_a_module_of_the_users(tmp_path, monkeypatch):
     package = tmp_path / "their_package"
     package.mkdir()
@@ -134,6 +201,17 @@ def test_a_file_that_does_not_import(tmp_path, content):
         (find_method, "adam", "unknown method 'adam'; did you mean 'adamw'?"),
         (find_method, "some/file.py", "names a file but no method in it; write it as 'some/file.py:name'"),
         (find_method, "no/file.py:m", "there is no file 'no/file.py'"),
+        (find_method, "sgsd+sngm", "unknown estimator 'sgsd' in 'sgsd\\+sngm'; did you mean 'ssgd' or 'csgd'"),
+        (find_method, "ssgd+sgnm", "unknown method 'sgnm' in 'ssgd\\+sgnm'; did you mean 'sngm'"),
+        (find_method, "sngm+ssgd", "is a method and no gradient estimator; the method comes last: ssgd\\+sngm$"),
+        (find_method, "sgd+sngm", "'sgd' in 'sgd\\+sngm' is a method and no gradient estimator$"),
+        (find_method, "ssgd+", "'ssgd\\+' lacks a name before or after a"),
+        (find_method, "+sngm", "lacks a name before or after a"),
+        (find_method, "ssgd+sam+sgd", "^ssgd and sam both choose the points of evaluation; method 'ssgd\\+sam\\+sgd'"),
+        (find_method, "csgd+csgd-learned", "^csgd and csgd-learned both calibrate the gradient"),
+        (find_method, "ssgd+ssgd", "^ssgd and ssgd both choose"),
+        (find_method, "ssgd+no/file.py:m", "there is no file 'no/file.py'"),
+        (find_method, "ssgd+some/file.py", "names a file but no method in it"),
         (find_method, "no_module:m", "no_module could not be imported: ModuleNotFoundError"),
     ],
 )

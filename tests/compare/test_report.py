@@ -1,5 +1,6 @@
 """The report: in words, escaped, and in a real browser."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -44,15 +45,24 @@ def records(names, trials=4, seeds=3):
     return found
 
 
-def page_of(tmp_path, workload, methods, names, extra=()):
-    spec = freeze(f"{TINY}:{workload}", [f"{TINY}:{m}" for m in methods], trials=4, seeds=3)
-    return write_report(tmp_path, summarize(spec, [*records(names), *extra]), [INVOCATION, INVOCATION])
+def page_of(tmp_path, workload, methods, names, extra=(), more=(), sharpness=False):
+    references = [*(f"{TINY}:{m}" for m in methods), *more]
+    spec = freeze(f"{TINY}:{workload}", references, trials=4, seeds=3, sharpness=sharpness)
+    found = [*records([*names, *more]), *extra]
+    if sharpness:
+        found = [r if r.phase == "tune" else dataclasses.replace(r, sharpness=2.0 + r.seed) for r in found]
+    return write_report(tmp_path, summarize(spec, found), [INVOCATION, INVOCATION])
 
 
 @pytest.fixture
 def page(tmp_path):
     failed = Record("w", "good", "tune", 3, 0, {"lr": 1.0}, "failed", 0, 1, error="Traceback\nValueError: <boom>")
     return page_of(tmp_path, "clouds", ["good", "twin"], ["good", "twin"], [failed])
+
+
+@pytest.fixture
+def estimators_page(tmp_path):
+    return page_of(tmp_path, "clouds", ["good"], ["good"], more=["ssgd+sngm", "sam"], sharpness=True)
 
 
 @pytest.fixture
@@ -103,6 +113,36 @@ def test_nothing_of_a_users_becomes_markup(hostile_page):
     assert "<b>" not in row
 
 
+def test_what_a_step_costs_where_the_gradient_comes_from_and_how_sharp_it_ends(browser, estimators_page):
+    text = estimators_page.with_name("report.md").read_text()
+    note = "largest eigenvalue of the Hessian of the loss at the final weights, over all 120 training samples"
+    cost = "sam pays 2 gradient evaluations per step, and so takes half as many steps."
+    for words in ("| 4 (3 to 5) |", note, cost, "| ssgd (alpha=0.05, noise=sign, per=tensor) |", "| plain |"):
+        assert words in text
+    tables = [[x for x in part.splitlines() if x.startswith("|")] for part in text.split("## How it was measured")]
+    for table in tables:
+        assert len(table) == 5
+        assert len({line.count("|") for line in table}) == 1
+    view = opened(browser, estimators_page)
+    table = view.locator("#final")
+    assert table.locator("thead").inner_text().count("Sharpness") == 1
+    assert [row.inner_text() for row in table.locator("td[data-label=Sharpness]").all()] == ["4\n3 to 5"] * 3
+    how = view.locator("table").nth(1)
+    cells = {len(row.locator("th, td").all()) for row in how.locator("tr").all()}
+    assert cells == {7}
+    assert table.locator("tbody").inner_text().count("2 gradient evaluations per step") == 1
+    for words in (note, cost, "sam (rho=0.05)", "at the noisy weights"):
+        assert words in view.inner_text("body")
+    view.context.close()
+
+
+def test_a_study_without_any_of_that_says_nothing_of_it(page):
+    for path in (page, page.with_name("report.md")):
+        text = re.sub(r"<script>/\*\*.*?</script>", "", path.read_text(), count=1, flags=re.S)
+        for words in ("harpness", "evaluations per step, and", "Gradient</th>", "noisy weights", "| gradient |"):
+            assert words not in text
+
+
 def test_the_markdown_table_has_the_same_columns_in_every_row(hostile_page):
     lines = [x for x in hostile_page.with_name("report.md").read_text().splitlines() if x.startswith("|")]
     columns = [len(re.split(r"(?<!\\)\|", line)) for line in lines]
@@ -123,7 +163,7 @@ def opened(browser, path, width=1280, height=900, scheme="light", offline=True):
     return view
 
 
-@pytest.mark.parametrize("which", ["page", "hostile_page"])
+@pytest.mark.parametrize("which", ["page", "hostile_page", "estimators_page"])
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_in_a_browser_without_network(browser, request, which, width, scheme):
     path = request.getfixturevalue(which)
@@ -137,7 +177,7 @@ def test_in_a_browser_without_network(browser, request, which, width, scheme):
         assert view.evaluate(hidden) == 0  # nor is anything cut off in a table
     background = view.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 28)")
-    assert view.locator("#final tbody tr").count() == 2
+    assert view.locator("#final tbody tr").count() == (3 if which == "estimators_page" else 2)
     if which == "hostile_page":
         assert view.locator("#final tbody th").first.inner_text().startswith(("good", "<b>bold</b>|</script>"))
         assert "<b>bold</b>|</script>" in view.locator("#plot-lr .legend").text_content()

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -25,6 +26,77 @@ def test_the_same_asked_from_elsewhere_is_the_same(monkeypatch):
     absolute = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=3, seeds=2)
     monkeypatch.chdir(Path(TINY).parent.parent)
     assert freeze("compare/tiny.py:clouds", ["compare/tiny.py:good"], trials=3, seeds=2) == absolute
+
+
+def test_estimators_are_frozen():
+    spec = freeze("digits-mlp", ["sgd", "csgd-learned+ssgd-full+sngm", f"ssgd+{TINY}:good"], trials=3, seeds=2)
+    assert Spec.from_json(spec.to_json()) == spec
+    noise = {"alpha": 0.05, "noise": "sign", "per": "tensor"}
+    assert [m.estimators for m in spec.methods] == [
+        {},
+        {"csgd-learned": {"calibrator": "learned", "rate": 0.01, "limits": [0.1, 10.0]}, "ssgd-full": noise},
+        {"ssgd": noise},
+    ]
+    assert [m.evaluations_per_step for m in spec.methods] == [1, 2, 1]
+    assert [m.name for m in spec.methods] == ["sgd", "csgd-learned+ssgd-full+sngm", "ssgd+good"]
+
+
+def test_a_combination_asked_from_elsewhere_is_the_same(monkeypatch):
+    absolute = freeze("digits-mlp", [f"csgd+{TINY}:good"], trials=3, seeds=2)
+    assert absolute.methods[0].reference == f"csgd+{TINY}:good"
+    monkeypatch.chdir(Path(TINY).parent.parent)
+    assert freeze("digits-mlp", ["csgd+compare/tiny.py:good"], trials=3, seeds=2) == absolute
+
+
+def test_other_options_of_an_estimator_are_named():
+    spec = freeze("digits-mlp", ["ssgd"], trials=3, seeds=2)
+    changed = dataclasses.replace(spec.methods[0], estimators={"ssgd": {"alpha": 0.1, "noise": "sign", "more": 1}})
+    assert spec.differences(dataclasses.replace(spec, methods=(changed,))) == [
+        "methods.ssgd.estimators.ssgd.alpha differs: 0.05 there, 0.1 here",
+        "methods.ssgd.estimators.ssgd.more differs: nothing there, 1 here",
+        "methods.ssgd.estimators.ssgd.per differs: tensor there, nothing here",
+    ]
+
+
+def test_a_spec_from_before_there_were_estimators_is_read():
+    spec = freeze("digits-mlp", ["sgd"], trials=3, seeds=2)
+    old = json.loads(spec.to_json())
+    del old["sharpness_samples"], old["methods"][0]["estimators"]
+    assert Spec.from_json(json.dumps(old)) == spec
+
+
+def test_sharpness_is_frozen_with_the_samples_it_takes(monkeypatch):
+    spec = freeze("digits-mlp", ["sgd"], trials=3, seeds=2)
+    asked = freeze("digits-mlp", ["sgd"], trials=3, seeds=2, sharpness=True)
+    assert (spec.sharpness_samples, asked.sharpness_samples) == (0, 1078)
+    assert spec.differences(asked) == ["sharpness_samples differs: 0 there, 1078 here"]
+    monkeypatch.setattr("steepest.compare.freeze.SHARPNESS_SAMPLES", 500)
+    assert freeze("digits-mlp", ["sgd"], trials=3, seeds=2, sharpness=True).sharpness_samples == 500
+
+
+def test_a_loss_without_a_second_derivative_is_refused_before_anything_runs(tmp_path):
+    path = tmp_path / "constant.py"
+    path.write_text(
+        "from tests.compare.tiny import two_clouds\nfrom torch import nn\nfrom steepest.compare import Workload\n"
+        "w = Workload('w', two_clouds, lambda: nn.Linear(4, 2), 20, 3, 0.9, loss=lambda o, t: o.detach().sum())\n"
+    )
+    freeze(f"{path}:w", ["sgd"], trials=1, seeds=1)
+    with pytest.raises(InputError, match="--sharpness needs the second derivative of the loss of 'w'"):
+        freeze(f"{path}:w", ["sgd"], trials=1, seeds=1, sharpness=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "message"),
+    [
+        ("ssgd", {"batch_size": 1}, "ssgd divides every batch and needs at least 2 samples in it, got batch size 1"),
+        ("csgd+ssgd+sngm", {"batch_size": 1}, r"csgd\+ssgd\+sngm divides every batch"),
+        ("sam", {"batch_size": 600, "epochs": 1}, "sam pays 2 gradient evaluations a step, and a run has 1; give"),
+    ],
+)
+def test_what_an_estimator_cannot_do(method, change, message):
+    with pytest.raises(InputError, match=message):
+        freeze("digits-mlp", ["sgd", method], **{"trials": 1, "seeds": 1, **change})
+    assert freeze("digits-mlp", ["sgd", "ssgd-full"], trials=1, seeds=1, epochs=1, batch_size=539)
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,23 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from steepest.compare.builtin import METHODS
 from steepest.compare.folder import LOCK, RECORDS
 from steepest.compare.study import finished_records
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 
 
+def reference(method):
+    """Of a built-in method, or one of the tiny ones; either may stand behind estimators."""
+    *estimators, base = method.split("+")
+    return "+".join([*estimators, base if base in METHODS else f"{TINY}:{base}"])
+
+
 def command(out, methods="good,twin", workload="clouds", trials=2, seeds=2, jobs=2, **options):
-    names = ",".join(m if m in ("sgd", "sngm") else f"{TINY}:{m}" for m in methods.split(","))
-    extra = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    names = ",".join(map(reference, methods.split(",")))
+    given = {f"--{key.replace('_', '-')}": value for key, value in options.items() if value is not False}
+    extra = [part for key, value in given.items() for part in ([key] if value is True else [key, str(value)])]
     target = workload if "-" in workload else f"{TINY}:{workload}"
     return [
         sys.executable, "-m", "steepest", "compare", target, "--methods", names, "--trials", str(trials),
@@ -137,6 +145,31 @@ def test_kill_9_twice_and_the_same_command_again(whole_study, tmp_path):
     assert {key: now[key] for key in survived} == survived  # with their times: not run again
     assert results(now) == results(records(whole_study))
     assert final_table(out) == final_table(whole_study)
+
+
+def test_estimators_and_sharpness_survive_kill_9(tmp_path):
+    options = {"methods": "ssgd+held,csgd+sam+held", "trials": 2, "seeds": 2, "sharpness": True}
+    done = compare(tmp_path / "whole", **options)
+    assert done.returncode == 0, done.stderr
+    assert "csgd+sam+held pays 2 gradient evaluations per step, and so takes half as many steps." in done.stdout
+    assert "Sharpness: the largest eigenvalue" in done.stdout
+    whole = records(tmp_path / "whole")
+    for (method, phase, _), record in whole.items():
+        assert (record.gradient_evaluations, record.samples) == (18, 360)
+        assert (record.sharpness is not None) == (phase == "final"), method
+
+    out = tmp_path / "study"
+    for finished in (1, 5):
+        stopped_after(finished, out, lambda pid: os.killpg(pid, signal.SIGKILL), **options)
+    again = compare(out, **options)
+    assert again.returncode == 0
+    assert results(records(out)) == results(whole)
+    assert final_table(out) == final_table(tmp_path / "whole")
+    assert again.stdout.splitlines()[:5] == done.stdout.splitlines()[:5]  # the table
+
+    asked_otherwise = compare(out, **{**options, "sharpness": False})
+    assert asked_otherwise.returncode == 2
+    assert "(sharpness_samples differs: 120 there, 0 here)" in asked_otherwise.stderr
 
 
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):

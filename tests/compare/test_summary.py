@@ -1,5 +1,6 @@
 """From records to verdicts, on records made by hand."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -9,10 +10,14 @@ from steepest.compare.freeze import freeze
 from steepest.compare.jobs import Record
 from steepest.compare.summary import choose, summarize
 from steepest.compare.wording import (
+    cost_notes,
     edge_warnings,
     format_difference,
     format_evaluations_to_target,
+    format_gradient,
     format_metric,
+    format_sharpness,
+    sharpness_warnings,
     verdict_sentence,
 )
 
@@ -144,6 +149,42 @@ def test_a_method_whose_search_is_lost_plans_no_final_runs():
     assert summary.complete
     assert summary.rows[1].comparison.verdict == "no verdict"
     assert summary.rows[1].diverged == 4
+
+
+def test_sharpness_is_the_median_and_the_range_over_the_seeds():
+    def row(*sharpness, notes=(None, None, None)):
+        finals = [
+            dataclasses.replace(final("good", s, 0.8), sharpness=value, sharpness_note=note)
+            for s, (value, note) in enumerate(zip(sharpness, notes, strict=True), 1)
+        ]
+        return summarize(make_spec(("good",)), searched("good") + finals)
+
+    assert format_sharpness(row(3.0, 12.34, 1.0).rows[0]) == "3 (1 to 12.3)"
+    assert format_sharpness(row(3.0, None, 1.0).rows[0]) == "2 (1 to 3)"
+    assert format_sharpness(row(None, None, None).rows[0]) == "-"
+    assert sharpness_warnings(row(3.0, 2.0, 1.0)) == []
+    amiss = row(3.0, None, 1.0, notes=(None, "it is not smooth", "not converged"))
+    assert format_sharpness(amiss.rows[0]) == "2 (1 to 3)"  # what has not converged is shown all the same
+    assert sharpness_warnings(amiss) == ["good: sharpness amiss in 2 of 3 final runs, first: it is not smooth."]
+
+
+def test_what_a_step_costs_is_told_where_it_is_not_one():
+    def notes(*methods):
+        return cost_notes(summarize(freeze("digits-mlp", methods, trials=1, seeds=1), []))
+
+    assert notes("sgd", "ssgd", "csgd+sngm") == []
+    assert notes("sgd", "sam") == ["sam pays 2 gradient evaluations per step, and so takes half as many steps."]
+    assert notes("ssgd-full", "sgd", "sam+sngm") == [
+        "ssgd-full and sam+sngm pay 2 gradient evaluations per step, and so take half as many steps."
+    ]
+
+
+def test_where_the_gradient_comes_from_in_words():
+    spec = freeze("digits-mlp", ["sgd", "csgd+sam"], trials=1, seeds=1)
+    assert [format_gradient(m) for m in spec.methods] == [
+        "plain",
+        "csgd (calibrator=bernoulli, keep=0.9, per=element); sam (rho=0.05)",
+    ]
 
 
 def test_numbers_in_words():

@@ -6,7 +6,9 @@ from torch import nn
 
 from steepest._errors import InputError
 from steepest.compare import Method, Range
-from steepest.compare.train import evaluate, steps_per_epoch, train
+from steepest.compare.builtin import ESTIMATORS
+from steepest.compare.train import batches_for_sharpness, evaluate, steps_per_epoch, train
+from steepest.diagnostics import HessianEigenvalue
 from tests.compare import tiny
 
 SPLITS = tiny.two_clouds(None)
@@ -136,6 +138,66 @@ def test_evaluation_is_the_mean_over_all_samples_and_uses_evaluation_mode(monkey
     assert loss == pytest.approx(nn.functional.cross_entropy(outputs, SPLITS.test.targets).item(), rel=1e-5)
     assert metric == pytest.approx((outputs.argmax(1) == SPLITS.test.targets).float().mean().item(), rel=1e-6)
     assert model.training
+
+
+def test_sharpness_is_measured_at_the_final_weights_over_a_fixed_subset(monkeypatch):
+    """Against the whole Hessian, formed by torch."""
+    models = []
+    workload = dataclasses.replace(
+        tiny.clouds, model=lambda: models.append(nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5))) or models[-1]
+    )
+    monkeypatch.setattr("steepest.compare.train.SHARPNESS_BATCH", 7)  # 50 is no multiple of it
+    outcome = run(workload=workload, sharpness_samples=50)
+    assert models[0].training
+    (first, *_), subset = (batches_for_sharpness(SPLITS.train, n) for n in (120, 50))
+    inputs, targets = (torch.cat(part) for part in zip(*subset, strict=True))
+    assert len(inputs) == 50
+    assert torch.equal(first[0], inputs[:7])
+    assert not torch.equal(inputs, SPLITS.train.inputs[:50])  # data may be sorted
+
+    linear = models[0][0]
+
+    def loss(weight, bias):
+        return nn.functional.cross_entropy(nn.functional.linear(inputs, weight, bias), targets)
+
+    blocks = torch.autograd.functional.hessian(loss, (linear.weight.detach(), linear.bias.detach()))
+    hessian = torch.cat([torch.cat([b.reshape(n, -1) for b in row], 1) for row, n in zip(blocks, (8, 2), strict=True)])
+    assert outcome.sharpness == pytest.approx(torch.linalg.eigvalsh(hessian)[-1].item(), rel=1e-3)
+    assert outcome.sharpness_note is None
+    plain = run(workload=workload)
+    assert (plain.sharpness, plain.sharpness_note) == (None, None)
+    assert plain.test_loss == outcome.test_loss
+    assert run(tiny.exploding, sharpness_samples=50).sharpness is None
+
+
+def test_a_loss_that_is_not_smooth_costs_the_sharpness_and_not_the_run():
+    calls = []
+
+    def loss(outputs, targets):
+        calls.append(1)
+        value = nn.functional.cross_entropy(outputs, targets)
+        # A square root at 0, once training is over: 18 steps, 3 validations, 1 test.
+        return value + (outputs - outputs).square().sum().sqrt() if len(calls) > 22 else value
+
+    outcome = run(workload=dataclasses.replace(tiny.clouds, loss=loss), sharpness_samples=50)
+    assert outcome.test_metric > 0.85
+    assert outcome.sharpness is None
+    assert "not smooth" in outcome.sharpness_note
+
+
+def test_a_sharpness_that_has_not_converged_says_so(monkeypatch):
+    found = HessianEigenvalue(3.0, 0.25, 100, False)
+    monkeypatch.setattr("steepest.compare.train.largest_hessian_eigenvalue", lambda *_: found)
+    outcome = run(sharpness_samples=50)
+    assert outcome.sharpness == 3.0
+    assert outcome.sharpness_note == "not converged after 100 iterations, residual 0.25"
+
+
+def test_a_budget_must_pay_for_a_step():
+    method = dataclasses.replace(tiny.good, estimators=(ESTIMATORS["sam"],))
+    assert run(method, epochs=1, batch_size=60).gradient_evaluations == 2
+    with pytest.raises(InputError, match="good pays 2 gradient evaluations a step, and a run has 1"):
+        run(method, epochs=1, batch_size=120)
 
 
 def test_batch_size_must_fit():

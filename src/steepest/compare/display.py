@@ -19,6 +19,7 @@ from steepest.compare.wording import (
     format_lr,
     format_metric,
     format_metric_interval,
+    format_sharpness,
     format_target,
     format_verdict,
 )
@@ -128,9 +129,11 @@ def result_table(summary: Summary) -> Table:
         ("95 % interval", "right"),
         (f"to {format_target(spec, spec.workload.target)}", "right"),
         ("lr", "right"),
+        *([("sharpness", "right")] if spec.sharpness_samples else []),
         ("verdict", "left"),
     ):
-        table.add_column(Text(heading), justify=justify, overflow="fold")  # type: ignore[arg-type]
+        whole = heading == "method"  # the name of a combination is no word to break
+        table.add_column(Text(heading), justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
     for row in summary.rows:
         comparison = row.comparison
         cells = (
@@ -141,6 +144,7 @@ def result_table(summary: Summary) -> Table:
             format_difference_interval(spec, comparison.interval),
             format_evaluations_to_target(row),
             format_lr(row),
+            *([format_sharpness(row)] if spec.sharpness_samples else []),
             format_verdict(comparison),
         )
         table.add_row(*(Text(cell) for cell in cells))

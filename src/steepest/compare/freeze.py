@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 
 from steepest._errors import InputError
-from steepest.compare.lookup import find_method, find_workload, source_digest
+from steepest.compare.lookup import find_method, find_workload, parts_of, source_digest
 from steepest.compare.method import Method, Range
 from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, WorkloadSpec
-from steepest.compare.train import steps_per_epoch
+from steepest.compare.train import SHARPNESS_SAMPLES, batches_for_sharpness, steps_in, steps_per_epoch
 from steepest.compare.workload import Workload
 from steepest.data import Splits, as_split, data_folder
+from steepest.diagnostics import largest_hessian_eigenvalue
 
 
 def freeze(
@@ -28,6 +29,7 @@ def freeze(
     device: str = "auto",
     data_dir: Path | None = None,
     lr_ranges: dict[str, Range] | None = None,
+    sharpness: bool = False,
 ) -> Spec:
     """Resolve what a user asked for into a specification; loads the data once, to see that it is there.
 
@@ -37,6 +39,7 @@ def freeze(
         epochs, batch_size: instead of the workload's own.
         device: ``"auto"`` (the GPU if there is one), or anything ``torch.device`` takes.
         lr_ranges: method name to the range of its lr, instead of its own.
+        sharpness: measure it after every final run.
 
     Raises:
         InputError: any of it cannot be used.
@@ -59,7 +62,17 @@ def freeze(
     resolved_device = _device(device)
     splits = load_data(workload, data_dir)
     batch_size = batch_size or workload.batch_size
-    steps_per_epoch(len(splits.train), batch_size)
+    epochs = epochs or workload.epochs
+    budget = epochs * steps_per_epoch(len(splits.train), batch_size)
+    for _, method in methods:
+        steps_in(budget, method)
+        if batch_size < method.smallest_batch:
+            raise InputError(
+                f"{method.name} divides every batch and needs at least {method.smallest_batch} samples in it, got "
+                f"batch size {batch_size}"
+            )
+    if sharpness:
+        _check_sharpness(workload, splits)
     return Spec(
         workload=_workload_spec(workload_reference, workload, splits),
         methods=tuple(_method_spec(reference, method, lr_ranges.get(method.name)) for reference, method in methods),
@@ -67,9 +80,10 @@ def freeze(
         trials=trials,
         tuning_seed=TUNING_SEED,
         seeds=tuple(range(TUNING_SEED + 1, TUNING_SEED + 1 + seeds)),
-        epochs=epochs or workload.epochs,
+        epochs=epochs,
         batch_size=batch_size,
         device=resolved_device,
+        sharpness_samples=min(SHARPNESS_SAMPLES, len(splits.train)) if sharpness else 0,
     )
 
 
@@ -86,6 +100,18 @@ def load_data(workload: Workload, data_dir: Path | None) -> Splits:
     except Exception as error:  # whatever the user's code raises
         raise InputError(
             f"the data of {workload.name!r} could not be loaded: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_sharpness(workload: Workload, splits: Splits) -> None:
+    """Whether the loss has a second derivative is better known before the first run than after the last."""
+    try:
+        batches = batches_for_sharpness(splits.train, 2)
+        largest_hessian_eigenvalue(workload.model(), workload.loss, batches, iterations=1)
+    except Exception as error:  # whatever the user's model raises
+        raise InputError(
+            f"--sharpness needs the second derivative of the loss of {workload.name!r}, and it cannot be had: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 
@@ -130,14 +156,18 @@ def _method_spec(reference: str, method: Method, lr_range: Range | None) -> Meth
         space={**method.space, **({"lr": lr_range} if lr_range else {})},
         # As JSON has it, so that a spec read back equals the one written.
         fixed=json.loads(json.dumps(dict(method.fixed), default=repr)),
-        evaluations_per_step=method.evaluations_per_step,
+        evaluations_per_step=method.cost,
         source_sha256=source_digest(reference),
+        estimators=json.loads(json.dumps({e.name: dict(e.options) for e in method.estimators}, default=repr)),
     )
 
 
 def _absolute(reference: str) -> str:
-    source, colon, name = reference.rpartition(":")
-    return f"{os.path.abspath(source)}:{name}" if colon and source.endswith(".py") else reference
+    parts = (part.rpartition(":") for part in parts_of(reference))
+    return "+".join(
+        f"{os.path.abspath(source)}:{name}" if source.endswith(".py") else source + colon + name
+        for source, colon, name in parts
+    )
 
 
 def _data_digest(splits: Splits) -> str:

@@ -39,6 +39,7 @@ class Setting:
     device: str
     threads: int
     data_dir: Path | None
+    sharpness_samples: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Record:
     curve: dict[str, list[float | None]] | None = None
     torch: str | None = None
     device: str | None = None
+    sharpness: float | None = None
+    sharpness_note: str | None = None
 
     @property
     def key(self) -> tuple[str, Phase, int]:

@@ -1,5 +1,9 @@
-"""From what a user types to the object: a built-in name, `path/to/file.py:name` or `package.module:name`."""
+"""From what a user types to the object: a built-in name, `path/to/file.py:name` or `package.module:name`.
 
+A method can have gradient estimators in front, each with a `+`: `ssgd+sngm`, `csgd+ssgd+path/to/file.py:name`.
+"""
+
+import dataclasses
 import difflib
 import hashlib
 import importlib
@@ -11,7 +15,8 @@ from types import ModuleType
 from typing import TypeVar
 
 from steepest._errors import InputError
-from steepest.compare.builtin import METHODS, WORKLOADS
+from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
+from steepest.compare.estimator import Estimator
 from steepest.compare.method import Method
 from steepest.compare.workload import Workload
 
@@ -28,26 +33,64 @@ def find_workload(reference: str) -> Workload:
 
 
 def find_method(reference: str) -> Method:
-    """The method that ``reference`` names.
+    """The method that ``reference`` names, behind the estimators that it names.
 
     Raises:
-        InputError: there is none of that name, or the user's file cannot be used.
+        InputError: there is none of that name, the user's file cannot be used, or the parts do not go together.
 
     Example:
+        >>> [e.name for e in find_method("csgd+ssgd+sngm").estimators]
+        ['csgd', 'ssgd']
         >>> find_method("sgnm")
         Traceback (most recent call last):
             ...
         steepest._errors.InputError: unknown method 'sgnm'; did you mean 'sngm' or 'sgd'? ('steepest methods' lists all)
     """
-    return _find("method", reference, METHODS, Method)
+    *names, last = parts_of(reference)
+    if not names:
+        return _find("method", reference, METHODS, Method)
+    if not all([*names, last]):
+        raise InputError(f"{reference!r} lacks a name before or after a +; write it as 'ssgd+sngm'")
+    where = f" in {reference!r}"
+    estimators = []
+    for name in names:
+        if name in METHODS and name not in ESTIMATORS:
+            hint = f"; the method comes last: {last}+{name}" if last in ESTIMATORS else ""
+            raise InputError(f"{name!r}{where} is a method and no gradient estimator{hint}")
+        estimators.append(_find("estimator", name, ESTIMATORS, Estimator, where))
+    base = _find("method", last, METHODS, Method, where)
+    try:
+        return dataclasses.replace(
+            base,
+            name="+".join([*(e.name for e in estimators), base.name]),
+            estimators=(*estimators, *base.estimators),
+            description=f"{base.description or base.name}; gradient by {' and '.join(e.name for e in estimators)}",
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def parts_of(reference: str) -> list[str]:
+    """The references of the estimators, then that of the method; a ``+`` in the path of a file parts nothing.
+
+    Example:
+        >>> parts_of("csgd + ssgd+path/to/file.py:name")
+        ['csgd', 'ssgd', 'path/to/file.py:name']
+    """
+    found = []
+    while "+" in reference and not Path(reference.rpartition(":")[0]).is_file():
+        part, _, reference = reference.partition("+")
+        found.append(part.strip())
+    return [*found, reference.strip()]
 
 
 def source_digest(reference: str) -> str | None:
-    """SHA-256 of the user's file behind ``reference``; ``None`` for a built-in name."""
-    if ":" not in reference:
-        return None
-    source = _load_module(reference.rpartition(":")[0]).__file__
-    return hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
+    """SHA-256 of the user's files behind ``reference``; ``None`` if all of it is built in."""
+    sources = [_load_module(part.rpartition(":")[0]).__file__ for part in parts_of(reference) if ":" in part]
+    digests = [hashlib.sha256(Path(source).read_bytes()).hexdigest() for source in dict.fromkeys(sources) if source]
+    if len(digests) > 1:
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
+    return digests[0] if digests else None
 
 
 def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
@@ -58,14 +101,17 @@ def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
     return "known are " + ", ".join(known)
 
 
-def _find(kind: str, reference: str, builtin: Mapping[str, T], wanted: type[T]) -> T:
+def _find(kind: str, reference: str, builtin: Mapping[str, T], wanted: type[T], where: str = "") -> T:
     if reference in builtin:
         return builtin[reference]
     source, colon, name = reference.rpartition(":")
     if not colon:
         if reference.endswith(".py"):
             raise InputError(f"{reference!r} names a file but no {kind} in it; write it as {reference + ':name'!r}")
-        raise InputError(f"unknown {kind} {reference!r}; {nearest(reference, builtin)} ('steepest {kind}s' lists all)")
+        command = "workloads" if kind == "workload" else "methods"
+        raise InputError(
+            f"unknown {kind} {reference!r}{where}; {nearest(reference, builtin)} ('steepest {command}' lists all)"
+        )
     module = _load_module(source)
     if not hasattr(module, name):
         own = [key for key, value in vars(module).items() if isinstance(value, wanted)]

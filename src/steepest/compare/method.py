@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from steepest.compare.estimator import Estimator
 from steepest.optim import param_groups
 
 
@@ -44,13 +45,14 @@ class Method:
             ``weight_decay`` other than 0 among the hyperparameters, as the groups of :func:`steepest.param_groups`.
         space: the searched hyperparameters. Must hold ``lr``.
         fixed: the others, if they are not to have the optimizer's own defaults.
-        evaluations_per_step: gradient evaluations that a step costs; a method that needs two takes half as many steps.
+        evaluations_per_step: gradients that the optimizer asks for in a step; see :attr:`cost`.
         closure: call ``optimizer.step(closure)`` instead of ``optimizer.step()`` after ``backward()``.
         description: one line.
+        estimators: where the gradient comes from, if not from one plain evaluation; of each kind at most one.
 
     Raises:
-        ValueError: ``space`` lacks ``lr``, a hyperparameter is both searched and fixed, the name is empty or
-            ``evaluations_per_step`` is below 1.
+        ValueError: ``space`` lacks ``lr``, a hyperparameter is both searched and fixed, the name is empty,
+            ``evaluations_per_step`` is below 1, or the estimators cannot be had together or with this optimizer.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Method:
     evaluations_per_step: int = 1
     closure: bool = False
     description: str = ""
+    estimators: tuple[Estimator, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -70,6 +73,28 @@ class Method:
             raise ValueError(f"method {self.name!r} has {sorted(both)} both searched and fixed; choose one")
         if self.evaluations_per_step < 1:
             raise ValueError(f"evaluations_per_step must be at least 1, got {self.evaluations_per_step}")
+        self._check_estimators()
+
+    @property
+    def cost(self) -> int:
+        """Gradient evaluations of a step; a method that pays two takes half as many steps as one that pays one."""
+        return self.evaluations_per_step * max([1, *(e.evaluations_per_step for e in self.estimators)])
+
+    @property
+    def smallest_batch(self) -> int:
+        """Fewest samples of a batch that the method can work with."""
+        return max([1, *(e.smallest_batch for e in self.estimators)])
+
+    def _check_estimators(self) -> None:
+        for kind, what in (("points", "choose the points of evaluation"), ("calibration", "calibrate the gradient")):
+            names = [e.name for e in self.estimators if e.kind == kind]
+            if len(names) > 1:
+                raise ValueError(f"{' and '.join(names)} both {what}; method {self.name!r} can have one of them")
+        if self.estimators and self.evaluations_per_step > 1 and not self.closure:
+            raise ValueError(
+                f"method {self.name!r} pays {self.evaluations_per_step} evaluations a step without a closure, so that "
+                f"{self.estimators[0].name} cannot obtain its gradients; evaluations_per_step must be 1"
+            )
 
     def build(self, model: nn.Module, searched: Mapping[str, float]) -> Optimizer:
         """Make the optimizer of one run from the chosen values of the searched hyperparameters."""

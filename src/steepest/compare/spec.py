@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from steepest.compare.method import Range
@@ -25,6 +25,7 @@ class MethodSpec:
     fixed: dict[str, Any]
     evaluations_per_step: int
     source_sha256: str | None
+    estimators: dict[str, dict[str, Any]] = field(default_factory=dict)  # name to options
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Spec:
     """A study: one workload, its methods, the size of the search and of the final comparison.
 
     ``seeds`` are those of the final runs; the search itself runs on ``tuning_seed``. ``methods[0]`` need not be the
-    baseline: that is ``baseline``.
+    baseline: that is ``baseline``. ``sharpness_samples`` training samples give the loss whose sharpness is measured
+    after a final run; 0 if none is to be.
     """
 
     workload: WorkloadSpec
@@ -64,6 +66,7 @@ class Spec:
     device: str
     schedule: str = "linear to 0, every step"
     threads: int = 1
+    sharpness_samples: int = 0
     format: int = FORMAT
 
     @property
@@ -102,11 +105,12 @@ class Spec:
             found.append(f"methods are {', '.join(names)} there and {', '.join(asked_names)} here")
         common = set(names) & set(asked_names)
         mine, theirs = (_flat(json.loads(spec.to_json()), common) for spec in (self, asked))
-        for key in sorted(mine.keys() & theirs.keys()):
-            if mine[key] == theirs[key] or key.endswith(("reference", "description")):
+        for key in sorted(mine.keys() | theirs.keys()):
+            there, here = (flat.get(key, "nothing") for flat in (mine, theirs))
+            if there == here or key.endswith(("reference", "description")):
                 continue
             what = key.removesuffix("_sha256").replace("source", "source file")
-            values = "" if key.endswith("_sha256") else f": {mine[key]} there, {theirs[key]} here"
+            values = "" if key.endswith("_sha256") else f": {there} there, {here} here"
             found.append(f"{what} differs{values}")
         return found
 

@@ -50,6 +50,7 @@ class Row:
     failed: int
     runs: int
     seconds: float | None  # median of the final runs
+    sharpness: list[float]  # of the final runs in which it was measured
 
     @property
     def seeds(self) -> int:
@@ -128,6 +129,7 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
         failed=sum(r.status == "failed" for r in records),
         runs=len(records),
         seconds=statistics.median(seconds) if seconds else None,
+        sharpness=[r.sharpness for r in finals if r.sharpness is not None],
     )
 
 

@@ -11,11 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from steepest._errors import InputError
+from steepest.compare.estimator import Batch, attached
 from steepest.compare.method import Method
 from steepest.compare.workload import Workload
 from steepest.data import Split, Splits
+from steepest.diagnostics import largest_hessian_eigenvalue
 
 EVALUATION_BATCH = 2000
+SHARPNESS_SAMPLES = 2000
+SHARPNESS_BATCH = 250  # a graph that is differentiated twice is kept for each
 
 
 @dataclass
@@ -32,8 +36,10 @@ class Curve:
 class Outcome:
     """The result of a run.
 
-    ``gradient_evaluations`` counts gradients of one batch; ``samples`` the training samples behind them;
-    ``evaluations_to_target`` is ``None`` if the validation metric never reached the target.
+    ``gradient_evaluations`` counts gradients of one batch; ``samples`` the training samples behind them, each as often
+    as it was evaluated; ``evaluations_to_target`` is ``None`` if the validation metric never reached the target.
+    ``sharpness`` is ``None`` if it was not asked for or could not be measured; ``sharpness_note`` says why, or that the
+    value is only near.
     """
 
     diverged: bool
@@ -46,6 +52,8 @@ class Outcome:
     test_metric: float | None
     curve: Curve
     seconds: float
+    sharpness: float | None = None
+    sharpness_note: str | None = None
 
 
 def steps_per_epoch(train_size: int, batch_size: int) -> int:
@@ -59,6 +67,20 @@ def steps_per_epoch(train_size: int, batch_size: int) -> int:
     return train_size // batch_size
 
 
+def steps_in(budget: int, method: Method) -> int:
+    """Steps that a method can pay for.
+
+    Raises:
+        InputError: not one.
+    """
+    if budget < method.cost:
+        raise InputError(
+            f"{method.name} pays {method.cost} gradient evaluations a step, and a run has {budget}; give more epochs "
+            "or a smaller batch size"
+        )
+    return budget // method.cost
+
+
 def train(
     workload: Workload,
     method: Method,
@@ -69,18 +91,22 @@ def train(
     epochs: int,
     batch_size: int,
     with_test: bool,
+    sharpness_samples: int = 0,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Outcome:
     """Train once and measure.
 
     The budget is ``epochs`` times the batches of an epoch, counted in gradient evaluations: a method that pays two
-    a step takes half the steps. The learning rate falls linearly to 0 over the run. The seed fixes initial weights,
-    dropout and the order of the data, whatever the method. Validation follows each epoch's worth of evaluations; the
-    run ends there as diverged if the loss or the metric is no longer finite. The test data is looked at once,
-    at the end, and only ``with_test``.
+    a step takes half the steps, one that evaluates the two halves of a batch at two points pays one. The learning rate
+    falls linearly to 0 over the run. The seed fixes initial weights, dropout and the order of the data, whatever the
+    method; estimators draw from generators of their own. Validation follows each epoch's worth of evaluations; the run
+    ends there as diverged if the loss or the metric is no longer finite. The test data is looked at once, at the end,
+    and only ``with_test``.
 
     Args:
         splits: on the device to train on; the model goes there too.
+        sharpness_samples: measure the sharpness of the loss over so many training samples at the end, 0 for not at all.
+            It is charged neither in evaluations nor in seconds.
         progress: called with the finished fraction of the run after each validation.
 
     Note:
@@ -92,8 +118,8 @@ def train(
     model = workload.model().to(device)
     optimizer = method.build(model, hyperparameters)
     per_epoch = steps_per_epoch(len(splits.train), batch_size)
-    cost = method.evaluations_per_step
-    steps = max(1, epochs * per_epoch // cost)
+    cost = method.cost
+    steps = steps_in(epochs * per_epoch, method)
     peaks = [group["lr"] for group in optimizer.param_groups]
     batches = _batches(splits.train, batch_size, torch.Generator().manual_seed(seed))
 
@@ -103,41 +129,40 @@ def train(
     spent, next_evaluation = 0, per_epoch
     loss_sum, loss_count = torch.zeros((), device=device), 0
     model.train()
-    for step in range(1, steps + 1):
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * (1 - (step - 1) / steps)
-        inputs, targets = next(batches)
+    with attached(method.estimators, model, optimizer, seed) as take:
+        for step in range(1, steps + 1):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * (1 - (step - 1) / steps)
+            batch = Batch(model, workload.loss, *next(batches))
 
-        def closure(inputs: Tensor = inputs, targets: Tensor = targets) -> Tensor:
-            optimizer.zero_grad(set_to_none=True)
-            loss = workload.loss(model(inputs), targets)
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
+            def closure(batch: Batch = batch) -> Tensor:
+                optimizer.zero_grad(set_to_none=True)
+                return take(batch)
 
-        if method.closure:
-            loss = torch.as_tensor(optimizer.step(closure))  # type: ignore[arg-type]
-        else:
-            loss = closure()
-            optimizer.step()
-        loss_sum += loss.detach()
-        loss_count += 1
-        spent += cost
-        if spent < next_evaluation and step < steps:
-            continue
-        next_evaluation += per_epoch
-        validation_loss, validation_metric = evaluate(workload, model, splits.validation)
-        curve.gradient_evaluations.append(spent)
-        curve.train_loss.append(loss_sum.item() / loss_count)
-        curve.validation_loss.append(validation_loss)
-        curve.validation_metric.append(validation_metric)
-        loss_sum.zero_()
-        loss_count = 0
-        if not all(map(math.isfinite, (curve.train_loss[-1], validation_loss, validation_metric))):
-            diverged = True
-            break
-        if reached is None and _reaches(workload, validation_metric):
-            reached = spent
-        progress(step / steps)
+            if method.closure:
+                loss = torch.as_tensor(optimizer.step(closure))  # type: ignore[arg-type]
+            else:
+                loss = closure()
+                optimizer.step()
+            loss_sum += loss.detach()
+            loss_count += 1
+            spent += cost
+            if spent < next_evaluation and step < steps:
+                continue
+            next_evaluation += per_epoch
+            validation_loss, validation_metric = evaluate(workload, model, splits.validation)
+            curve.gradient_evaluations.append(spent)
+            curve.train_loss.append(loss_sum.item() / loss_count)
+            curve.validation_loss.append(validation_loss)
+            curve.validation_metric.append(validation_metric)
+            loss_sum.zero_()
+            loss_count = 0
+            if not all(map(math.isfinite, (curve.train_loss[-1], validation_loss, validation_metric))):
+                diverged = True
+                break
+            if reached is None and _reaches(workload, validation_metric):
+                reached = spent
+            progress(step / steps)
 
     test_loss: float | None = None
     test_metric: float | None = None
@@ -145,6 +170,11 @@ def train(
         test_loss, test_metric = evaluate(workload, model, splits.test)
         if not (math.isfinite(test_loss) and math.isfinite(test_metric)):
             diverged, test_loss, test_metric = True, None, None
+    seconds = time.perf_counter() - started
+    sharpness: float | None = None
+    sharpness_note: str | None = None
+    if sharpness_samples and not diverged:
+        sharpness, sharpness_note = measure_sharpness(workload, model, splits.train, sharpness_samples)
     return Outcome(
         diverged=diverged,
         gradient_evaluations=spent,
@@ -155,7 +185,9 @@ def train(
         test_loss=test_loss,
         test_metric=test_metric,
         curve=curve,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
+        sharpness=sharpness,
+        sharpness_note=sharpness_note,
     )
 
 
@@ -171,6 +203,25 @@ def evaluate(workload: Workload, model: nn.Module, split: Split) -> tuple[float,
         metric_sum += float(workload.metric(outputs, targets)) * len(inputs)
     model.train()
     return loss_sum / len(split), metric_sum / len(split)
+
+
+def measure_sharpness(
+    workload: Workload, model: nn.Module, split: Split, samples: int
+) -> tuple[float | None, str | None]:
+    """Largest eigenvalue of the Hessian of the loss over ``samples`` of a split, and what is amiss with it."""
+    try:
+        found = largest_hessian_eigenvalue(model, workload.loss, batches_for_sharpness(split, samples))
+    except RuntimeError as error:  # a loss that is not smooth there: no reason to lose the run
+        return None, str(error)
+    if not found.converged:
+        return found.value, f"not converged after {found.iterations} iterations, residual {found.residual:.2g}"
+    return found.value, None
+
+
+def batches_for_sharpness(split: Split, samples: int) -> list[tuple[Tensor, Tensor]]:
+    """So many samples of a split, always the same: drawn at random, since data may come sorted by class."""
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:samples].to(split.inputs.device)
+    return [(split.inputs[chunk], split.targets[chunk]) for chunk in torch.split(order, SHARPNESS_BATCH)]
 
 
 def _reaches(workload: Workload, metric: float) -> bool:

@@ -1,8 +1,11 @@
 """A summary in words and numbers, the same in the terminal, the page and the Markdown file."""
 
 import math
+import statistics
+from collections.abc import Mapping
+from typing import Any
 
-from steepest.compare.spec import Spec
+from steepest.compare.spec import MethodSpec, Spec
 from steepest.compare.statistics import Interval
 from steepest.compare.summary import Comparison, Row, Summary
 
@@ -103,6 +106,61 @@ def format_others(row: Row) -> str:
     """The chosen values of what was searched beside lr, such as ``momentum 0.93``; empty if nothing was."""
     chosen = {} if row.chosen is None else row.chosen.hyperparameters
     return ", ".join(f"{name} {value:.3g}" for name, value in chosen.items() if name != "lr")
+
+
+def format_sharpness(row: Row) -> str:
+    """Median and range over the seeds, such as ``12.3 (9.8 to 15.1)``."""
+    return f"{format_sharpness_median(row)} ({format_sharpness_range(row)})" if row.sharpness else NONE
+
+
+def format_sharpness_median(row: Row) -> str:
+    return f"{statistics.median(row.sharpness):.3g}" if row.sharpness else NONE
+
+
+def format_sharpness_range(row: Row) -> str:
+    return f"{min(row.sharpness):.3g} to {max(row.sharpness):.3g}" if row.sharpness else ""
+
+
+def format_gradient(method: MethodSpec) -> str:
+    """Where a method's gradient comes from, such as ``sam (rho=0.05)``."""
+    return "; ".join(f"{name} ({format_options(options)})" for name, options in method.estimators.items()) or "plain"
+
+
+def format_options(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in options.items()) or NONE
+
+
+def cost_notes(summary: Summary) -> list[str]:
+    """A sentence for every price of a step that is not one gradient evaluation."""
+    found = []
+    for cost in sorted({row.method.evaluations_per_step for row in summary.rows} - {1}):
+        names = [row.method.name for row in summary.rows if row.method.evaluations_per_step == cost]
+        pay, take = ("pays", "takes") if len(names) == 1 else ("pay", "take")
+        share = "half" if cost == 2 else f"1/{cost}"
+        found.append(
+            f"{_listed(names, 'and')} {pay} {cost} gradient evaluations per step, and so {take} {share} as many steps."
+        )
+    return found
+
+
+def sharpness_note(spec: Spec) -> str:
+    """What the column of the sharpness shows."""
+    used, there = spec.sharpness_samples, spec.workload.train_samples
+    samples = f"all {there:,} training samples" if used == there else f"the same {used:,} of {there:,} training samples"
+    return (
+        f"Sharpness: the largest eigenvalue of the Hessian of the loss at the final weights, over {samples}; "
+        f"median and range over the seeds. Lower is flatter; it also changes as training goes on. It costs no budget."
+    )
+
+
+def sharpness_warnings(summary: Summary) -> list[str]:
+    """A sentence for every method whose sharpness is not to be had, or only nearly, in some final run."""
+    found = []
+    for row in summary.rows:
+        if notes := [record.sharpness_note for record in row.finals if record.sharpness_note]:
+            runs = f"{len(notes)} of {count(len(row.finals), 'final run')}"
+            found.append(f"{row.method.name}: sharpness amiss in {runs}, first: {notes[0].rstrip('.')}.")
+    return found
 
 
 def lost_run_warnings(summary: Summary) -> list[str]:

@@ -190,6 +190,7 @@ class _Runner:
             epochs=self._setting.epochs,
             batch_size=self._setting.batch_size,
             with_test=job.phase == "final",
+            sharpness_samples=self._setting.sharpness_samples if job.phase == "final" else 0,
             progress=connection.send,
         )
         return {**outcome_fields(outcome), **self._machine}

@@ -1,6 +1,7 @@
-"""The workloads and methods that come with the package."""
+"""The workloads, methods and gradient estimators that come with the package."""
 
+from steepest.compare.builtin.estimators import ESTIMATORS
 from steepest.compare.builtin.methods import METHODS
 from steepest.compare.builtin.workloads import WORKLOADS
 
-__all__ = ["METHODS", "WORKLOADS"]
+__all__ = ["ESTIMATORS", "METHODS", "WORKLOADS"]

@@ -1,8 +1,12 @@
 """The built-in methods. Every lr is searched over three decades; momentum is 0.9 throughout, weight decay 0 but for
-AdamW's own default. Methods that share a range are tried at the same points."""
+AdamW's own default. Methods that share a range are tried at the same points. The name of an estimator is also a method:
+that estimator in front of ``sgd``."""
+
+import dataclasses
 
 import torch
 
+from steepest.compare.builtin.estimators import ESTIMATORS
 from steepest.compare.method import Method, Range
 from steepest.optim import LARS, SNGM, BlockNormalizedSGD
 
@@ -58,4 +62,13 @@ _ALL = (
         description="the same, times 0.02 of the layer's weight norm",
     ),
 )
-METHODS = {method.name: method for method in _ALL}
+UPDATE_RULES = {method.name: method for method in _ALL}
+METHODS = UPDATE_RULES | {
+    name: dataclasses.replace(
+        UPDATE_RULES["sgd"],
+        name=name,
+        estimators=(estimator,),
+        description=f"SGD with momentum; {estimator.description}",
+    )
+    for name, estimator in ESTIMATORS.items()
+}

@@ -55,7 +55,8 @@ def figures(summary: Summary) -> list[Figure]:
             Figure(
                 "loss",
                 "Training loss",
-                "Mean over the seeds of the mean loss since the last point, band from the lowest to the highest seed.",
+                "Mean over the seeds of the mean loss since the last point, band from the lowest to the highest seed."
+                + (" With weight noise, the loss is that at the noisy weights." if _noisy(summary) else ""),
                 _curves(summary, rows, "train_loss"),
             )
         )
@@ -81,6 +82,10 @@ def figures(summary: Summary) -> list[Figure]:
             )
         )
     return found
+
+
+def _noisy(summary: Summary) -> bool:
+    return any(method.estimators for method in summary.spec.methods)
 
 
 def colours(summary: Summary) -> dict[str, str]:

@@ -14,18 +14,25 @@ from steepest.compare.folder import write_atomically
 from steepest.compare.report.figures import colours, figures
 from steepest.compare.summary import Summary
 from steepest.compare.wording import (
-    NONE,
+    cost_notes,
     count,
     edge_warnings,
     format_difference,
     format_difference_interval,
     format_evaluations_to_target,
+    format_gradient,
     format_lr,
     format_metric,
     format_metric_interval,
+    format_options,
     format_others,
+    format_sharpness,
+    format_sharpness_median,
+    format_sharpness_range,
     format_target,
     format_verdict,
+    sharpness_note,
+    sharpness_warnings,
     verdict_sentence,
 )
 
@@ -78,6 +85,10 @@ def _context(summary: Summary, invocations: Sequence[Mapping[str, Any]]) -> dict
         "budget": spec.gradient_evaluations,
         "sentence": verdict_sentence(summary),
         "warnings": edge_warnings(summary),
+        "cost_notes": cost_notes(summary),
+        "sharpness_note": sharpness_note(spec) if spec.sharpness_samples else "",
+        "sharpness_warnings": sharpness_warnings(summary),
+        "estimators": any(method.estimators for method in spec.methods),
         "failures": failures,
         "invocations": _distinct(invocations),
         "devices": sorted({r.device for row in summary.rows for r in [*row.tuned, *row.finals] if r.device}),
@@ -117,7 +128,11 @@ def _environment(summary: Summary, *, escape: bool) -> jinja2.Environment:
         others=format_others,
         count=count,
         cell=lambda text: str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;"),
-        options=lambda options: ", ".join(f"{key}={value}" for key, value in options.items()) or NONE,
+        options=format_options,
+        gradient=format_gradient,
+        sharpness=format_sharpness,
+        sharpness_median=format_sharpness_median,
+        sharpness_range=format_sharpness_range,
         ranges=lambda space: ", ".join(f"{key} {r.low:g}:{r.high:g}" for key, r in space.items()),
     )
     return environment
