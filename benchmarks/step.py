@@ -11,14 +11,13 @@ import argparse
 import importlib.util
 import math
 import os
-import platform
 import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from shapes import NETWORKS, Shapes
-from timing import seconds
+from timing import machine, seconds
 from torch import Tensor
 
 from steepest import LARS, SNGM, BlockNormalizedSGD
@@ -125,9 +124,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     bandwidth = copy_bandwidth(arguments.device)
-    device = torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor() or platform.machine()
     print(
-        f"torch {torch.__version__}, {device}, {arguments.threads} of {os.cpu_count()} threads, "
+        f"torch {torch.__version__}, {machine(arguments.device)}, {arguments.threads} of {os.cpu_count()} threads, "
         f"copy {bandwidth / 1e9:.1f} GB/s, median of {arguments.rounds} interleaved rounds"
     )
     for network in arguments.networks:

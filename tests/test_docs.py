@@ -28,7 +28,15 @@ SECTIONS = [
     "Published figures",
     "What we measured",
 ]
-ROOMS = ["steepest", "steepest.optim", "steepest.gradients", "steepest.testing", "steepest.compare", "steepest.data"]
+ROOMS = [
+    "steepest",
+    "steepest.optim",
+    "steepest.gradients",
+    "steepest.diagnostics",
+    "steepest.testing",
+    "steepest.compare",
+    "steepest.data",
+]
 
 
 def relative(page):
@@ -47,7 +55,8 @@ def site(tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_block_count(page)], ids=relative)
-def test_python_blocks_run(page):
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some leave a folder behind
     torch.manual_seed(0)
     run_python_blocks(page)
 

@@ -5,12 +5,12 @@ import re
 import pytest
 import torch
 
-from steepest import INSGD, LARS, SNGM, BlockNormalizedSGD
+from steepest import INSGD, LARS, SNGM, SSGD, BlockNormalizedSGD
 from steepest.optim import ScaledSGD
 from steepest.optim.input_power import Record, _records, record_of
 from steepest.testing import CHECKS, ConformanceError, check_optimizer
 
-SGD_LIKE = ("scaled", "insgd")  # they measure no norm of the gradient
+SGD_LIKE = ("scaled", "insgd", "ssgd", "ssgd-one-sided")  # they measure no norm of the gradient
 DTYPES = [torch.float64, torch.float32]
 DECAY = {"weight_decay": 0.1}
 COMMON = [
@@ -44,6 +44,12 @@ OURS = {
     "bng-ratio": (BlockNormalizedSGD, {"lr": 0.5, "ratio": 0.2}, COMMON),
     "insgd": (FedINSGD, {"lr": 0.3}, COMMON),
     "lars": (LARS, {"lr": 1.0, "trust": 0.1}, COMMON),
+    "ssgd": (SSGD, {"lr": 0.1}, [{}, {"nesterov": True, **DECAY}, {"kahan_sum": True, **DECAY}]),
+    "ssgd-one-sided": (SSGD, {"lr": 0.1, "sides": 1}, [{"noise": "gaussian", "per": "filter"}]),
+}
+EXCLUDED = {
+    "insgd": ["complex is two reals"],  # its twin of pairs would count the vectors as matrices, and feed them
+    "ssgd": ["closure"],  # which it evaluates at two points; at one if one-sided
 }
 
 
@@ -51,8 +57,7 @@ OURS = {
 def test_ours(name):
     optimizer, base, variants = OURS[name]
     options = [{**base, **variant} for variant in variants]
-    # Its twin of pairs would count the vectors as matrices, and feed them.
-    exclude = ["complex is two reals"] if name == "insgd" else []
+    exclude = EXCLUDED.get(name, [])
     passed = check_optimizer(optimizer, options=options, skips_nonfinite=name not in SGD_LIKE, exclude=exclude)
     expected = set(CHECKS) - ({"a NaN does not reach the weights"} if name in SGD_LIKE else set())
     if name == "sngm-decay":

@@ -1,9 +1,7 @@
 """On two gloo ranks: norms are of the full tensors, an empty shard is no special case, checkpoints change hands."""
 
-import contextlib
+import functools
 import itertools
-import os
-import socket
 
 import pytest
 import torch
@@ -17,8 +15,8 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distrib
 from torch.nn.parallel import DistributedDataParallel
 
 from steepest import LARS, SNGM, BlockNormalizedSGD, normalize_gradients
+from tests.ranks import RANKS, on_ranks
 
-RANKS = 2
 PATHS = {"loop": {"fused": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 OPTIMIZERS = {
     "sngm": (SNGM, {"lr": 0.05, "weight_decay": 0.01}),
@@ -215,25 +213,15 @@ def _tensors(model, optimizer) -> list[torch.Tensor]:
     return [*(p.detach() for p in params), *(optimizer.state[p]["momentum_buffer"] for p in params)]
 
 
-def _rank(rank: int, port: int, results, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=RANKS)
+def everything(rank: int, folder: str) -> dict:
     mesh = init_device_mesh("cpu", (RANKS,))
     seen = {function.__name__: function(rank, mesh) for function in (fsdp2, fsdp2_float32, ddp, mixed)}
-    results.put({**seen, "checkpoints": checkpoints(rank, mesh, folder)})
-    dist.barrier()
-    dist.destroy_process_group()
+    return {**seen, "checkpoints": checkpoints(rank, mesh, folder)}
 
 
 def test_two_ranks_are_one_process(tmp_path):
     """One test, since starting the ranks takes longer than all they do."""
-    with contextlib.closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    results = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    torch.multiprocessing.spawn(_rank, (port, results, str(tmp_path)), nprocs=RANKS)
-    seen = [results.get() for _ in range(RANKS)]
+    seen = on_ranks(functools.partial(everything, folder=str(tmp_path)))
     for rank in seen:
         assert list(rank["fsdp2"]) == CASES
         for case, (apart, _, still, missed) in rank["fsdp2"].items():

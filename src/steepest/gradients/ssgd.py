@@ -114,6 +114,18 @@ class SSGD(ScaledSGD):
             memory=group["memory"],
         )
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, as ``torch.optim.Optimizer`` does, after checking its hyperparameters.
+
+        Raises:
+            ValueError: a hyperparameter of the group is outside its range, or its noise is of another kind.
+        """
+        for name in ("noise", "per", "sides", "noise_seed", "memory"):
+            given = param_group.get(name, self.defaults[name])
+            if any(group[name] != given for group in self.param_groups):
+                raise ValueError(f"{name} must be the same for all groups, got {given!r}: there is one noise")
+        super().add_param_group(param_group)
+
     @property
     def noise(self) -> SymmetricNoise:
         """The noise of this optimizer's steps; inside a closure its ``sign`` says which point is evaluated."""
