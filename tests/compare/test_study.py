@@ -66,6 +66,16 @@ def whole_study(tmp_path_factory):
     return out
 
 
+def test_workers_keep_their_memory_unless_the_user_says_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    compare(tmp_path / "study", methods="telling", trials=1, seeds=1, jobs=1)
+    error = records(tmp_path / "study")["telling", "tune", 0].error
+    assert "'MALLOC_MMAP_MAX_': '7'" in error
+    assert f"'MALLOC_TRIM_THRESHOLD_': '{1 << 40}'" in error
+    assert "'OMP_NUM_THREADS': '1'" in error
+
+
 def test_a_study_from_end_to_end(tmp_path):
     out = tmp_path / "study"
     done = compare(out, methods="good,twin,exploding,raising", trials=3, seeds=2)

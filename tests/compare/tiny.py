@@ -77,6 +77,13 @@ class Raising(torch.optim.SGD):
         raise ValueError("planted in step")
 
 
+class Telling(torch.optim.SGD):
+    """Fails with the variables that a worker was started with."""
+
+    def step(self, closure=None):
+        raise ValueError({name: value for name, value in os.environ.items() if name.startswith(("MALLOC", "OMP"))})
+
+
 class Dying(torch.optim.SGD):
     def step(self, closure=None):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -113,5 +120,6 @@ held = Method("held", Held, space=LR)
 held_twin = Method("held-twin", Held, space=LR)
 exploding = Method("exploding", Exploding, space=LR)
 raising = Method("raising", Raising, space=LR)
+telling = Method("telling", Telling, space=LR)
 dying = Method("dying", Dying, space=LR)
 named_badly = Method("<b>bold</b>|</script>", Held, space=LR, description="<i>'\"&")

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -17,6 +17,9 @@ from steepest.compare.jobs import Job, Record, Setting, outcome_fields, record_o
 
 # Not fork: a forked torch inherits locks of threads that do not exist in the child.
 _CONTEXT = multiprocessing.get_context("spawn")
+# glibc gives large blocks back to the system at once and asks for them again in the next step, which at large batches
+# takes as long as the step itself. A variable that the user has set stays as it is.
+_KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,8 @@ class _Worker:
     def __init__(self, setting: Setting) -> None:
         self.connection, theirs = _CONTEXT.Pipe()
         self.process = _CONTEXT.Process(target=_work, args=(theirs, setting), daemon=True)
-        # Read by OpenMP when the child loads torch, before a line of ours runs there.
-        with _environment("OMP_NUM_THREADS", str(setting.threads)):
+        kept = {name: os.environ.get(name, value) for name, value in _KEEP_MEMORY.items()}
+        with _environment({**kept, "OMP_NUM_THREADS": str(setting.threads)}):
             self.process.start()
         theirs.close()
 
@@ -111,16 +114,18 @@ class _Worker:
 
 
 @contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """For a child to start with: OpenMP and the C library read it before a line of ours runs there."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _work(connection: Connection, setting: Setting) -> None:
