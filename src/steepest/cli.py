@@ -16,6 +16,7 @@ from steepest._errors import InputError, StudyError
 from steepest._version import __version__
 from steepest.compare import Range, study
 from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
+from steepest.compare.caveats import caveats
 from steepest.compare.display import ProgressDisplay, result_table
 from steepest.compare.folder import invocations, usable_cores
 from steepest.compare.freeze import freeze
@@ -243,6 +244,8 @@ def _tell(folder: Path, summary: Summary) -> None:
     _out.print(result_table(summary))
     _out.print()
     _out.print(Text(verdict_sentence(summary), style="bold"))
+    for sentence in caveats(summary):
+        _out.print(Text(sentence))
     for note in [*cost_notes(summary), *([sharpness_note(summary.spec)] if summary.spec.sharpness_samples else [])]:
         _out.print(Text(note))
     for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:

@@ -37,7 +37,7 @@ def records(names, trials=4, seeds=3):
                        validation_metric=None if lost else 0.7 + 0.05 * (i == 1) + 0.01 * n, validation_loss=1.0)
             )  # fmt: skip
         for i in range(seeds):
-            reached, metric = 12 if n == 0 else None, 0.8 + 0.01 * i + 0.02 * n
+            reached, metric = 12 if n == 0 else None, 0.8 + 0.01 * i + 0.02 * n + 0.001 * n * (i - 1)
             found.append(
                 Record("w", name, "final", i, i + 1, {"lr": 0.01}, "finished", 0, 1, test_metric=metric,
                        evaluations_to_target=reached, seconds=1.5, curve=curve, device="cpu")
@@ -91,6 +91,10 @@ def test_markdown_says_what_the_page_says(page):
         "`steepest compare 'a<b>' --methods x`",
         "torch 2.13.0",
         "18 gradient evaluations",
+        "- Seeds: with 3 seeds you could have seen",
+        "- Search: by validation accuracy, 2 of the 4 trials",
+        "- Order: no two methods change places with a target 5 % lower or higher or at 67\u00a0% of the budget.",
+        "| evaluations to 70\u00a0% | twin = good |",
     ):
         assert words in text
     assert text.count("Command:") == 1  # said once, though run twice
@@ -119,15 +123,15 @@ def test_what_a_step_costs_where_the_gradient_comes_from_and_how_sharp_it_ends(b
     cost = "sam pays 2 gradient evaluations per step, and so takes half as many steps."
     for words in ("| 4 (3 to 5) |", note, cost, "| ssgd (alpha=0.05, noise=sign, per=tensor) |", "| plain |"):
         assert words in text
-    tables = [[x for x in part.splitlines() if x.startswith("|")] for part in text.split("## How it was measured")]
+    tables = tables_of(text)
+    assert [len(table) for table in tables] == [5, 5, 9, 5]
     for table in tables:
-        assert len(table) == 5
         assert len({line.count("|") for line in table}) == 1
     view = opened(browser, estimators_page)
     table = view.locator("#final")
     assert table.locator("thead").inner_text().count("Sharpness") == 1
     assert [row.inner_text() for row in table.locator("td[data-label=Sharpness]").all()] == ["4\n3 to 5"] * 3
-    how = view.locator("table").nth(1)
+    how = view.locator("table").last
     cells = {len(row.locator("th, td").all()) for row in how.locator("tr").all()}
     assert cells == {7}
     assert table.locator("tbody").inner_text().count("2 gradient evaluations per step") == 1
@@ -143,11 +147,37 @@ def test_a_study_without_any_of_that_says_nothing_of_it(page):
             assert words not in text
 
 
-def test_the_markdown_table_has_the_same_columns_in_every_row(hostile_page):
-    lines = [x for x in hostile_page.with_name("report.md").read_text().splitlines() if x.startswith("|")]
-    columns = [len(re.split(r"(?<!\\)\|", line)) for line in lines]
-    assert len(set(columns[:4])) == 1
-    assert len(set(columns[4:])) == 1
+def tables_of(markdown):
+    blocks = (block.splitlines() for block in re.split(r"\n\s*\n", markdown))
+    return [lines for lines in blocks if lines[0].startswith("|")]
+
+
+def test_every_markdown_table_has_the_same_columns_in_every_row(hostile_page):
+    tables = tables_of(hostile_page.with_name("report.md").read_text())
+    assert len(tables) == 4
+    for table in tables:
+        assert len({len(re.split(r"(?<!\\)\|", line)) for line in table}) == 1
+
+
+def test_how_far_to_trust_it(browser, page):
+    view = opened(browser, page)
+    said = [item.inner_text().split(":")[0] for item in view.locator(".caveats li").all()]
+    assert said == ["Seeds", "Search", "Order"]
+    headings = [heading.inner_text() for heading in view.locator("h2").all()]
+    assert headings.index("Results") < headings.index("The luck of the search") < headings.index("How far to trust it")
+    top, caveats = (view.locator(what).first.bounding_box()["y"] for what in ("#final", ".caveats"))
+    assert top < caveats  # the table comes first
+    trusted = view.locator("#trusted")
+    assert trusted.locator("tbody tr").count() == 2
+    assert trusted.locator("td[data-label='Found by the search']").first.inner_text() == "76.00\u00a0%"
+    assert view.locator("#ordered tbody tr").count() == 7
+    assert "twin = good" in view.locator("#ordered").inner_text()
+    view.locator("a[href='#trust']").click()
+    assert view.evaluate("location.hash") == "#trust"
+    names = view.locator("#plot-luck .legend text.legendtext").all_text_contents()
+    assert sorted(names) == ["good", "twin"]
+    assert view.messages == []
+    view.context.close()
 
 
 def opened(browser, path, width=1280, height=900, scheme="light", offline=True):
@@ -207,5 +237,7 @@ def test_a_study_without_results_still_has_a_page(browser, tmp_path):
     view.on("pageerror", lambda error: errors.append(str(error)))
     view.goto(path.as_uri())
     assert "Unfinished: 0 of 7 runs" in view.inner_text("body")
+    for absent in (".caveats", "#trusted", "#ordered", "a[href='#trust']"):
+        assert view.locator(absent).count() == 0
     assert errors == []
     context.close()

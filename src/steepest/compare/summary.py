@@ -8,28 +8,10 @@ from typing import Literal
 
 from steepest.compare.jobs import Record
 from steepest.compare.spec import MethodSpec, Spec
-from steepest.compare.statistics import CONFIDENCE, Interval, bootstrap_interval, holm, paired_difference
+from steepest.compare.statistics import Interval, bootstrap_interval
+from steepest.compare.verdicts import Comparison, compare, scores
 
 Edge = Literal["lowest", "highest"]
-Verdict = Literal["better", "worse", "no difference seen", "baseline", "no verdict"]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A method's test metric against the baseline's, seed by seed.
-
-    ``difference`` is the mean of (method - baseline); its ``interval`` is Student's, paired; ``p_value`` is that of the
-    paired t-test, ``adjusted`` after Holm's correction over all methods of the study. ``None`` where there are too few
-    pairs for it.
-    """
-
-    verdict: Verdict
-    reason: str = ""
-    pairs: int = 0
-    difference: float | None = None
-    interval: Interval | None = None
-    p_value: float | None = None
-    adjusted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,15 +67,10 @@ def choose(spec: Spec, tuned: Sequence[Record]) -> Record | None:
     )
 
 
-def scores(finals: Sequence[Record]) -> dict[int, float]:
-    """Test metric by seed, of the final runs that finished."""
-    return {r.seed: r.test_metric for r in finals if r.status == "finished" and r.test_metric is not None}
-
-
 def summarize(spec: Spec, records: Sequence[Record]) -> Summary:
     """Everything that the report shows, from the spec and the finished runs, complete or not."""
     finals = {m.name: [r for r in records if r.method == m.name and r.phase == "final"] for m in spec.methods}
-    comparisons = _compare(spec, finals)
+    comparisons = compare(spec, finals)
     rows = [
         _row(spec, m, [r for r in records if r.method == m.name], finals[m.name], comparisons[m.name])
         for m in spec.methods
@@ -142,36 +119,4 @@ def _edges(chosen: Record | None, tuned: Sequence[Record]) -> dict[str, Edge]:
         tried = [r.hyperparameters[name] for r in tuned]
         if value in (min(tried), max(tried)):
             found[name] = "lowest" if value == min(tried) else "highest"
-    return found
-
-
-def _compare(spec: Spec, finals: dict[str, list[Record]]) -> dict[str, Comparison]:
-    found: dict[str, Comparison] = {}
-    measured: dict[str, tuple[int, float, Interval, float]] = {}
-    base = scores(finals[spec.baseline])
-    for name, runs in finals.items():
-        own = scores(runs)
-        lost = next((n for n in (name, spec.baseline) if len(scores(finals[n])) < len(finals[n])), None)
-        pairs = sorted(own.keys() & base.keys())
-        if name == spec.baseline:
-            found[name] = Comparison("baseline")
-        elif not pairs:
-            found[name] = Comparison("no verdict", "no pair of finished runs")
-        else:
-            mean, interval, p = paired_difference([own[seed] - base[seed] for seed in pairs])
-            if lost is not None:
-                found[name] = Comparison(
-                    "no verdict", f"runs of {lost} diverged or failed", len(pairs), mean, interval, p
-                )
-            elif interval is None or p is None:
-                found[name] = Comparison("no verdict", "one seed shows no spread", len(pairs), mean)
-            else:
-                measured[name] = (len(pairs), mean, interval, p)
-    adjusted = holm([p for *_, p in measured.values()])
-    for (name, (pairs_used, mean, interval, p)), corrected in zip(measured.items(), adjusted, strict=True):
-        seen = corrected < 1 - CONFIDENCE
-        better = (mean > 0) == spec.workload.higher_is_better
-        verdict: Verdict = ("better" if better else "worse") if seen else "no difference seen"
-        reason = f"not after correcting for {len(measured)} comparisons" if not seen and p < 1 - CONFIDENCE else ""
-        found[name] = Comparison(verdict, reason, pairs_used, mean, interval, p, corrected)
     return found

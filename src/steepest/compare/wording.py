@@ -7,7 +7,8 @@ from typing import Any
 
 from steepest.compare.spec import MethodSpec, Spec
 from steepest.compare.statistics import Interval
-from steepest.compare.summary import Comparison, Row, Summary
+from steepest.compare.summary import Row, Summary
+from steepest.compare.verdicts import Comparison
 
 NONE = "-"
 
@@ -29,19 +30,19 @@ def verdict_sentence(summary: Summary) -> str:
         if verdict == "worse":
             members.reverse()
         if members:
-            listed = _listed(
+            names = listed(
                 [f"{r.method.name} ({format_difference(spec, r.comparison.difference)})" for r in members], "and"
             )
-            parts.append(f"{listed} {'is' if len(members) == 1 else 'are'} {words} {spec.baseline}")
+            parts.append(f"{names} {'is' if len(members) == 1 else 'are'} {words} {spec.baseline}")
     unseen = [row.method.name for row in others if row.comparison.verdict == "no difference seen"]
     if unseen:
-        parts.append(f"no difference from {spec.baseline} was seen for {_listed(unseen, 'or')}")
+        parts.append(f"no difference from {spec.baseline} was seen for {listed(unseen, 'or')}")
     if open_ := [row.method.name for row in others if row.comparison.verdict == "no verdict"]:
-        parts.append(f"there is no verdict on {_listed(open_, 'or')}")
+        parts.append(f"there is no verdict on {listed(open_, 'or')}")
     return f"On {spec.workload.name}, where {stands}, {'; '.join(parts)}."
 
 
-def _listed(words: list[str], conjunction: str) -> str:
+def listed(words: list[str], conjunction: str) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
 
@@ -59,6 +60,11 @@ def format_difference(spec: Spec, value: float | None) -> str:
         return NONE
     # Adding 0 turns a negative zero positive.
     return f"{round(100 * value, 2) + 0.0:+.2f}\N{NO-BREAK SPACE}pp" if spec.workload.percent else f"{value:+.4g}"
+
+
+def format_size(spec: Spec, value: float | None) -> str:
+    """The size of a difference of two metrics, such as ``0.31 pp``."""
+    return NONE if value is None else format_difference(spec, abs(value)).removeprefix("+")
 
 
 def count(number: int, noun: str) -> str:
@@ -138,7 +144,7 @@ def cost_notes(summary: Summary) -> list[str]:
         pay, take = ("pays", "takes") if len(names) == 1 else ("pay", "take")
         share = "half" if cost == 2 else f"1/{cost}"
         found.append(
-            f"{_listed(names, 'and')} {pay} {cost} gradient evaluations per step, and so {take} {share} as many steps."
+            f"{listed(names, 'and')} {pay} {cost} gradient evaluations per step, and so {take} {share} as many steps."
         )
     return found
 

@@ -10,8 +10,18 @@ import jinja2
 import plotly.offline
 from markupsafe import Markup
 
+from steepest.compare.caveats import (
+    caveats,
+    format_assured,
+    format_found,
+    format_half,
+    format_refound,
+    order_lines,
+    searched,
+)
 from steepest.compare.folder import write_atomically
-from steepest.compare.report.figures import colours, figures
+from steepest.compare.report.figures import figures
+from steepest.compare.report.style import colours
 from steepest.compare.summary import Summary
 from steepest.compare.wording import (
     cost_notes,
@@ -29,6 +39,7 @@ from steepest.compare.wording import (
     format_sharpness,
     format_sharpness_median,
     format_sharpness_range,
+    format_size,
     format_target,
     format_verdict,
     sharpness_note,
@@ -86,6 +97,9 @@ def _context(summary: Summary, invocations: Sequence[Mapping[str, Any]]) -> dict
         "sentence": verdict_sentence(summary),
         "warnings": edge_warnings(summary),
         "cost_notes": cost_notes(summary),
+        "caveats": caveats(summary),
+        "order_lines": order_lines(summary),
+        "trust": any(row.comparison.interval or searched(spec, row) for row in summary.rows),
         "sharpness_note": sharpness_note(spec) if spec.sharpness_samples else "",
         "sharpness_warnings": sharpness_warnings(summary),
         "estimators": any(method.estimators for method in spec.methods),
@@ -128,6 +142,12 @@ def _environment(summary: Summary, *, escape: bool) -> jinja2.Environment:
         others=format_others,
         count=count,
         cell=lambda text: str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;"),
+        size=lambda value: format_size(spec, value),
+        p_value=lambda value: "-" if value is None else f"{value:.2g}",
+        found=lambda row: format_found(spec, row),
+        refound=lambda row: format_refound(spec, row),
+        assured=lambda row: format_assured(spec, row),
+        half=lambda row: format_half(spec, row),
         options=format_options,
         gradient=format_gradient,
         sharpness=format_sharpness,

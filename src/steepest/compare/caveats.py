@@ -1,0 +1,141 @@
+"""What a result rests on, in words: the seeds, the luck of the search, the choice of target and budget."""
+
+import math
+import statistics
+from collections.abc import Mapping
+
+from steepest.compare.sensitivity import Order, sensitivity
+from steepest.compare.spec import Spec
+from steepest.compare.summary import Row, Summary
+from steepest.compare.tuning_curve import TuningCurve, tuning_curve
+from steepest.compare.wording import NONE, count, format_metric, format_size, format_target, listed
+
+PAIRS_NAMED = 2
+
+
+def caveats(summary: Summary) -> list[str]:
+    """The three in a sentence each, as far as there are runs to speak of."""
+    found = (seeds_sentence(summary), search_sentence(summary), order_sentence(summary))
+    return [sentence for sentence in found if sentence]
+
+
+def seeds_sentence(summary: Summary) -> str:
+    """What difference the test would have found."""
+    spec = summary.spec
+    sizes = {row.method.name: row.comparison.detectable for row in summary.rows}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    if not known:
+        return ""
+    pairs = min(row.comparison.pairs for row in summary.rows if row.method.name in known)
+    return (
+        f"Seeds: with {count(pairs, 'seed')} you could have seen, 8 times in 10, a difference from {spec.baseline} of "
+        f"{_range(spec, known)}; smaller ones can be there unseen."
+    )
+
+
+def search_sentence(summary: Summary) -> str:
+    """What a smaller search would be expected to find, and how much worse another of the same size may turn out."""
+    spec, half = summary.spec, summary.spec.trials // 2
+    curves = {row.method.name: curve for row in summary.rows if (curve := searched(spec, row)) is not None}
+    fewer = {name: abs(c.best - c.expected[half - 1]) for name, c in curves.items()} if half else {}
+    again = {name: abs(c.best - c.assured[-1]) for name, c in curves.items()}
+    smaller, same = _range(spec, fewer), _range(spec, again)
+    parts = []
+    if smaller:
+        parts.append(f"{half} of the {spec.trials} trials would be expected to end {smaller} worse")
+    if same:
+        parts.append(
+            f"another {spec.trials} would, 19 times in 20, end at most {same} worse, and are as likely to end better"
+        )
+    return f"Search: by validation {spec.workload.metric_name}, {'; '.join(parts)}." if parts else ""
+
+
+def searched(spec: Spec, row: Row) -> TuningCurve | None:
+    """The tuning curve of a method; ``None`` if its search is not over or found nothing."""
+    if len(row.tuned) < spec.trials or row.chosen is None:
+        return None
+    return tuning_curve([r.validation_metric for r in row.tuned], spec.workload.higher_is_better)
+
+
+def order_sentence(summary: Summary) -> str:
+    """Whether the order of the methods hangs on the target or the budget."""
+    spec = summary.spec
+    found = sensitivity(summary)
+    if found is None:
+        return ""
+    targets = [(f"with a target of {format_target(spec, order.at)}", order) for order in found.other_targets]
+    budgets = [(f"at {format_share(order)} of the budget", order) for order in found.other_budgets]
+    moved = [f"{where}, {_changes(order)}" for where, order in [*targets, *budgets] if order.swapped]
+    if moved:
+        return f"Order: {'; '.join(moved)}."
+    reached = any(order.groups for order in (found.target, *found.other_targets))
+    conditions = [*(["with a target 5 % lower or higher"] if reached else []), *(where for where, _ in budgets)]
+    return f"Order: no two methods change places {listed(conditions, 'or')}." if conditions else ""
+
+
+def order_lines(summary: Summary) -> list[tuple[str, str]]:
+    """The order by target and by budget and what becomes of it: setting and order, or setting and change."""
+    spec = summary.spec
+    found = sensitivity(summary)
+    if found is None:
+        return []
+    nobody = "no method gets there"
+    lines = [(f"evaluations to {format_target(spec, found.target.at)}", _order(found.target) or nobody)]
+    for order in found.other_targets:
+        change = _changes(order) if order.swapped else "no change of places"
+        lines.append((f"to {format_target(spec, order.at)} instead", change if order.groups else nobody))
+    lines.append((f"validation {spec.workload.metric_name} at the end", _order(found.budget)))
+    for order in found.other_budgets:
+        change = _changes(order) if order.swapped else "no change of places"
+        lines.append((f"at {format_share(order)} of the budget", change))
+    return lines
+
+
+def format_share(order: Order) -> str:
+    return f"{100 * order.at:.0f}\N{NO-BREAK SPACE}%"
+
+
+def _order(order: Order) -> str:
+    return ", ".join(" = ".join(group) for group in order.groups)
+
+
+def _changes(order: Order) -> str:
+    """Such as ``a changes places with b, c with d and 2 more pairs``."""
+    named = [f"{a}{'' if i else ' changes places'} with {b}" for i, (a, b) in enumerate(order.swapped[:PAIRS_NAMED])]
+    more = len(order.swapped) - len(named)
+    return listed([*named, *([count(more, "more pair")] if more else [])], "and")
+
+
+def _range(spec: Spec, sizes: Mapping[str, float]) -> str:
+    """From the smallest to the largest of the sizes that are known, with the methods they belong to."""
+    known = {name: size for name, size in sizes.items() if math.isfinite(size)}
+    if not known:
+        return ""
+    least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    low, high = format_size(spec, known[least]), format_size(spec, known[most])
+    return low if low == high else f"{low} ({least}) to {high} ({most})"
+
+
+def format_found(spec: Spec, row: Row) -> str:
+    """The validation metric of the chosen point, as the search saw it."""
+    return NONE if row.chosen is None else format_metric(spec, row.chosen.validation_metric)
+
+
+def format_refound(spec: Spec, row: Row) -> str:
+    """The same point's validation metric on the fresh seeds, or nothing."""
+    again = [r.validation_metric for r in row.finals if r.status == "finished" and r.validation_metric is not None]
+    return f"{format_metric(spec, statistics.fmean(again))} on fresh seeds" if again else ""
+
+
+def format_assured(spec: Spec, row: Row) -> str:
+    """What another search of the same size finds or beats in 19 of 20 cases."""
+    curve = searched(spec, row)
+    return NONE if curve is None or math.isinf(curve.assured[-1]) else format_metric(spec, curve.assured[-1])
+
+
+def format_half(spec: Spec, row: Row) -> str:
+    """What a search of half the size is expected to find, or nothing."""
+    curve, half = searched(spec, row), spec.trials // 2
+    if curve is None or not half or math.isinf(curve.expected[half - 1]):
+        return ""
+    return f"{format_metric(spec, curve.expected[half - 1])} expected of {count(half, 'trial')}"

@@ -1,0 +1,109 @@
+"""Figures of the final runs."""
+
+import statistics
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from steepest.compare.jobs import Record
+from steepest.compare.report.style import (
+    BASELINE_COLOUR,
+    axis_format,
+    colours,
+    label,
+    translucent,
+    validation_axis,
+    value_format,
+)
+from steepest.compare.summary import Row, Summary
+
+
+def finals(summary: Summary, rows: Sequence[Row]) -> go.Figure:
+    plot = go.Figure()
+    palette = colours(summary)
+    for row in reversed(rows):  # Plotly stacks categories from the bottom
+        name, colour = label(row.method.name), palette[row.method.name]
+        finished = [r for r in row.finals if r.test_metric is not None]
+        plot.add_scatter(
+            x=[r.test_metric for r in finished],
+            y=[name] * len(finished),
+            mode="markers",
+            marker={"color": colour, "size": 7, "opacity": 0.45},
+            customdata=[r.seed for r in finished],
+            hovertemplate=f"{name}, seed %{{customdata}}: %{{x:{value_format(summary)}}}<extra></extra>",
+            showlegend=False,
+        )
+        if row.mean is None:
+            continue
+        bar = None
+        if row.interval is not None:
+            bar = {
+                "type": "data",
+                "symmetric": False,
+                "array": [row.interval.high - row.mean],
+                "arrayminus": [row.mean - row.interval.low],
+                "color": colour,
+                "thickness": 2,
+            }
+        plot.add_scatter(
+            x=[row.mean],
+            y=[name],
+            error_x=bar,
+            mode="markers",
+            marker={"color": colour, "size": 11, "symbol": "diamond"},
+            hovertemplate=f"{name}, mean: %{{x:{value_format(summary)}}}<extra></extra>",
+            showlegend=False,
+        )
+    plot.update_layout(height=110 + 42 * len(rows))
+    plot.update_xaxes(title=f"test {label(summary.spec.workload.metric_name)}", tickformat=axis_format(summary))
+    plot.update_yaxes(automargin=True)
+    return plot
+
+
+def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
+    plot = go.Figure()
+    palette = colours(summary)
+    is_metric = what == "validation_metric"
+    number = value_format(summary) if is_metric else ".4~g"
+    for row in rows:
+        runs = [r for r in row.finals if r.status == "finished" and r.curve is not None]
+        if not runs:
+            continue
+        name, colour = label(row.method.name), palette[row.method.name]
+        points = zip(_column(runs[0], "gradient_evaluations"), *(_column(r, what) for r in runs), strict=True)
+        finite = [point for point in points if None not in point]
+        at, by_point = [point[0] for point in finite], [point[1:] for point in finite]
+        plot.add_scatter(
+            x=[*at, *reversed(at)],
+            y=[max(p) for p in by_point] + [min(p) for p in reversed(by_point)],
+            fill="toself",
+            fillcolor=translucent(colour),
+            line={"width": 0},
+            hoverinfo="skip",
+            legendgroup=name,
+            showlegend=False,
+            mode="lines",
+        )
+        plot.add_scatter(
+            x=at,
+            y=[statistics.fmean(p) for p in by_point],
+            name=name,
+            legendgroup=name,
+            mode="lines",
+            line={"color": colour, "width": 2, "dash": "dash" if row.method.name == summary.spec.baseline else "solid"},
+            hovertemplate=f"%{{y:{number}}}",
+        )
+    plot.update_layout(hovermode="x unified")
+    plot.update_xaxes(title="gradient evaluations")
+    if is_metric:
+        seen = [v for row in rows for r in row.finals if r.curve for v in _column(r, what) if v is not None]
+        validation_axis(summary, plot, seen, include=summary.spec.workload.target)
+        plot.add_hline(y=summary.spec.workload.target, line={"dash": "dot", "width": 1, "color": BASELINE_COLOUR})
+    else:
+        plot.update_yaxes(title="training loss (log)", type="log", exponentformat="power", nticks=8)
+    return plot
+
+
+def _column(record: Record, name: str) -> list[float | None]:
+    assert record.curve is not None
+    return record.curve[name]

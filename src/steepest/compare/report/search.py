@@ -1,0 +1,140 @@
+"""Figures of the search."""
+
+import math
+
+import plotly.graph_objects as go
+
+from steepest.compare.caveats import searched
+from steepest.compare.report.style import colours, label, metric_window, translucent, validation_axis, value_format
+from steepest.compare.summary import Summary
+
+
+def lr_sensitivity(summary: Summary) -> go.Figure:
+    plot = go.Figure()
+    palette = colours(summary)
+    finished_values = [
+        r.validation_metric for row in summary.rows for r in row.tuned if r.validation_metric is not None
+    ]
+    window = metric_window(summary, finished_values) or [
+        min(finished_values, default=0.0),
+        max(finished_values, default=1.0),
+    ]
+    floor = window[0] if summary.spec.workload.higher_is_better else window[1]
+    for row in summary.rows:
+        name, colour = label(row.method.name), palette[row.method.name]
+        tuned = sorted(row.tuned, key=lambda r: r.hyperparameters["lr"])
+        runs = [r for r in tuned if r.validation_metric is not None]
+        lost = [r for r in tuned if r.validation_metric is None]
+        plot.add_scatter(
+            x=[r.hyperparameters["lr"] for r in runs],
+            y=[r.validation_metric for r in runs],
+            name=name,
+            legendgroup=name,
+            mode="lines+markers",
+            line={"color": colour, "dash": "dash" if row.method.name == summary.spec.baseline else "solid"},
+            hovertemplate=f"{name}, lr %{{x:.3~g}}: %{{y:{value_format(summary)}}}<extra></extra>",
+        )
+        if row.chosen is not None:
+            plot.add_scatter(
+                x=[row.chosen.hyperparameters["lr"]],
+                y=[row.chosen.validation_metric],
+                mode="markers",
+                marker={"color": colour, "size": 15, "symbol": "circle-open", "line": {"width": 3}},
+                hoverinfo="skip",
+                legendgroup=name,
+                showlegend=False,
+            )
+        if lost:
+            plot.add_scatter(
+                x=[r.hyperparameters["lr"] for r in lost],
+                y=[floor] * len(lost),
+                mode="markers",
+                marker={"color": colour, "size": 10, "symbol": "x"},
+                customdata=[r.status for r in lost],
+                hovertemplate=f"{name}, lr %{{x:.3~g}}: %{{customdata}}<extra></extra>",
+                legendgroup=name,
+                showlegend=False,
+            )
+    plot.update_xaxes(title="learning rate (log)", type="log", dtick=1)
+    validation_axis(summary, plot, finished_values)
+    return plot
+
+
+def best_so_far(summary: Summary) -> go.Figure:
+    plot = go.Figure()
+    palette = colours(summary)
+    better = max if summary.spec.workload.higher_is_better else min
+    for row in summary.rows:
+        name, colour = label(row.method.name), palette[row.method.name]
+        best: float | None = None
+        trials, values = [], []
+        for r in sorted(row.tuned, key=lambda r: r.trial):
+            if r.validation_metric is not None:
+                best = r.validation_metric if best is None else better(best, r.validation_metric)
+            if best is not None:
+                trials.append(r.trial + 1)
+                values.append(best)
+        plot.add_scatter(
+            x=trials,
+            y=values,
+            name=name,
+            mode="lines+markers",
+            line={
+                "color": colour,
+                "shape": "hv",
+                "dash": "dash" if row.method.name == summary.spec.baseline else "solid",
+            },
+            hovertemplate=f"{name}, %{{x}} trials: %{{y:{value_format(summary)}}}<extra></extra>",
+        )
+    plot.update_xaxes(title="trials", dtick=1 if summary.spec.trials <= 20 else None)
+    validation_axis(summary, plot, [v for trace in plot.data for v in trace.y])
+    return plot
+
+
+def expected_best(summary: Summary) -> go.Figure:
+    """The tuning curves, each with a band down to what new searches of that size are sure to find."""
+    plot = go.Figure()
+    palette = colours(summary)
+    shown: list[float] = []
+    for row in summary.rows:
+        curve = searched(summary.spec, row)
+        if curve is None:
+            continue
+        name, colour = label(row.method.name), palette[row.method.name]
+        points = [(k, x, low) for k, (x, low) in enumerate(zip(curve.expected, curve.assured, strict=True), 1)]
+        expected = [(k, x) for k, x, _ in points if math.isfinite(x)]
+        band = [point for point in points if all(map(math.isfinite, point))]
+        shown += [x for _, x in expected] + [low for _, _, low in band]
+        if len(band) > 1:
+            plot.add_scatter(
+                x=[k for k, _, _ in [*band, *reversed(band)]],
+                y=[x for _, x, _ in band] + [low for _, _, low in reversed(band)],
+                fill="toself",
+                fillcolor=translucent(colour, share=2 / len(summary.rows)),
+                line={"width": 0},
+                hoverinfo="skip",
+                legendgroup=name,
+                showlegend=False,
+                mode="lines",
+            )
+            plot.add_scatter(
+                x=[k for k, _, _ in band],
+                y=[low for _, _, low in band],
+                mode="lines",
+                line={"color": colour, "width": 1, "dash": "dot"},
+                hovertemplate=f"{name}, %{{x}} new trials: %{{y:{value_format(summary)}}} or better<extra></extra>",
+                legendgroup=name,
+                showlegend=False,
+            )
+        plot.add_scatter(
+            x=[k for k, _ in expected],
+            y=[x for _, x in expected],
+            name=name,
+            legendgroup=name,
+            mode="lines+markers",
+            line={"color": colour, "dash": "dash" if row.method.name == summary.spec.baseline else "solid"},
+            hovertemplate=f"{name}, %{{x}} trials: %{{y:{value_format(summary)}}}<extra></extra>",
+        )
+    plot.update_xaxes(title="trials", dtick=1 if summary.spec.trials <= 20 else None)
+    validation_axis(summary, plot, shown)
+    return plot
