@@ -19,12 +19,13 @@ LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.modules.conv._ConvNd)
 class Calibration:
     """The handle of :func:`calibrate`."""
 
+    draws: int = 0
+    """Steps calibrated so far; with the seed it fixes the next random numbers."""
+
     def __init__(
         self, model: nn.Module, options: Options, layers: tuple[type[nn.Module], ...], optimizer: Optimizer | None
     ) -> None:
         self.options = options
-        self.draws = 0
-        """Steps calibrated so far; with the seed it fixes the next random numbers."""
         # Layers and not their weights, which fully_shard replaces; weakly, since torch keeps a hook on all optimizers.
         self._layers = [(name, weakref.ref(m)) for name, m in model.named_modules() if isinstance(m, layers)]
         self._state: dict[str, dict[str, Tensor]] = {}

@@ -113,6 +113,11 @@ class SymmetricNoise:
         tensor([[56.]])
     """
 
+    draws: int = 0
+    """Noises drawn so far; with the seed it fixes the next one."""
+    sign: int = 0
+    """+1 inside ``plus()``, -1 inside ``minus()``, else 0: where a closure stands."""
+
     def __init__(
         self,
         params: ParamsT,
@@ -138,10 +143,6 @@ class SymmetricNoise:
         self.seed = seed
         self.memory = memory
         self.batch_norm = batch_norm
-        self.draws = 0
-        """Noises drawn so far; with the seed it fixes the next one."""
-        self.sign = 0
-        """+1 inside ``plus()``, -1 inside ``minus()``, else 0: where a closure stands."""
         self._norm_layers = [] if model is None else [m for m in model.modules() if isinstance(m, _WITH_STATISTICS)]
         self._pair: _Pair | None = None
 
