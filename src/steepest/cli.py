@@ -17,15 +17,18 @@ from steepest._version import __version__
 from steepest.compare import Range, study
 from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
 from steepest.compare.caveats import caveats
-from steepest.compare.display import ProgressDisplay, result_table
+from steepest.compare.display import ProgressDisplay, plan_table, result_table
 from steepest.compare.folder import invocations, usable_cores
 from steepest.compare.freeze import freeze
+from steepest.compare.plan import Plan, make_plan
 from steepest.compare.report import write_report
+from steepest.compare.schedule import SCHEDULES
 from steepest.compare.summary import Summary, summarize
 from steepest.compare.wording import (
     cost_notes,
     count,
     edge_warnings,
+    format_duration,
     format_options,
     lost_run_warnings,
     sharpness_note,
@@ -109,6 +112,9 @@ def compare(
         list[str] | None,
         typer.Option(help="METHOD=LOW:HIGH, instead of the method's own range; repeat for more.", metavar="RANGE"),
     ] = None,
+    schedule: Annotated[
+        str, typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}.")
+    ] = "linear",
     sharpness: Annotated[
         bool,
         typer.Option(
@@ -123,6 +129,9 @@ def compare(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.")
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what the study would cost, and run nothing of it but a few steps.")
+    ] = False,
 ) -> int:
     """Compare optimizers on a workload: tune each on the same budget, re-run the best on fresh seeds, report.
 
@@ -143,9 +152,13 @@ def compare(
         data_dir=data_dir,
         lr_ranges=_lr_ranges(lr_range or []),
         sharpness=sharpness,
+        schedule=schedule,
     )
     folder = out or Path("studies") / re.sub(r"[^\w.-]+", "-", spec.workload.name)
     jobs = jobs or (usable_cores() if spec.device == "cpu" else 1)
+    if plan:
+        _tell_plan(make_plan(spec, jobs=jobs, data_dir=data_dir), with_sharpness=sharpness)
+        return 0
     with ProgressDisplay(_err) as display:
         records, interrupted = study.run(
             spec,
@@ -251,6 +264,20 @@ def _tell(folder: Path, summary: Summary) -> None:
     for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:
         _out.print(Text(warning, style="yellow"))
     _out.print(Text(f"Report: {_write(folder, summary)}"))
+
+
+def _tell_plan(plan: Plan, *, with_sharpness: bool) -> None:
+    _out.print(plan_table(plan))
+    without = "; measuring sharpness comes on top" if with_sharpness else ""
+    _out.print(
+        f"\n{count(plan.runs, 'run')}, {plan.gradient_evaluations:,} gradient evaluations, {plan.samples:,} samples; "
+        f"about {format_duration(plan.seconds)} with {count(plan.jobs, 'job')}, from a few steps of each method"
+        f"{without}.",
+        highlight=False,
+    )
+    for method in plan.methods:
+        if method.failure:
+            _out.print(Text(f"{method.name} fails: {method.failure}", style="yellow"))
 
 
 def _all_lost(summary: Summary, page: Path) -> str:

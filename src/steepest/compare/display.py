@@ -10,11 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from steepest.compare.jobs import Job, Record
+from steepest.compare.plan import Plan
 from steepest.compare.spec import Spec
 from steepest.compare.summary import Summary, choose
 from steepest.compare.wording import (
     format_difference,
     format_difference_interval,
+    format_duration,
     format_evaluations_to_target,
     format_lr,
     format_metric,
@@ -107,7 +109,7 @@ class ProgressDisplay:
             total=searches + finals,
             completed=searches + finals - left,
             counts=f"search {search}/{searches}, final {len(records) - search}/{finals}",
-            left="" if seconds is None else f"about {_duration(seconds)} left",
+            left="" if seconds is None else f"about {format_duration(seconds)} left",
         )
         best = choose(spec, [r for r in records if r.phase == "tune"])
         if best is not None:
@@ -151,12 +153,19 @@ def result_table(summary: Summary) -> Table:
     return table
 
 
+def plan_table(plan: Plan) -> Table:
+    """What a study would cost, method by method."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("method", no_wrap=True)
+    for heading in ("trials", "final runs", "steps per run", "gradient evaluations", "seconds per run"):
+        table.add_column(heading, justify="right")
+    for method in plan.methods:
+        counts = (method.trials, method.finals, method.steps, method.gradient_evaluations)
+        seconds = "?" if method.seconds is None else f"{method.seconds:.3g}"
+        table.add_row(Text(method.name), *(f"{number:,}" for number in counts), seconds)
+    return table
+
+
 def _plain(text: str) -> str:
     """Text that rich prints as it is: a user's name may hold square brackets."""
     return text.replace("[", "\\[")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

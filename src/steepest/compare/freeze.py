@@ -11,6 +11,7 @@ import torch
 from steepest._errors import InputError
 from steepest.compare.lookup import find_method, find_workload, parts_of, source_digest
 from steepest.compare.method import Method, Range
+from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, WorkloadSpec
 from steepest.compare.train import SHARPNESS_SAMPLES, batches_for_sharpness, steps_in, steps_per_epoch
 from steepest.compare.workload import Workload
@@ -30,6 +31,7 @@ def freeze(
     data_dir: Path | None = None,
     lr_ranges: dict[str, Range] | None = None,
     sharpness: bool = False,
+    schedule: str = "linear",
 ) -> Spec:
     """Resolve what a user asked for into a specification; loads the data once, to see that it is there.
 
@@ -40,6 +42,7 @@ def freeze(
         device: ``"auto"`` (the GPU if there is one), or anything ``torch.device`` takes.
         lr_ranges: method name to the range of its lr, instead of its own.
         sharpness: measure it after every final run.
+        schedule: of the learning rate, one of ``SCHEDULES``.
 
     Raises:
         InputError: any of it cannot be used.
@@ -59,6 +62,8 @@ def freeze(
         raise InputError(
             f"--lr-range names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}"
         )
+    if schedule not in SCHEDULES:
+        raise InputError(f"--schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
     resolved_device = _device(device)
     splits = load_data(workload, data_dir)
     batch_size = batch_size or workload.batch_size
@@ -83,6 +88,7 @@ def freeze(
         epochs=epochs,
         batch_size=batch_size,
         device=resolved_device,
+        schedule=schedule,
         sharpness_samples=min(SHARPNESS_SAMPLES, len(splits.train)) if sharpness else 0,
     )
 

@@ -40,6 +40,7 @@ class Setting:
     threads: int
     data_dir: Path | None
     sharpness_samples: int = 0
+    schedule: str = "linear"
 
 
 @dataclass(frozen=True)

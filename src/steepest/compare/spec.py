@@ -11,6 +11,7 @@ from steepest.compare.train import steps_per_epoch
 FILE = "spec.json"
 FORMAT = 1  # of the file
 TUNING_SEED = 0
+_LINEAR_ONCE = "linear to 0, every step"  # what specs said when there was one schedule
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Spec:
     epochs: int
     batch_size: int
     device: str
-    schedule: str = "linear to 0, every step"
+    schedule: str = "linear"
     threads: int = 1
     sharpness_samples: int = 0
     format: int = FORMAT
@@ -88,6 +89,8 @@ class Spec:
             ValueError, KeyError, TypeError: the text is no such specification.
         """
         raw = json.loads(text)
+        if raw.get("schedule") == _LINEAR_ONCE:
+            raw["schedule"] = "linear"
         if raw["format"] != FORMAT:
             raise ValueError(f"its format is {raw['format']}, not {FORMAT}")
         methods = tuple(

@@ -88,6 +88,7 @@ def run(
         threads=spec.threads,
         data_dir=data_dir,
         sharpness_samples=spec.sharpness_samples,
+        schedule=spec.schedule,
     )
     with _sentence_for_lost_storage(folder), study_folder.opened(folder, spec), _interruptible() as interrupted:
         study_folder.note_invocation(folder, command, jobs)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from steepest._errors import InputError
 from steepest.compare.estimator import Batch, attached
 from steepest.compare.method import Method
+from steepest.compare.schedule import SCHEDULES, Schedule
 from steepest.compare.workload import Workload
 from steepest.data import Split, Splits
 from steepest.diagnostics import largest_hessian_eigenvalue
@@ -91,6 +92,7 @@ def train(
     epochs: int,
     batch_size: int,
     with_test: bool,
+    schedule: Schedule = SCHEDULES["linear"],
     sharpness_samples: int = 0,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Outcome:
@@ -98,10 +100,10 @@ def train(
 
     The budget is ``epochs`` times the batches of an epoch, counted in gradient evaluations: a method that pays two
     a step takes half the steps, one that evaluates the two halves of a batch at two points pays one. The learning rate
-    falls linearly to 0 over the run. The seed fixes initial weights, dropout and the order of the data, whatever the
-    method; estimators draw from generators of their own. Validation follows each epoch's worth of evaluations; the run
-    ends there as diverged if the loss or the metric is no longer finite. The test data is looked at once, at the end,
-    and only ``with_test``.
+    follows ``schedule``. The seed fixes initial weights, dropout and the order of the data, whatever the method;
+    estimators draw from generators of their own. Validation follows each epoch's worth of evaluations; the run ends
+    there as diverged if the loss or the metric is no longer finite. The test data is looked at once, at the end, and
+    only ``with_test``.
 
     Args:
         splits: on the device to train on; the model goes there too.
@@ -132,7 +134,7 @@ def train(
     with attached(method.estimators, model, optimizer, seed) as take:
         for step in range(1, steps + 1):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * (1 - (step - 1) / steps)
+                group["lr"] = peak * schedule.factor((step - 1) / steps)
             batch = Batch(model, workload.loss, *next(batches))
 
             def closure(batch: Batch = batch) -> Tensor:

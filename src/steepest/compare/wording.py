@@ -72,6 +72,13 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def format_duration(seconds: float) -> str:
+    """``7 s``, ``3 min 07 s``, ``2 h 05 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
 def format_target(spec: Spec, value: float) -> str:
     """The target, without digits that nobody gave: ``95 %``."""
     return f"{100 * value:.6g}\N{NO-BREAK SPACE}%" if spec.workload.percent else f"{value:.6g}"

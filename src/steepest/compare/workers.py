@@ -184,6 +184,7 @@ class _Runner:
         }
 
     def __call__(self, job: Job, connection: Connection) -> dict[str, Any]:
+        from steepest.compare.schedule import SCHEDULES
         from steepest.compare.train import train
 
         outcome = train(
@@ -195,6 +196,7 @@ class _Runner:
             epochs=self._setting.epochs,
             batch_size=self._setting.batch_size,
             with_test=job.phase == "final",
+            schedule=SCHEDULES[self._setting.schedule],
             sharpness_samples=self._setting.sharpness_samples if job.phase == "final" else 0,
             progress=connection.send,
         )

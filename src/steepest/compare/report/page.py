@@ -22,6 +22,7 @@ from steepest.compare.caveats import (
 from steepest.compare.folder import write_atomically
 from steepest.compare.report.figures import figures
 from steepest.compare.report.style import colours
+from steepest.compare.schedule import SCHEDULES
 from steepest.compare.summary import Summary
 from steepest.compare.wording import (
     cost_notes,
@@ -94,6 +95,7 @@ def _context(summary: Summary, invocations: Sequence[Mapping[str, Any]]) -> dict
         "spec": spec,
         "workload": spec.workload,
         "budget": spec.gradient_evaluations,
+        "schedule": SCHEDULES[spec.schedule].description,
         "sentence": verdict_sentence(summary),
         "warnings": edge_warnings(summary),
         "cost_notes": cost_notes(summary),
