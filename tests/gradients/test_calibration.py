@@ -536,6 +536,17 @@ def test_the_layers_gradient_is_unbiased(name):
         assert ((stacked == 0).all(dim=1) | (stacked != 0).all(dim=1)).all()
 
 
+def test_each_rank_draws_its_own_numbers_in_a_layer(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    drawn = []
+    for rank in (0, 1, 0):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        x = torch.zeros(20, 20, requires_grad=True)
+        drawn.append(torch.autograd.grad(GradientCalibration(keep=0.5)(x), x, torch.ones(20, 20))[0])
+    assert not torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])
+
+
 def test_the_layer_does_nothing_in_evaluation_and_at_the_neutral_settings():
     bare = nn.Sequential(*[m for m in layered() if not isinstance(m, GradientCalibration)])
     expected = train(bare, torch.optim.SGD(bare.parameters(), lr=0.1))

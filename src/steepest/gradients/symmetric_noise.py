@@ -11,6 +11,7 @@ from torch.optim.optimizer import Optimizer, ParamsT, register_optimizer_step_pr
 from torch.utils.hooks import RemovableHandle
 
 from steepest.gradients.draws import buckets, draw, local_part, normal, signs
+from steepest.gradients.rounding import rest_of, undo
 from steepest.optim.norms import filter_sums, full_norms, local
 
 Noise = Literal["sign", "gaussian"]
@@ -24,7 +25,6 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "memory": ("copy", "regenerate"),
     "batch_norm": ("both", "plus", "neither"),
 }
-_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _WITH_STATISTICS = nn.modules.batchnorm._NormBase  # BatchNorm, SyncBatchNorm and InstanceNorm of every dimension
 
 
@@ -37,14 +37,6 @@ def check_noise(alpha: float, seed: int, **choices: object) -> None:
     for name, value in choices.items():
         if value not in _CHOICES[name]:
             raise ValueError(f"{name} must be {' or '.join(map(repr, _CHOICES[name]))}, got {value!r}")
-
-
-class _Rest(NamedTuple):
-    """What is missing of a weight once its noise is subtracted again: a small integer, or the weight itself."""
-
-    steps: Tensor  # int8, in units of the last place
-    far: Tensor  # flat indices of the elements that are further off
-    values: Tensor  # their weights
 
 
 class _Pair(NamedTuple):
@@ -327,7 +319,7 @@ class SymmetricNoise:
                 continue
             for w, n in zip(here, noises, strict=True):
                 moved = (w + n).to(w.dtype)
-                saved.append(_rest(w, (moved - n).to(w.dtype)))
+                saved.append(rest_of(w, (moved - n).to(w.dtype)))
                 w.copy_(moved)
 
     def _take_back(self, pair: _Pair, sign: int, saved: list[Any]) -> None:
@@ -340,7 +332,7 @@ class SymmetricNoise:
                 continue
             noises = self._noises(pair, members, sign)
             for w, n, rest in zip(here, noises, kept, strict=False):
-                _undo(w, (w - n).to(w.dtype), rest)
+                undo(w, (w - n).to(w.dtype), rest)
 
     def _noises(self, pair: _Pair, members: list[int], sign: int) -> list[Tensor]:
         """This rank's parts of the noise of a bucket, real, in float32 at least."""
@@ -380,18 +372,3 @@ def _mean(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     if first.is_sparse or second.is_sparse:
         return first / 2 + second / 2
     return first.lerp_(second, 0.5)
-
-
-def _rest(weight: Tensor, nearly: Tensor) -> _Rest:
-    """What ``nearly`` lacks of ``weight``, counted in steps from one number to the next."""
-    bits = _BITS[weight.element_size()]
-    steps = weight.contiguous().view(bits) - nearly.contiguous().view(bits)  # wraps around, and so does the way back
-    far = ((steps > 127) | (steps < -128)).flatten().nonzero().squeeze(1)
-    return _Rest(steps.to(torch.int8), far, weight.flatten()[far])
-
-
-def _undo(weight: Tensor, nearly: Tensor, rest: _Rest) -> None:
-    bits = _BITS[weight.element_size()]
-    exact = (nearly.contiguous().view(bits) + rest.steps).view(weight.dtype)
-    exact.view(-1)[rest.far] = rest.values
-    weight.copy_(exact)

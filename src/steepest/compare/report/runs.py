@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from steepest.compare.jobs import Record
 from steepest.compare.report.style import (
     BASELINE_COLOUR,
+    add_band,
     axis_format,
     colours,
     label,
@@ -73,17 +74,7 @@ def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
         points = zip(_column(runs[0], "gradient_evaluations"), *(_column(r, what) for r in runs), strict=True)
         finite = [point for point in points if None not in point]
         at, by_point = [point[0] for point in finite], [point[1:] for point in finite]
-        plot.add_scatter(
-            x=[*at, *reversed(at)],
-            y=[max(p) for p in by_point] + [min(p) for p in reversed(by_point)],
-            fill="toself",
-            fillcolor=translucent(colour),
-            line={"width": 0},
-            hoverinfo="skip",
-            legendgroup=name,
-            showlegend=False,
-            mode="lines",
-        )
+        add_band(plot, at, [max(p) for p in by_point], [min(p) for p in by_point], name, translucent(colour))
         plot.add_scatter(
             x=at,
             y=[statistics.fmean(p) for p in by_point],

@@ -5,7 +5,15 @@ import math
 import plotly.graph_objects as go
 
 from steepest.compare.caveats import searched
-from steepest.compare.report.style import colours, label, metric_window, translucent, validation_axis, value_format
+from steepest.compare.report.style import (
+    add_band,
+    colours,
+    label,
+    metric_window,
+    translucent,
+    validation_axis,
+    value_format,
+)
 from steepest.compare.summary import Summary
 
 
@@ -106,20 +114,11 @@ def expected_best(summary: Summary) -> go.Figure:
         band = [point for point in points if all(map(math.isfinite, point))]
         shown += [x for _, x in expected] + [low for _, _, low in band]
         if len(band) > 1:
+            at, high, low = zip(*band, strict=True)
+            add_band(plot, at, high, low, name, translucent(colour, share=2 / len(summary.rows)))
             plot.add_scatter(
-                x=[k for k, _, _ in [*band, *reversed(band)]],
-                y=[x for _, x, _ in band] + [low for _, _, low in reversed(band)],
-                fill="toself",
-                fillcolor=translucent(colour, share=2 / len(summary.rows)),
-                line={"width": 0},
-                hoverinfo="skip",
-                legendgroup=name,
-                showlegend=False,
-                mode="lines",
-            )
-            plot.add_scatter(
-                x=[k for k, _, _ in band],
-                y=[low for _, _, low in band],
+                x=at,
+                y=low,
                 mode="lines",
                 line={"color": colour, "width": 1, "dash": "dot"},
                 hovertemplate=f"{name}, %{{x}} new trials: %{{y:{value_format(summary)}}} or better<extra></extra>",

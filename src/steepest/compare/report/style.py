@@ -57,3 +57,20 @@ def validation_axis(summary: Summary, plot: go.Figure, values: Sequence[float], 
         tickformat=axis_format(summary),
         range=window,
     )
+
+
+def add_band(
+    plot: go.Figure, at: Sequence[float], high: Sequence[float], low: Sequence[float], name: str, fill: str
+) -> None:
+    """The area between two curves, shown and hidden with the curve of that name."""
+    plot.add_scatter(
+        x=[*at, *reversed(at)],
+        y=[*high, *reversed(low)],
+        fill="toself",
+        fillcolor=fill,
+        line={"width": 0},
+        hoverinfo="skip",
+        legendgroup=name,
+        showlegend=False,
+        mode="lines",
+    )
