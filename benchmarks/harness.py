@@ -20,8 +20,8 @@ from torch import nn
 
 from steepest.compare.builtin import WORKLOADS
 from steepest.compare.freeze import load_data
-from steepest.compare.jobs import Job, Setting
-from steepest.compare.workers import Pool
+from steepest.compare.running.jobs import Job, Setting
+from steepest.compare.running.workers import Pool
 from steepest.data import Split
 
 

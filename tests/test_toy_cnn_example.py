@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from steepest.compare.lookup import find_method, find_workload
-from steepest.compare.train import train
+from steepest.compare.running.train import train
 from steepest.data import Split, Splits
 from steepest.optim.input_power import record_of
 

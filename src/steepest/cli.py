@@ -14,17 +14,15 @@ from rich.text import Text
 
 from steepest._errors import InputError, StudyError
 from steepest._version import __version__
-from steepest.compare import Range, study
+from steepest.compare import Range
+from steepest.compare.analysis.summary import Summary, summarize
 from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
-from steepest.compare.caveats import caveats
 from steepest.compare.display import ProgressDisplay, plan_table, result_table
-from steepest.compare.folder import invocations, usable_cores
 from steepest.compare.freeze import freeze
 from steepest.compare.plan import Plan, make_plan
 from steepest.compare.report import write_report
-from steepest.compare.schedule import SCHEDULES
-from steepest.compare.summary import Summary, summarize
-from steepest.compare.wording import (
+from steepest.compare.report.caveats import caveats
+from steepest.compare.report.wording import (
     cost_notes,
     count,
     edge_warnings,
@@ -35,6 +33,9 @@ from steepest.compare.wording import (
     sharpness_warnings,
     verdict_sentence,
 )
+from steepest.compare.running import study
+from steepest.compare.running.folder import invocations, usable_cores
+from steepest.compare.schedule import SCHEDULES
 
 app = typer.Typer(
     name="steepest",

@@ -4,7 +4,9 @@ import dataclasses
 
 import pytest
 
-from steepest.compare.caveats import (
+from steepest.compare.analysis.power import detectable_difference
+from steepest.compare.analysis.summary import summarize
+from steepest.compare.report.caveats import (
     caveats,
     format_assured,
     format_found,
@@ -13,9 +15,7 @@ from steepest.compare.caveats import (
     search_sentence,
     seeds_sentence,
 )
-from steepest.compare.power import detectable_difference
-from steepest.compare.summary import summarize
-from steepest.compare.wording import format_size
+from steepest.compare.report.wording import format_size
 
 from .test_summary import final, make_spec, tune
 

@@ -11,7 +11,7 @@ from steepest.compare import Batch, Estimator, Method, Range
 from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
 from steepest.compare.estimator import attached
 from steepest.compare.lookup import find_method
-from steepest.compare.train import train
+from steepest.compare.running.train import train
 from steepest.data import digits
 from tests.compare import tiny
 

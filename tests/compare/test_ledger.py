@@ -3,8 +3,8 @@
 import pytest
 
 from steepest.compare.freeze import freeze
-from steepest.compare.jobs import Job, Record
-from steepest.compare.ledger import Ledger
+from steepest.compare.running.jobs import Job, Record
+from steepest.compare.running.ledger import Ledger
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 from steepest.compare.freeze import freeze
 from steepest.compare.plan import make_plan
 from steepest.compare.points import quasi_random_points
+from steepest.compare.running.study import finished_records
+from steepest.compare.running.train import train
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import Spec
-from steepest.compare.study import finished_records
-from steepest.compare.train import train
 from tests.compare import tiny
 
 TINY = str(Path(__file__).with_name("tiny.py"))

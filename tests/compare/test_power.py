@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steepest.compare.power import detectable_difference
-from steepest.compare.statistics import paired_difference
+from steepest.compare.analysis.power import detectable_difference
+from steepest.compare.analysis.statistics import paired_difference
 
 
 def test_known_sample_sizes():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steepest.compare.profiles import (
+from steepest.compare.analysis.profiles import (
     across,
     costs_of,
     geometric_mean_ratio,
@@ -16,7 +16,7 @@ from steepest.compare.profiles import (
     performance_ratios,
     profile_score,
 )
-from steepest.compare.summary import summarize
+from steepest.compare.analysis.summary import summarize
 
 from .test_summary import final, make_spec, searched, tune
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from steepest.compare.study import finished_records
+from steepest.compare.running.study import finished_records
 
 
 @pytest.mark.slow

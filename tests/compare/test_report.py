@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from steepest.compare.analysis.summary import summarize
 from steepest.compare.freeze import freeze
-from steepest.compare.jobs import Record
 from steepest.compare.report import write_report
-from steepest.compare.summary import summarize
+from steepest.compare.running.jobs import Record
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 INVOCATION = {

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steepest.compare.caveats import order_lines, order_sentence
-from steepest.compare.jobs import Record, outcome_fields
-from steepest.compare.sensitivity import evaluations_to, other_targets, sensitivity, shorter_budgets
-from steepest.compare.summary import summarize
-from steepest.compare.train import train
+from steepest.compare.analysis.sensitivity import evaluations_to, other_targets, sensitivity, shorter_budgets
+from steepest.compare.analysis.summary import summarize
+from steepest.compare.report.caveats import order_lines, order_sentence
+from steepest.compare.running.jobs import Record, outcome_fields
+from steepest.compare.running.train import train
 
 from .simulated import spec_of
 from .test_summary import make_spec

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steepest.compare.statistics import bootstrap_interval, holm, paired_difference
+from steepest.compare.analysis.statistics import bootstrap_interval, holm, paired_difference
 
 
 def test_bootstrap_is_reproducible_and_brackets_the_mean():

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from steepest.compare.analysis.summary import choose, summarize
 from steepest.compare.freeze import freeze
-from steepest.compare.jobs import Record
-from steepest.compare.summary import choose, summarize
-from steepest.compare.wording import (
+from steepest.compare.report.wording import (
     cost_notes,
     edge_warnings,
     format_difference,
@@ -20,6 +19,7 @@ from steepest.compare.wording import (
     sharpness_warnings,
     verdict_sentence,
 )
+from steepest.compare.running.jobs import Record
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 

@@ -7,7 +7,7 @@ from torch import nn
 from steepest._errors import InputError
 from steepest.compare import Method, Range
 from steepest.compare.builtin import ESTIMATORS
-from steepest.compare.train import batches_for_sharpness, evaluate, steps_per_epoch, train
+from steepest.compare.running.train import batches_for_sharpness, evaluate, steps_per_epoch, train
 from steepest.diagnostics import HessianEigenvalue
 from tests.compare import tiny
 
@@ -131,7 +131,7 @@ def test_evaluations_to_target():
 
 def test_evaluation_is_the_mean_over_all_samples_and_uses_evaluation_mode(monkeypatch):
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
-    monkeypatch.setattr("steepest.compare.train.EVALUATION_BATCH", 7)  # 60 is no multiple of it
+    monkeypatch.setattr("steepest.compare.running.train.EVALUATION_BATCH", 7)  # 60 is no multiple of it
     loss, metric = evaluate(tiny.clouds, model, SPLITS.test)
     with torch.no_grad():
         outputs = model[1](SPLITS.test.inputs)
@@ -146,7 +146,7 @@ def test_sharpness_is_measured_at_the_final_weights_over_a_fixed_subset(monkeypa
     workload = dataclasses.replace(
         tiny.clouds, model=lambda: models.append(nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5))) or models[-1]
     )
-    monkeypatch.setattr("steepest.compare.train.SHARPNESS_BATCH", 7)  # 50 is no multiple of it
+    monkeypatch.setattr("steepest.compare.running.train.SHARPNESS_BATCH", 7)  # 50 is no multiple of it
     outcome = run(workload=workload, sharpness_samples=50)
     assert models[0].training
     (first, *_), subset = (batches_for_sharpness(SPLITS.train, n) for n in (120, 50))
@@ -187,7 +187,7 @@ def test_a_loss_that_is_not_smooth_costs_the_sharpness_and_not_the_run():
 
 def test_a_sharpness_that_has_not_converged_says_so(monkeypatch):
     found = HessianEigenvalue(3.0, 0.25, 100, False)
-    monkeypatch.setattr("steepest.compare.train.largest_hessian_eigenvalue", lambda *_: found)
+    monkeypatch.setattr("steepest.compare.running.train.largest_hessian_eigenvalue", lambda *_: found)
     outcome = run(sharpness_samples=50)
     assert outcome.sharpness == 3.0
     assert outcome.sharpness_note == "not converged after 100 iterations, residual 0.25"

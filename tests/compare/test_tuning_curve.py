@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
-from steepest.compare.tuning_curve import assured_best, expected_best, tuning_curve
+from steepest.compare.analysis.tuning_curve import assured_best, expected_best, tuning_curve
 
 SCORES = st.lists(st.floats(-10, 10), min_size=1, max_size=8)
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steepest.compare import summary as summary_module
-from steepest.compare import verdicts
+from steepest.compare.analysis import summary as summary_module
+from steepest.compare.analysis import verdicts
+from steepest.compare.analysis.summary import summarize
 from steepest.compare.freeze import freeze
-from steepest.compare.summary import summarize
 
 from .simulated import LAWS, counted, normal, records_of, spec_of
 from .test_summary import TINY

@@ -9,11 +9,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from steepest.compare.jobs import Job, Record
+from steepest.compare.analysis.summary import Summary, choose
 from steepest.compare.plan import Plan
-from steepest.compare.spec import Spec
-from steepest.compare.summary import Summary, choose
-from steepest.compare.wording import (
+from steepest.compare.report.wording import (
     format_difference,
     format_difference_interval,
     format_duration,
@@ -25,6 +23,8 @@ from steepest.compare.wording import (
     format_target,
     format_verdict,
 )
+from steepest.compare.running.jobs import Job, Record
+from steepest.compare.spec import Spec
 
 
 class ProgressDisplay:

@@ -11,9 +11,9 @@ import torch
 from steepest._errors import InputError
 from steepest.compare.lookup import find_method, find_workload, parts_of, source_digest
 from steepest.compare.method import Method, Range
+from steepest.compare.running.train import SHARPNESS_SAMPLES, batches_for_sharpness, steps_in, steps_per_epoch
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, WorkloadSpec
-from steepest.compare.train import SHARPNESS_SAMPLES, batches_for_sharpness, steps_in, steps_per_epoch
 from steepest.compare.workload import Workload
 from steepest.data import Splits, as_split, data_folder
 from steepest.diagnostics import largest_hessian_eigenvalue

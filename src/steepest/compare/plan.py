@@ -11,9 +11,9 @@ from steepest.compare.freeze import load_data
 from steepest.compare.lookup import find_method, find_workload
 from steepest.compare.method import Method
 from steepest.compare.points import quasi_random_points
+from steepest.compare.running.train import evaluate, train
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import Spec
-from steepest.compare.train import evaluate, train
 from steepest.compare.workload import Workload
 from steepest.data import Split, Splits
 

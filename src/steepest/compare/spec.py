@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steepest.compare.method import Range
-from steepest.compare.train import steps_per_epoch
+from steepest.compare.running.train import steps_per_epoch
 
 FILE = "spec.json"
 FORMAT = 1  # of the file

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from steepest.compare.caveats import searched
+from steepest.compare.analysis.summary import Summary
+from steepest.compare.report.caveats import searched
 from steepest.compare.report.runs import curves, finals
 from steepest.compare.report.search import best_so_far, expected_best, lr_sensitivity
-from steepest.compare.summary import Summary
-from steepest.compare.wording import format_target
+from steepest.compare.report.wording import format_target
 
 ZOOM = "The worst quarter may lie outside the window: a double click shows all."
 

@@ -10,7 +10,8 @@ import jinja2
 import plotly.offline
 from markupsafe import Markup
 
-from steepest.compare.caveats import (
+from steepest.compare.analysis.summary import Summary
+from steepest.compare.report.caveats import (
     caveats,
     format_assured,
     format_found,
@@ -19,12 +20,9 @@ from steepest.compare.caveats import (
     order_lines,
     searched,
 )
-from steepest.compare.folder import write_atomically
 from steepest.compare.report.figures import figures
 from steepest.compare.report.style import colours
-from steepest.compare.schedule import SCHEDULES
-from steepest.compare.summary import Summary
-from steepest.compare.wording import (
+from steepest.compare.report.wording import (
     cost_notes,
     count,
     edge_warnings,
@@ -47,6 +45,8 @@ from steepest.compare.wording import (
     sharpness_warnings,
     verdict_sentence,
 )
+from steepest.compare.running.folder import write_atomically
+from steepest.compare.schedule import SCHEDULES
 
 HTML = "report.html"
 MARKDOWN = "report.md"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from steepest.compare.jobs import Record
+from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.report.style import (
     BASELINE_COLOUR,
     add_band,
@@ -16,7 +16,7 @@ from steepest.compare.report.style import (
     validation_axis,
     value_format,
 )
-from steepest.compare.summary import Row, Summary
+from steepest.compare.running.jobs import Record
 
 
 def finals(summary: Summary, rows: Sequence[Row]) -> go.Figure:

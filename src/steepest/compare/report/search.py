@@ -4,7 +4,8 @@ import math
 
 import plotly.graph_objects as go
 
-from steepest.compare.caveats import searched
+from steepest.compare.analysis.summary import Summary
+from steepest.compare.report.caveats import searched
 from steepest.compare.report.style import (
     add_band,
     colours,
@@ -14,7 +15,6 @@ from steepest.compare.report.style import (
     validation_axis,
     value_format,
 )
-from steepest.compare.summary import Summary
 
 
 def lr_sensitivity(summary: Summary) -> go.Figure:

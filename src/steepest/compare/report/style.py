@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from steepest.compare.summary import Summary
+from steepest.compare.analysis.summary import Summary
 
 # Okabe and Ito (2008): told apart by colour-blind readers, legible on white and on near-black.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B5A300")

@@ -5,10 +5,10 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from steepest.compare.analysis.statistics import Interval
+from steepest.compare.analysis.summary import Row, Summary
+from steepest.compare.analysis.verdicts import Comparison
 from steepest.compare.spec import MethodSpec, Spec
-from steepest.compare.statistics import Interval
-from steepest.compare.summary import Row, Summary
-from steepest.compare.verdicts import Comparison
 
 NONE = "-"
 

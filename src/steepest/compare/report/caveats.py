@@ -4,11 +4,11 @@ import math
 import statistics
 from collections.abc import Mapping
 
-from steepest.compare.sensitivity import Order, sensitivity
+from steepest.compare.analysis.sensitivity import Order, sensitivity
+from steepest.compare.analysis.summary import Row, Summary
+from steepest.compare.analysis.tuning_curve import TuningCurve, tuning_curve
+from steepest.compare.report.wording import NONE, count, format_metric, format_size, format_target, listed
 from steepest.compare.spec import Spec
-from steepest.compare.summary import Row, Summary
-from steepest.compare.tuning_curve import TuningCurve, tuning_curve
-from steepest.compare.wording import NONE, count, format_metric, format_size, format_target, listed
 
 PAIRS_NAMED = 2
 

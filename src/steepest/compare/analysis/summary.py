@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from steepest.compare.jobs import Record
+from steepest.compare.analysis.statistics import Interval, bootstrap_interval
+from steepest.compare.analysis.verdicts import Comparison, compare, scores
+from steepest.compare.running.jobs import Record
 from steepest.compare.spec import MethodSpec, Spec
-from steepest.compare.statistics import Interval, bootstrap_interval
-from steepest.compare.verdicts import Comparison, compare, scores
 
 Edge = Literal["lowest", "highest"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
-from steepest.compare.jobs import Job, Record, Setting, outcome_fields, record_of
+from steepest.compare.running.jobs import Job, Record, Setting, outcome_fields, record_of
 
 # Not fork: a forked torch inherits locks of threads that do not exist in the child.
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -184,8 +184,8 @@ class _Runner:
         }
 
     def __call__(self, job: Job, connection: Connection) -> dict[str, Any]:
+        from steepest.compare.running.train import train
         from steepest.compare.schedule import SCHEDULES
-        from steepest.compare.train import train
 
         outcome = train(
             self._workload,

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from steepest.compare.jobs import Record
+from steepest.compare.analysis.summary import Row, Summary
+from steepest.compare.running.jobs import Record
 from steepest.compare.spec import WorkloadSpec
-from steepest.compare.summary import Row, Summary
 
 SHIFT = 0.05
 

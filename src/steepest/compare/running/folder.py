@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from steepest._errors import InputError
 from steepest._version import __version__
 from steepest.compare import spec as spec_module
-from steepest.compare.jobs import Record
+from steepest.compare.running.jobs import Record
 from steepest.compare.spec import Spec
 
 LOCK = ".lock"

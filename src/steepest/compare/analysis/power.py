@@ -4,7 +4,7 @@ import math
 
 import scipy.special
 
-from steepest.compare.statistics import CONFIDENCE
+from steepest.compare.analysis.statistics import CONFIDENCE
 
 POWER = 0.8
 

@@ -14,14 +14,14 @@ import optuna
 import sqlalchemy.exc
 
 from steepest._errors import StudyError
-from steepest.compare import folder as study_folder
-from steepest.compare.jobs import Job, Record, Setting, record_of
-from steepest.compare.ledger import FILE as LEDGER_FILE
-from steepest.compare.ledger import Ledger
+from steepest.compare.analysis.summary import choose
 from steepest.compare.points import quasi_random_points
+from steepest.compare.running import folder as study_folder
+from steepest.compare.running.jobs import Job, Record, Setting, record_of
+from steepest.compare.running.ledger import FILE as LEDGER_FILE
+from steepest.compare.running.ledger import Ledger
+from steepest.compare.running.workers import Pool
 from steepest.compare.spec import Spec
-from steepest.compare.summary import choose
-from steepest.compare.workers import Pool
 
 ATTEMPTS = 3  # at a run whose process dies, before it is recorded as failed
 _POLL_SECONDS = 0.2

@@ -13,8 +13,8 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from steepest.compare.jobs import Job, Phase, Record
 from steepest.compare.points import distributions
+from steepest.compare.running.jobs import Job, Phase, Record
 from steepest.compare.spec import Spec
 
 FILE = "study.db"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steepest.compare.statistics import CONFIDENCE
+from steepest.compare.analysis.statistics import CONFIDENCE
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from steepest.compare.jobs import Record
-from steepest.compare.power import detectable_difference
+from steepest.compare.analysis.power import detectable_difference
+from steepest.compare.analysis.statistics import CONFIDENCE, Interval, bootstrap_interval, holm, paired_difference
+from steepest.compare.running.jobs import Record
 from steepest.compare.spec import Spec
-from steepest.compare.statistics import CONFIDENCE, Interval, bootstrap_interval, holm, paired_difference
 
 ROUNDING = 1e-6  # metrics come in single precision: what differs by this fraction is equal
 Verdict = Literal["better", "worse", "no difference seen", "baseline", "no verdict"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from steepest.compare.train import Outcome
+from steepest.compare.running.train import Outcome
 
 Phase = Literal["tune", "final"]
 Status = Literal["finished", "diverged", "failed"]

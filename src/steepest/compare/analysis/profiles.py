@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import scipy.stats
 
-from steepest.compare.summary import Summary
+from steepest.compare.analysis.summary import Summary
 
 UP_TO = 4.0  # AlgoPerf's r_max
 

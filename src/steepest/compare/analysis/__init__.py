@@ -1,0 +1,1 @@
+"""From records to numbers: means, intervals, verdicts, and what they rest on."""
