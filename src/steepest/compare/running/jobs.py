@@ -100,6 +100,7 @@ def record_of(workload: str, job: Job, started: float, fields: dict[str, Any]) -
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     """An outcome as the fields of a record: JSON has no NaN, so a number that is not finite becomes ``None``."""
     fields = dataclasses.asdict(outcome)
+    del fields["pruned"]
     status: Status = "diverged" if fields.pop("diverged") else "finished"
     finite = {key: [x if abs(x) < float("inf") else None for x in values] for key, values in fields["curve"].items()}
     return {**fields, "curve": finite, "status": status}

@@ -198,6 +198,6 @@ class _Runner:
             with_test=job.phase == "final",
             schedule=SCHEDULES[self._setting.schedule],
             sharpness_samples=self._setting.sharpness_samples if job.phase == "final" else 0,
-            progress=connection.send,
+            progress=lambda seen: connection.send(seen.fraction),
         )
         return {**outcome_fields(outcome), **self._machine}
