@@ -19,9 +19,10 @@ import torch
 from torch import nn
 
 from steepest.compare.builtin import WORKLOADS
-from steepest.compare.freeze import load_data
+from steepest.compare.freeze import freeze, load_data
 from steepest.compare.running.jobs import Job, Setting
 from steepest.compare.running.workers import Pool
+from steepest.compare.spec import StudySpec
 from steepest.data import Split
 
 
@@ -51,7 +52,8 @@ def main() -> None:
     workload = WORKLOADS["fashion-mlp"]
     train = load_data(workload, arguments.data_dir).train
     batch_size, epochs = workload.batch_size, arguments.epochs
-    setting = Setting(workload.name, workload.name, {"sgd": "sgd"}, epochs, batch_size, "cpu", 1, arguments.data_dir)
+    spec = freeze(workload.name, ["sgd"], epochs=epochs, device="cpu", data_dir=arguments.data_dir)
+    setting = Setting(StudySpec((spec,)), arguments.data_dir)
     samples = epochs * (len(train) // batch_size) * batch_size
     bare: list[float] = []
     harness: list[float] = []
@@ -59,7 +61,7 @@ def main() -> None:
         for i in range(arguments.rounds + 1):
             seconds = bare_loop(train, workload.model(), batch_size, epochs, lr=0.05)
             started = time.perf_counter()
-            pool.submit(Job("sgd", "final", i, i, {"lr": 0.05}))
+            pool.submit(Job(workload.name, "sgd", "final", i, i, {"lr": 0.05}))
             while pool.running:
                 list(pool.events(1.0))
             if i > 0:  # the first round starts the process and loads the data

@@ -1,11 +1,10 @@
 """The command line: arguments in, text out; the work is done in `steepest.compare`."""
 
-import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,12 +13,14 @@ from rich.text import Text
 
 from steepest._errors import InputError, StudyError
 from steepest._version import __version__
-from steepest.compare import Range
-from steepest.compare.analysis.summary import Summary, summarize
-from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
-from steepest.compare.display import ProgressDisplay, plan_table, result_table
-from steepest.compare.freeze import freeze
-from steepest.compare.plan import Plan, make_plan
+from steepest.compare import flags
+from steepest.compare.analysis.summary import Summary, summarize_study
+from steepest.compare.builtin import DEFAULT_METHODS, ESTIMATORS, METHODS, WORKLOADS
+from steepest.compare.display import plan_table, result_table
+from steepest.compare.options import is_file
+from steepest.compare.plan import Plan
+from steepest.compare.progress import ProgressDisplay
+from steepest.compare.pruners import PRUNERS
 from steepest.compare.report import write_report
 from steepest.compare.report.caveats import caveats
 from steepest.compare.report.wording import (
@@ -33,9 +34,10 @@ from steepest.compare.report.wording import (
     sharpness_warnings,
     verdict_sentence,
 )
-from steepest.compare.running import study
-from steepest.compare.running.folder import invocations, usable_cores
+from steepest.compare.running.drive import finished_records
+from steepest.compare.running.folder import invocations
 from steepest.compare.schedule import SCHEDULES
+from steepest.compare.study import Study
 
 app = typer.Typer(
     name="steepest",
@@ -97,35 +99,79 @@ def _main(
 
 @app.command()
 def compare(
-    workload: Annotated[str, typer.Argument(help="A built-in name, path/to/file.py:name or package.module:name.")],
+    workloads: Annotated[
+        list[str],
+        typer.Argument(
+            help="Built-in names, path/to/file.py:name or package.module:name; or one study.toml, or the spec.json of "
+            "a study, whose values the flags replace.",
+            show_default=False,
+        ),
+    ],
     methods: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Comma-separated: built-in names, path/to/file.py:name or package.module:name; with a gradient "
-            "estimator in front, such as ssgd+sngm ('steepest methods' lists both)."
+            "estimator in front, such as ssgd+sngm ('steepest methods' lists both).",
+            show_default=",".join(DEFAULT_METHODS),
         ),
-    ] = ",".join(name for name in METHODS if name not in ESTIMATORS),
-    trials: Annotated[int, typer.Option(help="Points of the search, the same number for every method.")] = 8,
-    seeds: Annotated[int, typer.Option(help="Final runs of every method's best point.")] = 5,
-    epochs: Annotated[int | None, typer.Option(help="Instead of the workload's own.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Instead of the workload's own.")] = None,
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Points of the search, the same number for every method.", show_default="8")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Final runs of every method's best point.", show_default="5")
+    ] = None,
+    epochs: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the workload's own; WORKLOAD=N for one of several.", metavar="N"),
+    ] = None,
+    batch_size: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the workload's own; N,N,... compares at each. Or WORKLOAD=N,N.", metavar="N"),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="X,X,... of the validation metric, instead of the workload's own; the first is the table's. Or "
+            "WORKLOAD=X,X.",
+            metavar="X",
+        ),
+    ] = None,
     lr_range: Annotated[
         list[str] | None,
         typer.Option(help="METHOD=LOW:HIGH, instead of the method's own range; repeat for more.", metavar="RANGE"),
     ] = None,
-    schedule: Annotated[
-        str, typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}.")
-    ] = "linear",
-    sharpness: Annotated[
-        bool,
+    space: Annotated[
+        list[str] | None,
         typer.Option(
-            "--sharpness", help="Measure the largest Hessian eigenvalue of the training loss after every final run."
+            help="METHOD.NAME=LOW:HIGH, to search a hyperparameter, logarithmically or with :linear at the end; repeat "
+            "for more.",
+            metavar="RANGE",
         ),
-    ] = False,
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}.", show_default="linear"),
+    ] = None,
+    sharpness: Annotated[
+        bool | None,
+        typer.Option(
+            "--sharpness/--no-sharpness",
+            help="Measure the largest Hessian eigenvalue of the training loss after every final run.",
+            show_default="no",
+        ),
+    ] = None,
+    pruner: Annotated[
+        str | None,
+        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}.", show_default="none"),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time, one thread each. Default: all cores, or 1 on a GPU.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.")] = "auto",
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.", show_default="auto"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/WORKLOAD.")] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.")
@@ -134,50 +180,44 @@ def compare(
         bool, typer.Option("--plan", help="Print what the study would cost, and run nothing of it but a few steps.")
     ] = False,
 ) -> int:
-    """Compare optimizers on a workload: tune each on the same budget, re-run the best on fresh seeds, report.
+    """Compare optimizers: tune each on the same budget, re-run the best on fresh seeds, report.
 
     The same command again goes on where it stopped.
     """
-    if jobs is not None and jobs < 1:
-        raise InputError(f"--jobs must be at least 1, got {jobs}")
-    if data_dir is not None and not data_dir.is_dir():
-        raise InputError(f"--data-dir must be an existing folder, got {str(data_dir)!r}")
-    spec = freeze(
-        workload,
-        [name.strip() for name in methods.split(",") if name.strip()],
-        trials=trials,
-        seeds=seeds,
-        epochs=epochs,
-        batch_size=batch_size,
-        device=device,
-        data_dir=data_dir,
-        lr_ranges=_lr_ranges(lr_range or []),
-        sharpness=sharpness,
-        schedule=schedule,
-    )
-    folder = out or Path("studies") / re.sub(r"[^\w.-]+", "-", spec.workload.name)
-    jobs = jobs or (usable_cores() if spec.device == "cpu" else 1)
+    given: dict[str, Any] = {
+        "methods": None if methods is None else [name.strip() for name in methods.split(",") if name.strip()],
+        "trials": trials,
+        "seeds": seeds,
+        "epochs": flags.by_workload("--epochs", epochs, flags.integer),
+        "batch_size": flags.by_workload("--batch-size", batch_size, flags.listed(flags.integer)),
+        "targets": flags.by_workload("--targets", targets, flags.listed(flags.number)),
+        "space": flags.spaces(lr_range or [], space or []),
+        "schedule": schedule,
+        "sharpness": sharpness,
+        "pruner": pruner,
+        "device": device,
+        "jobs": jobs,
+        "out": out,
+        "data_dir": data_dir,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    files = [text for text in workloads if is_file(text)]
+    if files and len(workloads) > 1:
+        raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
+    study = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
     if plan:
-        _tell_plan(make_plan(spec, jobs=jobs, data_dir=data_dir), with_sharpness=sharpness)
+        _tell_plan(study.plan(), with_sharpness=any(c.sharpness_samples for c in study.spec.comparisons))
         return 0
     with ProgressDisplay(_err) as display:
-        records, interrupted = study.run(
-            spec,
-            folder,
-            jobs=jobs,
-            data_dir=data_dir,
-            command=shlex.join(["steepest", *sys.argv[1:]]),
-            listener=display,
-        )
-    summary = summarize(spec, records)
-    if all(row.chosen is None for row in summary.rows) and not interrupted:
-        raise StudyError(_all_lost(summary, _write(folder, summary)))
-    _tell(folder, summary)
-    if interrupted:
+        finished = study.run(listener=display, command=shlex.join(["steepest", *sys.argv[1:]]))
+    summaries = study.summaries()
+    if finished and all(row.chosen is None for summary in summaries for row in summary.rows):
+        raise StudyError(_all_lost(summaries, _write(study.folder, summaries)))
+    _tell(study.folder, summaries)
+    if not finished:
+        done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
         return _fail(
-            f"interrupted with {summary.finished} of {count(summary.planned, 'run')} finished; "
-            "the same command goes on from there",
-            130,
+            f"interrupted with {done} of {count(planned, 'run')} finished; the same command goes on from there", 130
         )
     return 0
 
@@ -187,8 +227,8 @@ def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a study, finished or not.", metavar="DIR")],
 ) -> None:
     """Write a study's report anew from its records, and print the result."""
-    spec, records = study.finished_records(folder)
-    _tell(folder, summarize(spec, records))
+    study, records = finished_records(folder)
+    _tell(folder, summarize_study(study, records))
 
 
 @app.command("methods")
@@ -224,28 +264,9 @@ def list_workloads() -> None:
     _out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
 
 
-def _lr_ranges(texts: Sequence[str]) -> dict[str, Range]:
-    ranges: dict[str, Range] = {}
-    for method, space in map(_lr_range, texts):
-        if method in ranges:
-            raise InputError(f"--lr-range must name each method once, got {method} more than once")
-        ranges[method] = space
-    return ranges
-
-
-def _lr_range(text: str) -> tuple[str, Range]:
-    match = re.fullmatch(r"(?P<method>[^=]+)=(?P<low>[^:]+):(?P<high>[^:]+)", text)
+def _write(folder: Path, summaries: Sequence[Summary]) -> Path:
     try:
-        if match is None:
-            raise ValueError("it is not of that form")
-        return match["method"], Range(float(match["low"]), float(match["high"]))
-    except ValueError as error:
-        raise InputError(f"--lr-range must be METHOD=LOW:HIGH with 0 < LOW < HIGH, got {text!r} ({error})") from error
-
-
-def _write(folder: Path, summary: Summary) -> Path:
-    try:
-        return write_report(folder, summary, invocations(folder))
+        return write_report(folder, summaries[0], invocations(folder))
     except OSError as error:
         raise StudyError(
             f"the report could not be written to {str(folder)!r} ({error.strerror}); the records are safe, "
@@ -253,8 +274,14 @@ def _write(folder: Path, summary: Summary) -> Path:
         ) from error
 
 
-def _tell(folder: Path, summary: Summary) -> None:
+def _tell(folder: Path, summaries: Sequence[Summary]) -> None:
     """Print the result, then write the report: what is known is said even where nothing can be written."""
+    for summary in summaries:
+        _tell_comparison(summary)
+    _out.print(Text(f"Report: {_write(folder, summaries)}"))
+
+
+def _tell_comparison(summary: Summary) -> None:
     _out.print(result_table(summary))
     _out.print()
     _out.print(Text(verdict_sentence(summary), style="bold"))
@@ -264,7 +291,6 @@ def _tell(folder: Path, summary: Summary) -> None:
         _out.print(Text(note))
     for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:
         _out.print(Text(warning, style="yellow"))
-    _out.print(Text(f"Report: {_write(folder, summary)}"))
 
 
 def _tell_plan(plan: Plan, *, with_sharpness: bool) -> None:
@@ -281,8 +307,8 @@ def _tell_plan(plan: Plan, *, with_sharpness: bool) -> None:
             _out.print(Text(f"{method.name} fails: {method.failure}", style="yellow"))
 
 
-def _all_lost(summary: Summary, page: Path) -> str:
-    lost = [record for row in summary.rows for record in row.tuned]
+def _all_lost(summaries: Sequence[Summary], page: Path) -> str:
+    lost = [record for summary in summaries for row in summary.rows for record in row.tuned]
     errors = [record.error for record in lost if record.error]
     diverged = sum(record.status == "diverged" for record in lost)
     first = f"; the first failure was: {errors[0].strip().splitlines()[-1].rstrip('.')}" if errors else ""

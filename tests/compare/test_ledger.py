@@ -5,14 +5,15 @@ import pytest
 from steepest.compare.freeze import freeze
 from steepest.compare.running.jobs import Job, Record
 from steepest.compare.running.ledger import Ledger
+from steepest.compare.spec import StudySpec
 
 
 @pytest.fixture(scope="module")
 def spec():
-    return freeze("digits-mlp", ["sgd", "sngm"], trials=3, seeds=2)
+    return StudySpec((freeze("digits-mlp", ["sgd", "sngm"], trials=3, seeds=2),))
 
 
-JOBS = [Job(m, "tune", i, 0, {"lr": 0.1 / (i + 1)}) for i in range(3) for m in ("sgd", "sngm")]
+JOBS = [Job("digits-mlp", m, "tune", i, 0, {"lr": 0.1 / (i + 1)}) for i in range(3) for m in ("sgd", "sngm")]
 
 
 def record(job, status="finished", metric=0.9):
@@ -51,7 +52,7 @@ def test_what_was_under_way_waits_again_and_what_is_finished_does_not(tmp_path, 
         ledger.take(job)
     ledger.finish(record(JOBS[0]))
     # Killed between the two writes of `finish`: the record is there, the state is not.
-    ledger._storage.set_trial_user_attr(ledger._trial_id(*JOBS[1].key), "record", "{}")
+    ledger._storage.set_trial_user_attr(ledger._trial_id(JOBS[1].key), "record", "{}")
     ledger.close()
 
     again = Ledger(tmp_path, spec)

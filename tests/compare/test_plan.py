@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,10 @@ import pytest
 from steepest.compare.freeze import freeze
 from steepest.compare.plan import make_plan
 from steepest.compare.points import quasi_random_points
-from steepest.compare.running.study import finished_records
+from steepest.compare.running.drive import finished_records
 from steepest.compare.running.train import train
 from steepest.compare.schedule import SCHEDULES
-from steepest.compare.spec import Spec
+from steepest.compare.spec import StudySpec
 from tests.compare import tiny
 
 TINY = str(Path(__file__).with_name("tiny.py"))
@@ -25,13 +26,17 @@ def spec_of(*methods, **options):
     return freeze(f"{TINY}:clouds", references, **{"trials": 3, "seeds": 2, "device": "cpu", **options})
 
 
+def study_of(*methods, **options):
+    return StudySpec((spec_of(*methods, **options),))
+
+
 def command(*arguments):
     line = [sys.executable, "-m", "steepest", "compare", f"{TINY}:clouds", *arguments]
     return subprocess.run(line, capture_output=True, text=True, timeout=120)
 
 
 def test_it_counts_what_the_study_will_do():
-    plan = make_plan(spec_of("good", "sam", epochs=4, batch_size=30), jobs=2, data_dir=None)
+    plan = make_plan(study_of("good", "sam", epochs=4, batch_size=30), jobs=2, data_dir=None)
     # 120 training samples, batch 30, 4 epochs: 16 gradient evaluations a run.
     good, sam = plan.methods
     assert (good.name, good.trials, good.finals, good.runs, good.steps, good.gradient_evaluations) == (
@@ -45,7 +50,7 @@ def test_it_counts_what_the_study_will_do():
 
 
 def test_a_method_that_fails_is_told_before_anything_runs():
-    plan = make_plan(spec_of("raising", "good"), jobs=1, data_dir=None)
+    plan = make_plan(study_of("raising", "good"), jobs=1, data_dir=None)
     raising, good = plan.methods
     assert raising.seconds is None
     assert raising.failure == "ValueError: planted in step"
@@ -101,7 +106,8 @@ def test_the_schedule_is_part_of_the_study(tmp_path):
     done = command(*shared, "--schedule", "step")
     assert done.returncode == 0, done.stderr
     assert "learning rate times 0.1 at one half of the run and at three quarters." in (out / "report.md").read_text()
-    spec, records = finished_records(out)
+    study, records = finished_records(out)
+    [spec] = study.comparisons
     assert spec.schedule == "step"
     point = quasi_random_points(spec.methods[0].space, 1, spec.tuning_seed)[0]
     alone = train(
@@ -122,6 +128,6 @@ def test_an_unknown_schedule_is_refused():
 
 def test_a_spec_from_when_there_was_one_schedule_still_loads():
     spec = spec_of("good")
-    old = spec.to_json().replace('"schedule": "linear"', '"schedule": "linear to 0, every step"')
-    assert old != spec.to_json()
-    assert Spec.from_json(old) == spec
+    old = dataclasses.asdict(spec) | {"format": 1, "schedule": "linear to 0, every step"}
+    del old["name"], old["targets"], old["pruner"]
+    assert StudySpec.from_json(json.dumps(old)) == StudySpec((spec,))

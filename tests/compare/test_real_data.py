@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from steepest.compare.running.study import finished_records
+from steepest.compare.running.drive import finished_records
 
 
 @pytest.mark.slow
@@ -18,7 +18,8 @@ def test_fashion_cnn(real_data, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    spec, records = finished_records(out)
+    study, records = finished_records(out)
+    [spec] = study.comparisons
     assert spec.workload.train_samples + spec.workload.validation_samples == 60_000
     finals = [r for r in records if r.phase == "final"]
     assert len(records) == 14

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from steepest.compare.builtin import METHODS
 from steepest.compare.running.folder import LOCK, RECORDS
-from steepest.compare.running.study import finished_records
+from steepest.compare.running.drive import finished_records
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 
@@ -45,7 +45,7 @@ def compare(out, *, limit_bytes=None, **options):
 
 
 def records(out):
-    return {r.key: r for r in finished_records(out)[1]}
+    return {r.key[1:]: r for r in finished_records(out)[1]}
 
 
 def final_table(out):

@@ -2,95 +2,207 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
 from steepest._errors import InputError
-from steepest.compare.lookup import find_method, find_workload, parts_of, source_digest
+from steepest.compare.builtin import DEFAULT_METHODS
+from steepest.compare.given import digest_of, reference_of, the_method, the_workload
 from steepest.compare.method import Method, Range
+from steepest.compare.points import quasi_random_points
+from steepest.compare.pruners import PRUNERS
 from steepest.compare.running.train import SHARPNESS_SAMPLES, batches_for_sharpness, steps_in, steps_per_epoch
 from steepest.compare.schedule import SCHEDULES
-from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, WorkloadSpec
+from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, StudySpec, WorkloadSpec
 from steepest.compare.workload import Workload
 from steepest.data import Splits, as_split, data_folder
 from steepest.diagnostics import largest_hessian_eigenvalue
 
+ALL = ""  # every workload that is not named
+T = TypeVar("T")
 
-def freeze(
-    workload_reference: str,
-    method_references: Sequence[str],
-    *,
-    trials: int,
-    seeds: int,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    device: str = "auto",
-    data_dir: Path | None = None,
-    lr_ranges: dict[str, Range] | None = None,
-    sharpness: bool = False,
-    schedule: str = "linear",
-) -> Spec:
-    """Resolve what a user asked for into a specification; loads the data once, to see that it is there.
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for, as flags, a file and the Python API say it; every field but the first has a default.
+
+    Numbers that may differ by workload are given for one name of a workload each, or under ``ALL`` for the others.
 
     Args:
+        workloads: references, at least one; or workloads themselves.
+        methods: references; or methods themselves.
         trials: points that every method tries, at least 1.
         seeds: final runs of every method, at least 1.
-        epochs, batch_size: instead of the workload's own.
-        device: ``"auto"`` (the GPU if there is one), or anything ``torch.device`` takes.
-        lr_ranges: method name to the range of its lr, instead of its own.
-        sharpness: measure it after every final run.
+        epochs: instead of the workload's own.
+        batch_sizes: instead of the workload's own; each is a comparison of its own.
+        targets: instead of the workload's own; the first of them counts in the table.
+        spaces: method name to ranges that replace its own, or search what it has fixed.
         schedule: of the learning rate, one of ``SCHEDULES``.
+        sharpness: measure it after every final run.
+        pruner: one of ``PRUNERS``, to stop hopeless runs of the search; ``None`` for none.
+        device: ``"auto"`` (the GPU if there is one), or anything ``torch.device`` takes.
+    """
+
+    workloads: Sequence[str | Workload]
+    methods: Sequence[str | Method] = DEFAULT_METHODS
+    trials: int = 8
+    seeds: int = 5
+    epochs: Mapping[str, int] = field(default_factory=dict)
+    batch_sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    targets: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
+    schedule: str = "linear"
+    sharpness: bool = False
+    pruner: str | None = None
+    device: str = "auto"
+
+
+def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
+    """Resolve what a user asked for into a specification; loads the data once, to see that it is there.
 
     Raises:
         InputError: any of it cannot be used.
     """
-    for name, value in (("trials", trials), ("seeds", seeds), ("epochs", epochs), ("batch-size", batch_size)):
-        if value is not None and value < 1:
-            raise InputError(f"--{name} must be at least 1, got {value}")
-    workload = find_workload(workload_reference)
-    methods = [(reference, find_method(reference)) for reference in method_references]
+    if not request.workloads:
+        raise InputError("there must be at least one workload, got none")
+    workloads = [(reference_of(w), the_workload(w)) for w in request.workloads]
+    names = [workload.name for _, workload in workloads]
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"every workload must be given once, got {', '.join(duplicates)} more than once")
+    methods = _methods(request)
+    for flag, by_workload in (
+        ("--epochs", request.epochs),
+        ("--batch-size", request.batch_sizes),
+        ("--targets", request.targets),
+    ):
+        if unknown := sorted(set(by_workload) - {*names, ALL}):
+            raise InputError(
+                f"{flag} names {unknown[0]!r}, which is not compared on; the workloads are {', '.join(names)}"
+            )
+    for name, value in (("trials", request.trials), ("seeds", request.seeds)):
+        _check_positive(name, value)
+    if request.schedule not in SCHEDULES:
+        raise InputError(f"--schedule must be one of {', '.join(SCHEDULES)}, got {request.schedule!r}")
+    if request.pruner is not None and request.pruner not in PRUNERS:
+        raise InputError(f"--pruner must be one of {', '.join(PRUNERS)}, got {request.pruner!r}")
+    device = _device(request.device)
+    found: list[Spec] = []
+    for reference, workload in workloads:
+        found += _comparisons(request, reference, workload, methods, device, data_dir)
+    return StudySpec(tuple(found))
+
+
+def freeze(workload: str, methods: Sequence[str], *, data_dir: Path | None = None, **options: Any) -> Spec:
+    """One comparison on one workload at one batch size, which may be given as ``epochs`` and ``batch_size``; the other
+    options are those of :class:`Request`."""
+    for flag, key in (("epochs", "epochs"), ("batch_size", "batch_sizes")):
+        if options.get(flag) is not None:
+            options[key] = {ALL: options[flag] if key == flag else [options.pop(flag)]}
+    return freeze_study(Request([workload], methods, **options), data_dir).comparisons[0]
+
+
+def _methods(request: Request) -> list[tuple[str, Method]]:
+    methods = [(reference_of(m), the_method(m)) for m in request.methods]
     names = [method.name for _, method in methods]
     if not names:
         raise InputError("--methods must name at least one method, got none")
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"--methods must name each method once, got {', '.join(duplicates)} more than once")
-    lr_ranges = lr_ranges or {}
-    if unknown := sorted(set(lr_ranges) - set(names)):
-        raise InputError(
-            f"--lr-range names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}"
-        )
-    if schedule not in SCHEDULES:
-        raise InputError(f"--schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
-    resolved_device = _device(device)
+    if unknown := sorted(set(request.spaces) - set(names)):
+        raise InputError(f"--space names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}")
+    return [(reference, method.with_space(request.spaces.get(method.name, {}))) for reference, method in methods]
+
+
+def _check_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise InputError(f"--{name} must be at least 1, got {value}")
+
+
+def _of(by_workload: Mapping[str, T], workload: Workload, default: T) -> T:
+    return by_workload.get(workload.name, by_workload.get(ALL, default))
+
+
+def _comparisons(
+    request: Request,
+    reference: str,
+    workload: Workload,
+    methods: Sequence[tuple[str, Method]],
+    device: str,
+    data_dir: Path | None,
+) -> list[Spec]:
+    """A workload's comparisons: one, or one for every batch size."""
+    epochs = _of(request.epochs, workload, workload.epochs)
+    batch_sizes = list(_of(request.batch_sizes, workload, [workload.batch_size])) or [workload.batch_size]
+    targets = tuple(_of(request.targets, workload, [workload.target])) or (workload.target,)
+    _check_positive("epochs", epochs)
+    for size in batch_sizes:
+        _check_positive("batch-size", size)
+    if duplicates := sorted({size for size in batch_sizes if batch_sizes.count(size) > 1}):
+        raise InputError(f"--batch-size must name each size once, got {duplicates[0]} more than once")
+    _check_targets(workload, targets)
     splits = load_data(workload, data_dir)
-    batch_size = batch_size or workload.batch_size
-    epochs = epochs or workload.epochs
-    budget = epochs * steps_per_epoch(len(splits.train), batch_size)
+    for size in batch_sizes:
+        _check_budget(epochs * steps_per_epoch(len(splits.train), size), size, [m for _, m in methods])
+    if request.sharpness:
+        _check_sharpness(workload, splits)
     for _, method in methods:
+        if method.name in request.spaces:
+            _check_space(workload, method)
+    frozen = _workload_spec(reference, workload, splits, targets[0])
+    names = [method.name for _, method in methods]
+    return [
+        Spec(
+            name=workload.name if len(batch_sizes) == 1 else f"{workload.name}, batch {size}",
+            workload=frozen,
+            methods=tuple(_method_spec(reference, method) for reference, method in methods),
+            baseline="sgd" if "sgd" in names else names[0],
+            trials=request.trials,
+            tuning_seed=TUNING_SEED,
+            seeds=tuple(range(TUNING_SEED + 1, TUNING_SEED + 1 + request.seeds)),
+            epochs=epochs,
+            batch_size=size,
+            device=device,
+            targets=targets,
+            schedule=request.schedule,
+            sharpness_samples=min(SHARPNESS_SAMPLES, len(splits.train)) if request.sharpness else 0,
+            pruner=request.pruner,
+        )
+        for size in batch_sizes
+    ]
+
+
+def _check_budget(budget: int, batch_size: int, methods: Sequence[Method]) -> None:
+    for method in methods:
         steps_in(budget, method)
         if batch_size < method.smallest_batch:
             raise InputError(
                 f"{method.name} divides every batch and needs at least {method.smallest_batch} samples in it, got "
                 f"batch size {batch_size}"
             )
-    if sharpness:
-        _check_sharpness(workload, splits)
-    return Spec(
-        workload=_workload_spec(workload_reference, workload, splits),
-        methods=tuple(_method_spec(reference, method, lr_ranges.get(method.name)) for reference, method in methods),
-        baseline="sgd" if "sgd" in names else names[0],
-        trials=trials,
-        tuning_seed=TUNING_SEED,
-        seeds=tuple(range(TUNING_SEED + 1, TUNING_SEED + 1 + seeds)),
-        epochs=epochs,
-        batch_size=batch_size,
-        device=resolved_device,
-        schedule=schedule,
-        sharpness_samples=min(SHARPNESS_SAMPLES, len(splits.train)) if sharpness else 0,
-    )
+
+
+def _check_targets(workload: Workload, targets: Sequence[float]) -> None:
+    for target in targets:
+        if not math.isfinite(target) or (workload.percent and not 0 <= target <= 1):
+            allowed = "a fraction from 0 to 1, such as 0.95 for 95 %" if workload.percent else "a finite number"
+            raise InputError(f"--targets of {workload.name}: {workload.metric_name} must be {allowed}, got {target:g}")
+
+
+def _check_space(workload: Workload, method: Method) -> None:
+    """A hyperparameter that the optimizer does not take is better known before the first run."""
+    point = quasi_random_points(method.space, 1)[0]
+    try:
+        method.build(workload.model(), point)
+    except Exception as error:  # whatever an optimizer raises
+        raise InputError(
+            f"--space of {method.name}: its optimizer cannot be made from {', '.join(point)} "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def load_data(workload: Workload, data_dir: Path | None) -> Splits:
@@ -135,44 +247,36 @@ def _device(wanted: str) -> str:
     return wanted
 
 
-def _workload_spec(reference: str, workload: Workload, splits: Splits) -> WorkloadSpec:
+def _workload_spec(reference: str, workload: Workload, splits: Splits, target: float) -> WorkloadSpec:
     return WorkloadSpec(
-        reference=_absolute(reference),
+        reference=reference,
         name=workload.name,
         description=workload.description,
         train_samples=len(splits.train),
         validation_samples=len(splits.validation),
         test_samples=len(splits.test),
-        target=workload.target,
+        target=target,
         metric_name=workload.metric_name,
         higher_is_better=workload.higher_is_better,
         percent=workload.percent,
-        source_sha256=source_digest(reference),
+        source_sha256=digest_of(reference),
         data_sha256=_data_digest(splits),
     )
 
 
-def _method_spec(reference: str, method: Method, lr_range: Range | None) -> MethodSpec:
+def _method_spec(reference: str, method: Method) -> MethodSpec:
     optimizer = method.optimizer
     return MethodSpec(
-        reference=_absolute(reference),
+        reference=reference,
         name=method.name,
         description=method.description,
         optimizer=f"{optimizer.__module__}.{getattr(optimizer, '__qualname__', type(optimizer).__qualname__)}",
-        space={**method.space, **({"lr": lr_range} if lr_range else {})},
+        space=dict(method.space),
         # As JSON has it, so that a spec read back equals the one written.
         fixed=json.loads(json.dumps(dict(method.fixed), default=repr)),
         evaluations_per_step=method.cost,
-        source_sha256=source_digest(reference),
+        source_sha256=digest_of(reference),
         estimators=json.loads(json.dumps({e.name: dict(e.options) for e in method.estimators}, default=repr)),
-    )
-
-
-def _absolute(reference: str) -> str:
-    parts = (part.rpartition(":") for part in parts_of(reference))
-    return "+".join(
-        f"{os.path.abspath(source)}:{name}" if source.endswith(".py") else source + colon + name
-        for source, colon, name in parts
     )
 
 

@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,6 +83,15 @@ def parts_of(reference: str) -> list[str]:
         part, _, reference = reference.partition("+")
         found.append(part.strip())
     return [*found, reference.strip()]
+
+
+def absolute_reference(reference: str) -> str:
+    """The same with absolute paths of files, so that it is found from anywhere."""
+    parts = (part.rpartition(":") for part in parts_of(reference))
+    return "+".join(
+        f"{os.path.abspath(source)}:{name}" if source.endswith(".py") else source + colon + name
+        for source, colon, name in parts
+    )
 
 
 def source_digest(reference: str) -> str | None:

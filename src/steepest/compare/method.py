@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -95,6 +95,18 @@ class Method:
                 f"method {self.name!r} pays {self.evaluations_per_step} evaluations a step without a closure, so that "
                 f"{self.estimators[0].name} cannot obtain its gradients; evaluations_per_step must be 1"
             )
+
+    def with_space(self, space: Mapping[str, Range]) -> "Method":
+        """The same with other ranges; what is searched is no longer fixed.
+
+        Example:
+            >>> from torch.optim import SGD
+            >>> sgd = Method("sgd", SGD, space={"lr": Range(1e-3, 1.0)}, fixed={"momentum": 0.9})
+            >>> sgd.with_space({"momentum": Range(0.8, 0.99, log=False)}).fixed
+            {}
+        """
+        fixed = {name: value for name, value in self.fixed.items() if name not in space}
+        return replace(self, space={**self.space, **space}, fixed=fixed)
 
     def build(self, model: nn.Module, searched: Mapping[str, float]) -> Optimizer:
         """Make the optimizer of one run from the chosen values of the searched hyperparameters."""

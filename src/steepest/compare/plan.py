@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from steepest.compare.freeze import load_data
-from steepest.compare.lookup import find_method, find_workload
+from steepest.compare.given import Given, the_method, the_workload
 from steepest.compare.method import Method
 from steepest.compare.points import quasi_random_points
 from steepest.compare.running.train import evaluate, train
 from steepest.compare.schedule import SCHEDULES
-from steepest.compare.spec import Spec
+from steepest.compare.spec import Spec, StudySpec
 from steepest.compare.workload import Workload
 from steepest.data import Split, Splits
 
@@ -23,12 +23,15 @@ _ENOUGH_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """One method's share. ``seconds`` of a run are measured over a few steps; ``None`` where those fail, with why."""
+    """One method's share in a comparison. ``seconds`` of a run are measured over a few steps; ``None`` where they fail,
+    with why."""
 
+    workload: str
     name: str
     trials: int
     finals: int
     steps: int  # of a run
+    batch_size: int
     gradient_evaluations: int  # of all runs
     seconds: float | None
     failure: str | None = None
@@ -43,7 +46,6 @@ class Plan:
     """What a study would cost."""
 
     methods: Sequence[MethodPlan]
-    batch_size: int
     jobs: int
 
     @property
@@ -56,7 +58,7 @@ class Plan:
 
     @property
     def samples(self) -> int:
-        return self.gradient_evaluations * self.batch_size
+        return sum(method.gradient_evaluations * method.batch_size for method in self.methods)
 
     @property
     def seconds(self) -> float:
@@ -64,28 +66,40 @@ class Plan:
         return sum(method.runs * (method.seconds or 0.0) for method in self.methods) / self.jobs
 
 
-def make_plan(spec: Spec, *, jobs: int, data_dir: Path | None) -> Plan:
+def make_plan(study: StudySpec, *, jobs: int, data_dir: Path | None, given: Given | None = None) -> Plan:
     """Count the study's runs, and time a few steps of every method in this process.
 
     Raises:
         InputError: the data cannot be loaded.
     """
-    workload = find_workload(spec.workload.reference)
-    splits = load_data(workload, data_dir).to(spec.device)
     threads = torch.get_num_threads()
-    torch.set_num_threads(spec.threads)
+    torch.set_num_threads(study.threads)
+    found: list[MethodPlan] = []
     try:
-        return Plan([_method_plan(spec, workload, splits, m.name) for m in spec.methods], spec.batch_size, jobs)
+        for spec in study.comparisons:
+            workload = the_workload(spec.workload.reference, given)
+            splits = load_data(workload, data_dir).to(spec.device)
+            found += [_method_plan(spec, workload, splits, m.name, given) for m in spec.methods]
     finally:
         torch.set_num_threads(threads)
+    return Plan(found, jobs)
 
 
-def _method_plan(spec: Spec, workload: Workload, splits: Splits, name: str) -> MethodPlan:
+def _method_plan(spec: Spec, workload: Workload, splits: Splits, name: str, given: Given | None) -> MethodPlan:
     frozen = spec.method(name)
-    method = find_method(frozen.reference)
+    method = the_method(frozen.reference, given)
     steps = spec.gradient_evaluations // method.cost
     runs = spec.trials + len(spec.seeds)
-    plan = MethodPlan(name, spec.trials, len(spec.seeds), steps, runs * steps * method.cost, None)
+    plan = MethodPlan(
+        workload=spec.name,
+        name=name,
+        trials=spec.trials,
+        finals=len(spec.seeds),
+        steps=steps,
+        batch_size=spec.batch_size,
+        gradient_evaluations=runs * steps * method.cost,
+        seconds=None,
+    )
     point = quasi_random_points(frozen.space, 1, spec.tuning_seed)[0]
     try:
         return replace(plan, seconds=_seconds_of_a_run(spec, workload, splits, method, point, steps))

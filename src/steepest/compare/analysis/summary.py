@@ -9,7 +9,7 @@ from typing import Literal
 from steepest.compare.analysis.statistics import Interval, bootstrap_interval
 from steepest.compare.analysis.verdicts import Comparison, compare, scores
 from steepest.compare.running.jobs import Record
-from steepest.compare.spec import MethodSpec, Spec
+from steepest.compare.spec import MethodSpec, Spec, StudySpec
 
 Edge = Literal["lowest", "highest"]
 
@@ -30,6 +30,7 @@ class Row:
     reached: int
     diverged: int
     failed: int
+    pruned: int
     runs: int
     seconds: float | None  # median of the final runs
     sharpness: list[float]  # of the final runs in which it was measured
@@ -38,6 +39,10 @@ class Row:
     def seeds(self) -> int:
         """Final runs behind the mean."""
         return len(scores(self.finals))
+
+    @property
+    def median_sharpness(self) -> float | None:
+        return statistics.median(self.sharpness) if self.sharpness else None
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,13 @@ def choose(spec: Spec, tuned: Sequence[Record]) -> Record | None:
     )
 
 
+def summarize_study(study: StudySpec, records: Sequence[Record]) -> list[Summary]:
+    """Every comparison of a study, in its order."""
+    return [summarize(spec, [r for r in records if r.workload == spec.name]) for spec in study.comparisons]
+
+
 def summarize(spec: Spec, records: Sequence[Record]) -> Summary:
-    """Everything that the report shows, from the spec and the finished runs, complete or not."""
+    """All that the report shows of a comparison, from its spec and its finished runs, complete or not."""
     finals = {m.name: [r for r in records if r.method == m.name and r.phase == "final"] for m in spec.methods}
     comparisons = compare(spec, finals)
     rows = [
@@ -104,6 +114,7 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
         reached=sum(math.isfinite(x) for x in to_target),
         diverged=sum(r.status == "diverged" for r in records),
         failed=sum(r.status == "failed" for r in records),
+        pruned=sum(r.status == "pruned" for r in records),
         runs=len(records),
         seconds=statistics.median(seconds) if seconds else None,
         sharpness=[r.sharpness for r in finals if r.sharpness is not None],

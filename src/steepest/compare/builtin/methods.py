@@ -72,3 +72,4 @@ METHODS = UPDATE_RULES | {
     )
     for name, estimator in ESTIMATORS.items()
 }
+DEFAULT_METHODS = tuple(UPDATE_RULES)

@@ -16,7 +16,7 @@ from steepest._errors import InputError
 from steepest._version import __version__
 from steepest.compare import spec as spec_module
 from steepest.compare.running.jobs import Record
-from steepest.compare.spec import Spec
+from steepest.compare.spec import StudySpec
 
 LOCK = ".lock"
 RECORDS = "trials.jsonl"
@@ -24,7 +24,7 @@ INVOCATIONS = "invocations.jsonl"
 
 
 @contextmanager
-def opened(folder: Path, spec: Spec) -> Iterator[None]:
+def opened(folder: Path, spec: StudySpec) -> Iterator[None]:
     """Hold a study's folder: create it if it is not there, else make sure that it holds this very study.
 
     The lock is the operating system's and goes with the process, however that ends.
@@ -61,7 +61,7 @@ def opened(folder: Path, spec: Spec) -> Iterator[None]:
         lock.release()
 
 
-def load_spec(folder: Path) -> Spec:
+def load_spec(folder: Path) -> StudySpec:
     """The frozen spec of a study's folder.
 
     Raises:
@@ -71,7 +71,7 @@ def load_spec(folder: Path) -> Spec:
     if not path.is_file():
         raise InputError(f"{str(folder)!r} holds no study: there is no {spec_module.FILE} in it")
     try:
-        spec = Spec.from_json(path.read_text(encoding="utf-8"))
+        spec = StudySpec.from_json(path.read_text(encoding="utf-8"))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{str(path)!r} is not a study's spec that steepest {__version__} can read ({error})"

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from steepest.compare.running.train import Outcome
+from steepest.compare.spec import StudySpec
 
 Phase = Literal["tune", "final"]
-Status = Literal["finished", "diverged", "failed"]
+Status = Literal["finished", "diverged", "failed", "pruned"]
+Key = tuple[str, str, Phase, int]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run. ``index`` is the point's number in the search, or the seed's place among the final seeds."""
+    """One run. ``workload`` is the name of its comparison; ``index`` is the point's number in the search, or the seed's
+    place among the final seeds."""
 
+    workload: str
     method: str
     phase: Phase
     index: int
@@ -23,31 +27,29 @@ class Job:
     hyperparameters: dict[str, float]
 
     @property
-    def key(self) -> tuple[str, Phase, int]:
-        return self.method, self.phase, self.index
+    def key(self) -> Key:
+        return self.workload, self.method, self.phase, self.index
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all runs of a study share; a worker makes its workload and methods from it."""
+    """What all runs of a study share; a worker makes its workloads and methods from it.
 
-    workload: str
-    reference: str
-    methods: dict[str, str]  # name to reference
-    epochs: int
-    batch_size: int
-    device: str
-    threads: int
+    ``given`` are the objects that the study was given, pickled: a worker unpickles them once it has threads and memory
+    set up.
+    """
+
+    study: StudySpec
     data_dir: Path | None
-    sharpness_samples: int = 0
-    schedule: str = "linear"
+    given: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Record:
     """A run that has ended. Written as one line of ``trials.jsonl``; numbers that do not exist are ``None``.
 
-    ``finished`` and ``started`` are seconds since the epoch. Metrics are fractions where the workload shows percent.
+    ``workload`` is the name of its comparison. ``finished`` and ``started`` are seconds since the epoch. Metrics are
+    fractions where the workload shows percent.
     """
 
     workload: str
@@ -75,17 +77,17 @@ class Record:
     sharpness_note: str | None = None
 
     @property
-    def key(self) -> tuple[str, Phase, int]:
-        return self.method, self.phase, self.trial
+    def key(self) -> Key:
+        return self.workload, self.method, self.phase, self.trial
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
-def record_of(workload: str, job: Job, started: float, fields: dict[str, Any]) -> Record:
+def record_of(job: Job, started: float, fields: dict[str, Any]) -> Record:
     """The record of a job that ends now; ``fields`` hold its status and whatever else is known."""
     return Record(
-        workload=workload,
+        workload=job.workload,
         method=job.method,
         phase=job.phase,
         trial=job.index,
@@ -100,7 +102,7 @@ def record_of(workload: str, job: Job, started: float, fields: dict[str, Any]) -
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     """An outcome as the fields of a record: JSON has no NaN, so a number that is not finite becomes ``None``."""
     fields = dataclasses.asdict(outcome)
-    del fields["pruned"]
-    status: Status = "diverged" if fields.pop("diverged") else "finished"
+    diverged, pruned = fields.pop("diverged"), fields.pop("pruned")
+    status: Status = "diverged" if diverged else "pruned" if pruned else "finished"
     finite = {key: [x if abs(x) < float("inf") else None for x in values] for key, values in fields["curve"].items()}
     return {**fields, "curve": finite, "status": status}

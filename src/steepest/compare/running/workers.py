@@ -1,5 +1,6 @@
 """Processes that run jobs, one thread each, and outlive nothing: not their parent, not a job that kills them."""
 
+import dataclasses
 import multiprocessing
 import os
 import platform
@@ -11,9 +12,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import cloudpickle
 
 from steepest.compare.running.jobs import Job, Record, Setting, outcome_fields, record_of
+
+if TYPE_CHECKING:
+    from steepest.compare.given import Given
+    from steepest.compare.workload import Workload
+    from steepest.data import Splits
 
 # Not fork: a forked torch inherits locks of threads that do not exist in the child.
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -102,7 +110,7 @@ class _Worker:
         self.connection, theirs = _CONTEXT.Pipe()
         self.process = _CONTEXT.Process(target=_work, args=(theirs, setting), daemon=True)
         kept = {name: os.environ.get(name, value) for name, value in _KEEP_MEMORY.items()}
-        with _environment({**kept, "OMP_NUM_THREADS": str(setting.threads)}):
+        with _environment({**kept, "OMP_NUM_THREADS": str(setting.study.threads)}):
             self.process.start()
         theirs.close()
 
@@ -146,7 +154,7 @@ def _work(connection: Connection, setting: Setting) -> None:
             return
         except (Exception, SystemExit):
             fields = {"status": "failed", "error": traceback.format_exc()}
-        record = record_of(setting.workload, job, started, fields)
+        record = record_of(job, started, fields)
         try:
             connection.send(record)
         except (BrokenPipeError, ConnectionResetError):
@@ -162,42 +170,51 @@ def _end_with_parent() -> None:
 
 
 class _Runner:
-    """Workload, methods and data of a study, made once per process."""
+    """Workloads, methods and data of a study, each made once per process, when it is first needed."""
 
     def __init__(self, setting: Setting) -> None:
         import torch
 
-        from steepest.compare.freeze import load_data
-        from steepest.compare.lookup import find_method, find_workload
-
-        torch.set_num_threads(setting.threads)
-        self._setting = setting
-        self._workload = find_workload(setting.reference)
-        self._methods = {name: find_method(reference) for name, reference in setting.methods.items()}
-        self._splits = load_data(self._workload, setting.data_dir).to(setting.device)
-        cuda = torch.device(setting.device).type == "cuda"
+        torch.set_num_threads(setting.study.threads)
+        self._study = setting.study
+        self._data_dir = setting.data_dir
+        self._given: Given = cloudpickle.loads(setting.given) if setting.given else {}
+        self._workloads: dict[str, Workload] = {}
+        self._splits: dict[str, Splits] = {}
+        device = setting.study.device
+        cuda = torch.device(device).type == "cuda"
         self._machine = {
             "torch": torch.__version__,
-            "device": torch.cuda.get_device_name(setting.device)
-            if cuda
-            else platform.processor() or platform.machine(),
+            "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
         }
 
     def __call__(self, job: Job, connection: Connection) -> dict[str, Any]:
+        from steepest.compare.given import the_method
         from steepest.compare.running.train import train
         from steepest.compare.schedule import SCHEDULES
 
+        spec = self._study.comparison(job.workload)
+        workload, splits = self._workload(spec.workload.reference)
         outcome = train(
-            self._workload,
-            self._methods[job.method],
-            self._splits,
+            dataclasses.replace(workload, target=spec.targets[0]),
+            the_method(spec.method(job.method).reference, self._given),
+            splits,
             job.hyperparameters,
             seed=job.seed,
-            epochs=self._setting.epochs,
-            batch_size=self._setting.batch_size,
+            epochs=spec.epochs,
+            batch_size=spec.batch_size,
             with_test=job.phase == "final",
-            schedule=SCHEDULES[self._setting.schedule],
-            sharpness_samples=self._setting.sharpness_samples if job.phase == "final" else 0,
+            schedule=SCHEDULES[spec.schedule],
+            sharpness_samples=spec.sharpness_samples if job.phase == "final" else 0,
             progress=lambda seen: connection.send(seen.fraction),
         )
         return {**outcome_fields(outcome), **self._machine}
+
+    def _workload(self, reference: str) -> "tuple[Workload, Splits]":
+        from steepest.compare.freeze import load_data
+        from steepest.compare.given import the_workload
+
+        if reference not in self._splits:
+            self._workloads[reference] = the_workload(reference, self._given)
+            self._splits[reference] = load_data(self._workloads[reference], self._data_dir).to(self._study.device)
+        return self._workloads[reference], self._splits[reference]

@@ -21,7 +21,7 @@ from steepest.compare.running.jobs import Job, Record, Setting, record_of
 from steepest.compare.running.ledger import FILE as LEDGER_FILE
 from steepest.compare.running.ledger import Ledger
 from steepest.compare.running.workers import Pool
-from steepest.compare.spec import Spec
+from steepest.compare.spec import Spec, StudySpec
 
 ATTEMPTS = 3  # at a run whose process dies, before it is recorded as failed
 _POLL_SECONDS = 0.2
@@ -32,7 +32,7 @@ _OUT_OF_REACH = {errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENOENT
 class Listener(Protocol):
     """Who is told what happens while a study runs."""
 
-    def begin(self, spec: Spec, records: Sequence[Record]) -> None:
+    def begin(self, study: StudySpec, records: Sequence[Record]) -> None:
         """The study starts, or goes on with these finished runs."""
 
     def started(self, job: Job) -> None: ...
@@ -42,29 +42,41 @@ class Listener(Protocol):
     def ended(self, record: Record) -> None: ...
 
 
-def jobs_left(spec: Spec, records: Sequence[Record]) -> list[Job]:
+def jobs_left(study: StudySpec, records: Sequence[Record]) -> list[Job]:
     """The runs that can be started once ``records`` are finished, in the order to start them.
 
-    The search comes first, a point of every method in turn; a method's final runs follow once its search is finished.
+    A comparison comes after the other. Its search is first, a point of every method in turn; a method's final runs
+    follow once its search is finished.
     """
     done = {record.key for record in records}
+    return [job for spec in study.comparisons for job in _jobs(spec, records) if job.key not in done]
+
+
+def _jobs(spec: Spec, records: Sequence[Record]) -> list[Job]:
     searches: list[Job] = []
     finals: list[Job] = []
     points = {m.name: quasi_random_points(m.space, spec.trials, spec.tuning_seed) for m in spec.methods}
     for i in range(spec.trials):
-        searches += [Job(m.name, "tune", i, spec.tuning_seed, points[m.name][i]) for m in spec.methods]
+        searches += [Job(spec.name, m.name, "tune", i, spec.tuning_seed, points[m.name][i]) for m in spec.methods]
     chosen = {}
     for m in spec.methods:
-        tuned = [r for r in records if r.method == m.name and r.phase == "tune"]
+        tuned = [r for r in records if (r.workload, r.method, r.phase) == (spec.name, m.name, "tune")]
         if len(tuned) == spec.trials and (best := choose(spec, tuned)) is not None:
             chosen[m.name] = best.hyperparameters
     for i, seed in enumerate(spec.seeds):
-        finals += [Job(name, "final", i, seed, point) for name, point in chosen.items()]
-    return [job for job in [*searches, *finals] if job.key not in done]
+        finals += [Job(spec.name, name, "final", i, seed, point) for name, point in chosen.items()]
+    return [*searches, *finals]
 
 
 def run(
-    spec: Spec, folder: Path, *, jobs: int, data_dir: Path | None, command: str, listener: Listener
+    study: StudySpec,
+    folder: Path,
+    *,
+    jobs: int,
+    data_dir: Path | None,
+    command: str,
+    listener: Listener,
+    given: bytes | None = None,
 ) -> tuple[list[Record], bool]:
     """Run what is left of a study and return all its records, and whether it was interrupted.
 
@@ -73,33 +85,23 @@ def run(
     Args:
         jobs: worker processes.
         command: what the user typed, for the report.
+        given: the pickled objects that the study refers to.
 
     Raises:
         InputError: the folder cannot be used.
         StudyError: it can no longer be written; what is finished stays so.
     """
-    setting = Setting(
-        workload=spec.workload.name,
-        reference=spec.workload.reference,
-        methods={m.name: m.reference for m in spec.methods},
-        epochs=spec.epochs,
-        batch_size=spec.batch_size,
-        device=spec.device,
-        threads=spec.threads,
-        data_dir=data_dir,
-        sharpness_samples=spec.sharpness_samples,
-        schedule=spec.schedule,
-    )
-    with _sentence_for_lost_storage(folder), study_folder.opened(folder, spec), _interruptible() as interrupted:
+    setting = Setting(study, data_dir, given)
+    with _sentence_for_lost_storage(folder), study_folder.opened(folder, study), _interruptible() as interrupted:
         study_folder.note_invocation(folder, command, jobs)
-        ledger = Ledger(folder, spec)
+        ledger = Ledger(folder, study)
         try:
             ledger.release()
             records = ledger.records()
             study_folder.write_records(folder, records)
-            listener.begin(spec, records)
+            listener.begin(study, records)
             with Pool(jobs, setting) as pool:
-                _drive(spec, folder, ledger, pool, records, listener, interrupted)
+                _drive(study, folder, ledger, pool, records, listener, interrupted)
             ledger.release()
             records = ledger.records()
             study_folder.write_records(folder, records)
@@ -108,25 +110,25 @@ def run(
         return records, interrupted.is_set()
 
 
-def finished_records(folder: Path) -> tuple[Spec, list[Record]]:
+def finished_records(folder: Path) -> tuple[StudySpec, list[Record]]:
     """Spec and finished runs of a study's folder.
 
     Raises:
         InputError: the folder holds no study.
     """
-    spec = study_folder.load_spec(folder)
+    study = study_folder.load_spec(folder)
     if not (folder / LEDGER_FILE).exists():  # stopped before the first run was planned
-        return spec, []
+        return study, []
     with _sentence_for_lost_storage(folder):
-        ledger = Ledger(folder, spec)
+        ledger = Ledger(folder, study)
         try:
-            return spec, ledger.records()
+            return study, ledger.records()
         finally:
             ledger.close()
 
 
 def _drive(
-    spec: Spec,
+    study: StudySpec,
     folder: Path,
     ledger: Ledger,
     pool: Pool,
@@ -135,7 +137,7 @@ def _drive(
     interrupted: threading.Event,
 ) -> None:
     deaths: Counter[object] = Counter()
-    left = jobs_left(spec, records)
+    left = jobs_left(study, records)
     ledger.plan(left)
     while not interrupted.is_set():
         while pool.free and left:
@@ -156,7 +158,7 @@ def _drive(
                 else:
                     ended = f"died {ATTEMPTS} times, the last time with exit code {event.exit_code}"
                     fields = {"status": "failed", "error": f"The process of this run {ended}."}
-                    record = record_of(spec.workload.name, event.job, time.time(), fields)
+                    record = record_of(event.job, time.time(), fields)
             if record is None:
                 continue
             ledger.finish(record)
@@ -165,7 +167,7 @@ def _drive(
             listener.ended(record)
             if record.phase == "tune":
                 under_way = {job.key for job in pool.running}
-                left = [job for job in jobs_left(spec, records) if job.key not in under_way]
+                left = [job for job in jobs_left(study, records) if job.key not in under_way]
                 ledger.plan([job for job in left if job.phase == "final"])
 
 

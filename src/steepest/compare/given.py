@@ -1,0 +1,41 @@
+"""Workloads and methods that a program gives as objects, beside those that are found by what a user types."""
+
+from collections.abc import Mapping
+
+from steepest.compare.lookup import absolute_reference, find_method, find_workload, source_digest
+from steepest.compare.method import Method
+from steepest.compare.workload import Workload
+
+Given = Mapping[str, Workload | Method]  # by reference
+_PREFIX = "given:"
+
+
+def reference_of(part: str | Workload | Method) -> str:
+    """What a spec records: where the part is found, wherever the user stands, or that it was given.
+
+    Example:
+        >>> reference_of("digits-mlp")
+        'digits-mlp'
+    """
+    return absolute_reference(part) if isinstance(part, str) else _PREFIX + part.name
+
+
+def digest_of(reference: str) -> str | None:
+    """SHA-256 of the user's file; ``None`` where there is none, also for what was given."""
+    return None if is_given(reference) else source_digest(reference)
+
+
+def is_given(reference: str) -> bool:
+    return reference.startswith(_PREFIX)
+
+
+def the_workload(part: str | Workload, given: Given | None = None) -> Workload:
+    """The workload that is given, or found by its reference; ``given`` holds those that a spec refers to."""
+    found = (given or {}).get(part) if isinstance(part, str) else part
+    return found if isinstance(found, Workload) else find_workload(str(part))
+
+
+def the_method(part: str | Method, given: Given | None = None) -> Method:
+    """The method that is given, or found by its reference; ``given`` holds those that a spec refers to."""
+    found = (given or {}).get(part) if isinstance(part, str) else part
+    return found if isinstance(found, Method) else find_method(str(part))

@@ -1,0 +1,224 @@
+"""A study from Python: the same as the command, for scripts and notebooks."""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pandas as pd
+from rich.console import Console
+
+from steepest._errors import InputError
+from steepest.compare import options
+from steepest.compare.analysis.frames import result_frame, run_frame
+from steepest.compare.analysis.summary import Summary, summarize_study
+from steepest.compare.builtin import DEFAULT_METHODS
+from steepest.compare.freeze import Request, freeze_study
+from steepest.compare.given import Given, reference_of
+from steepest.compare.method import Method, Range
+from steepest.compare.plan import Plan, make_plan
+from steepest.compare.progress import ProgressDisplay
+from steepest.compare.report import write_report
+from steepest.compare.running import drive
+from steepest.compare.running.drive import Listener
+from steepest.compare.running.folder import invocations, usable_cores
+from steepest.compare.running.jobs import Record
+from steepest.compare.spec import StudySpec
+from steepest.compare.workload import Workload
+
+Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
+WHERE = ("out", "data_dir", "jobs")  # options on which no result depends
+
+
+class Study:
+    """Tune every method on the same budget, re-run each one's best point on fresh seeds, and compare.
+
+    All arguments but the first are keywords, and are the flags of ``steepest compare`` and the keys of a study's file.
+    Where a value may differ by workload, a mapping from a workload's name to its value does as well.
+
+    Args:
+        workloads: built-in names, ``path/to/file.py:name``, ``package.module:name``, or :class:`Workload` objects.
+        methods: likewise, with gradient estimators in front (``"ssgd+sngm"``), or :class:`Method` objects. The baseline
+            is ``sgd``, or else the first.
+        trials: points of the search, the same number for every method.
+        seeds: final runs of every method's best point.
+        epochs: instead of the workload's own.
+        batch_size: instead of the workload's own; several make a comparison each.
+        targets: of the validation metric, instead of the workload's own; the first is that of the table.
+        space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the
+            method's own range, or of a fixed value.
+        schedule: of the learning rate: linear, constant, cosine, polynomial or step.
+        sharpness: measure the largest Hessian eigenvalue after every final run.
+        pruner: stop hopeless runs of the search: median or halving.
+        device: cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.
+        out: the study's folder; ``studies/NAME`` if not given. The same study in the same folder goes on where it
+            stopped.
+        data_dir: where data files lie; otherwise the environment variable ``STEEPEST_DATA`` says so.
+        jobs: runs at a time, one thread each; all cores, or 1 on a GPU, if not given.
+
+    Raises:
+        InputError: an argument cannot be used. What only the data can tell is raised once :attr:`spec` is needed.
+
+    Note:
+        Runs happen in processes of their own. Objects travel there pickled; a study cannot see that their code has
+        changed since it began, so give a changed one another folder.
+
+    Example:
+        >>> import tempfile
+        >>> from steepest.compare import Study
+        >>> out = tempfile.mkdtemp()
+        >>> study = Study("digits-mlp", methods=["sgd", "sngm"], trials=2, seeds=2, epochs=1, jobs=1, out=out)
+        >>> study.run(progress=False)
+        True
+        >>> sorted(study.table().method)
+        ['sgd', 'sngm']
+    """
+
+    def __init__(
+        self,
+        workloads: str | Workload | Sequence[str | Workload],
+        *,
+        methods: str | Method | Sequence[str | Method] = DEFAULT_METHODS,
+        trials: int = 8,
+        seeds: int = 5,
+        epochs: int | Mapping[str, int] | None = None,
+        batch_size: int | Sequence[int] | Mapping[str, int | Sequence[int]] | None = None,
+        targets: float | Sequence[float] | Mapping[str, float | Sequence[float]] | None = None,
+        space: Ranges | None = None,
+        schedule: str = "linear",
+        sharpness: bool = False,
+        pruner: str | None = None,
+        device: str = "auto",
+        out: str | Path | None = None,
+        data_dir: str | Path | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        self._request = Request(
+            workloads=_parts("workloads", workloads, Workload),
+            methods=_parts("methods", methods, Method),
+            trials=options.integer("trials", trials),
+            seeds=options.integer("seeds", seeds),
+            epochs=options.by_workload("epochs", epochs, options.integer),
+            batch_sizes=options.by_workload("batch_size", batch_size, options.listed(options.integer)),
+            targets=options.by_workload("targets", targets, options.listed(options.number)),
+            spaces=options.spaces(space),
+            schedule=options.text("schedule", schedule),
+            sharpness=options.flag("sharpness", sharpness),
+            pruner=None if pruner is None else options.text("pruner", pruner),
+            device=options.text("device", device),
+        )
+        if jobs is not None and options.integer("jobs", jobs) < 1:
+            raise InputError(f"--jobs must be at least 1, got {jobs}")
+        self._data_dir = None if data_dir is None else Path(data_dir)
+        if self._data_dir is not None and not self._data_dir.is_dir():
+            raise InputError(f"--data-dir must be an existing folder, got {str(data_dir)!r}")
+        self._out = None if out is None else Path(out)
+        self._jobs = jobs
+        self._frozen: StudySpec | None = None
+
+    @classmethod
+    def from_file(cls, path: str | Path, **changes: Any) -> "Study":
+        """A study from a TOML file, whose keys are the arguments of this class, or from a study's ``spec.json``.
+
+        Paths in the file are seen from where the program runs. ``changes`` replace what the file says. Without any, a
+        frozen spec gives that very study again, or says what has changed since.
+
+        Raises:
+            InputError: the file cannot be read, or says something that cannot be used.
+        """
+        known = cls.__init__.__annotations__
+        found, frozen = options.options_from(Path(path), {key: 0 for key in known if key != "return"})
+        if isinstance(found.get("space"), Mapping) and isinstance(changes.get("space"), Mapping):
+            changes["space"] = {**found["space"], **changes["space"]}
+        merged = {**found, **changes}
+        if "workloads" not in merged:
+            raise InputError(f"{str(path)!r} names no workloads")
+        study = cls(merged.pop("workloads"), **merged)
+        study._frozen = frozen if changes.keys() <= set(WHERE) else None
+        return study
+
+    @cached_property
+    def spec(self) -> StudySpec:
+        """Everything that the results depend on; loads the data.
+
+        Raises:
+            InputError: something asked for cannot be used, or a frozen study cannot be had as it was.
+        """
+        spec = freeze_study(self._request, self._data_dir)
+        if self._frozen is not None and (differences := self._frozen.differences(spec)):
+            raise InputError(f"this study cannot be had again as it was: {'; '.join(differences)}")
+        return spec
+
+    @property
+    def folder(self) -> Path:
+        """Where everything about the study lies."""
+        names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
+        return self._out or Path("studies") / "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
+
+    @property
+    def jobs(self) -> int:
+        """Runs at a time."""
+        return self._jobs or (usable_cores() if self.spec.device == "cpu" else 1)
+
+    def plan(self) -> Plan:
+        """What the study would cost; runs nothing of it but a few steps of every method."""
+        return make_plan(self.spec, jobs=self.jobs, data_dir=self._data_dir, given=self._given())
+
+    def run(self, *, progress: bool = True, listener: Listener | None = None, command: str | None = None) -> bool:
+        """Run what is left of the study; returns whether all of it is finished, which an interruption prevents.
+
+        Args:
+            progress: show bars, in a terminal or a notebook.
+            listener: is told what happens, instead.
+            command: how the study was called, for the report.
+
+        Raises:
+            InputError: the folder holds something else.
+            StudyError: the folder can no longer be written; what is finished stays so.
+        """
+        with ProgressDisplay(Console(stderr=True, quiet=not progress)) as display:
+            _, interrupted = drive.run(
+                self.spec,
+                self.folder,
+                jobs=self.jobs,
+                data_dir=self._data_dir,
+                command=command or f"steepest.compare.Study in {Path(sys.argv[0]).name or 'Python'}",
+                listener=listener or display,
+                given=cloudpickle.dumps(dict(self._given())) if self._given() else None,
+            )
+        return not interrupted
+
+    def records(self) -> list[Record]:
+        """All runs that have ended."""
+        return drive.finished_records(self.folder)[1]
+
+    def summaries(self) -> list[Summary]:
+        """What the report shows, a summary for each comparison."""
+        return summarize_study(self.spec, self.records())
+
+    def table(self) -> pd.DataFrame:
+        """The result: a row for every method of every comparison (:func:`result_frame` says which columns)."""
+        return result_frame(self.summaries())
+
+    def runs(self) -> pd.DataFrame:
+        """A row for every run that has ended."""
+        return run_frame(self.records())
+
+    def report(self) -> Path:
+        """Write ``report.html`` and ``report.md`` into the folder; returns the path of the page."""
+        return write_report(self.folder, self.summaries()[0], invocations(self.folder))
+
+    def _given(self) -> Given:
+        parts = [*self._request.workloads, *self._request.methods]
+        return {reference_of(part): part for part in parts if not isinstance(part, str)}
+
+
+def _parts(name: str, value: object, kind: type) -> list[Any]:
+    parts = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    for part in parts:
+        if not isinstance(part, str | kind):
+            raise InputError(f"{name} must be names or steepest.compare.{kind.__name__} objects, got {part!r}")
+    return parts
