@@ -29,14 +29,16 @@ def run(method=tiny.good, workload=tiny.clouds, lr=0.1, seed=1, epochs=3, batch_
 
 
 def test_learns_and_counts_its_budget():
-    fractions = []
-    outcome = run(progress=fractions.append)
+    seen = []
+    outcome = run(progress=seen.append)
     assert outcome.test_metric > 0.85
     assert outcome.gradient_evaluations == 18
     assert outcome.samples == 360
     assert outcome.curve.gradient_evaluations == [6, 12, 18]
     assert outcome.validation_metric == outcome.curve.validation_metric[-1]
-    assert fractions == pytest.approx([1 / 3, 2 / 3, 1])
+    assert [s.fraction for s in seen] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert [s.gradient_evaluations for s in seen] == outcome.curve.gradient_evaluations
+    assert [s.validation_metric for s in seen] == outcome.curve.validation_metric
     assert not outcome.diverged
 
 
@@ -129,10 +131,10 @@ def test_evaluations_to_target():
     assert run(workload=downwards).evaluations_to_target == 6
 
 
-def test_evaluation_is_the_mean_over_all_samples_and_uses_evaluation_mode(monkeypatch):
+def test_evaluation_is_the_mean_over_all_samples_and_uses_evaluation_mode():
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
-    monkeypatch.setattr("steepest.compare.running.train.EVALUATION_BATCH", 7)  # 60 is no multiple of it
-    loss, metric = evaluate(tiny.clouds, model, SPLITS.test)
+    sevens = dataclasses.replace(tiny.clouds, evaluation_batch=7)  # 60 is no multiple of it
+    loss, metric = evaluate(sevens, model, SPLITS.test)
     with torch.no_grad():
         outputs = model[1](SPLITS.test.inputs)
     assert loss == pytest.approx(nn.functional.cross_entropy(outputs, SPLITS.test.targets).item(), rel=1e-5)

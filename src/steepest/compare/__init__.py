@@ -13,11 +13,11 @@ check_extra(
     *("sqlalchemy", "typer"),
 )
 
-from steepest.compare.estimator import Batch, Estimator  # noqa: E402 - only once the extra is known to be there
+from steepest.compare.estimator import Batch, Estimator, Resumable  # noqa: E402 - once the extra is known to be there
 from steepest.compare.method import Method, Range  # noqa: E402
 from steepest.compare.workload import Workload, accuracy  # noqa: E402
 
-__all__ = ["Batch", "Estimator", "Method", "Range", "Study", "Workload", "accuracy"]
+__all__ = ["Batch", "Estimator", "Method", "Range", "Resumable", "Study", "Workload", "accuracy"]
 
 
 def __getattr__(name: str) -> Any:

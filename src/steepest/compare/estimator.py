@@ -1,13 +1,14 @@
 """Another way to obtain the gradient, in front of any optimizer."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from steepest.compare.running.randomness import derived_seed
 
 _ALL = slice(None)
 
@@ -42,6 +43,28 @@ class Batch:
 Take = Callable[[Batch], Tensor]
 
 
+class Stateful(Protocol):
+    """What can be saved and taken up again, as a module, an optimizer or a ``SymmetricNoise`` can."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> object: ...
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """What ``attach`` yields so that an interrupted run can go on from a checkpoint.
+
+    Args:
+        take: the function, or ``None`` for a calibration.
+        parts: what changes from step to step, as objects with ``state_dict()`` and ``load_state_dict(state)``; the
+            states may hold tensors, numbers, strings and containers of them. Empty if nothing does.
+    """
+
+    take: Take | None = None
+    parts: tuple[Stateful, ...] = ()
+
+
 @dataclass(frozen=True)
 class Estimator:
     """A way to obtain the gradient that composes with every optimizer.
@@ -50,6 +73,9 @@ class Estimator:
     called as ``take(batch)`` once a step with no gradient there; it calls ``batch.backward`` as often as it needs and
     returns the loss. The other is a ``"calibration"`` of the gradient that is there, by hooks of its own, before the
     optimizer sees it: its ``attach`` yields ``None``. A method can have one of each.
+
+    An ``attach`` that yields either within a :class:`Resumable` says what of its state to save, and a run that is
+    interrupted goes on from its last checkpoint. Without it the run begins anew: right, but slower.
 
     Args:
         name: what a user writes before the ``+``.
@@ -74,13 +100,13 @@ class Estimator:
         ...     def take(batch):
         ...         half = len(batch) // 2
         ...         return batch.backward(slice(half), 0.5) + batch.backward(slice(half, 2 * half), 0.5)
-        ...     yield take
+        ...     yield Resumable(take)  # it keeps nothing from step to step
         >>> Estimator("halves", in_halves, "points", smallest_batch=2).evaluations_per_step
         1
     """
 
     name: str
-    attach: Callable[..., AbstractContextManager[Take | None]]
+    attach: Callable[..., AbstractContextManager[Resumable | Take | None]]
     kind: Literal["points", "calibration"]
     options: Mapping[str, Any] = field(default_factory=dict)
     evaluations_per_step: int = 1
@@ -114,21 +140,40 @@ class Estimator:
         return replace(self, options={**self.options, **changes})
 
 
-@contextmanager
-def attached(estimators: Sequence[Estimator], model: nn.Module, optimizer: Optimizer, seed: int) -> Iterator[Take]:
-    """Hold a method's estimators while its model trains; yields what obtains the gradient of a batch."""
-    take: Take = Batch.backward
-    with ExitStack() as stack:
-        for estimator in estimators:
-            context = estimator.attach(model, optimizer, _seed_of(estimator, seed), **estimator.options)
-            yielded = stack.enter_context(context)
-            if (yielded is not None) != (estimator.kind == "points"):
+class Gradients:
+    """A method's estimators while they are held: call it to obtain the gradient of a batch."""
+
+    def __init__(self, yielded: Sequence[tuple[Estimator, Resumable | Take | None]]) -> None:
+        self._take: Take = Batch.backward
+        self._parts: list[Stateful] = []
+        self.resumable = True
+        """Whether every estimator has said what its state is."""
+        for estimator, given in yielded:
+            self.resumable &= isinstance(given, Resumable)
+            given = given if isinstance(given, Resumable) else Resumable(given)
+            if (given.take is not None) != (estimator.kind == "points"):
                 wanted = "a function" if estimator.kind == "points" else "None"
-                raise TypeError(f"attach of estimator {estimator.name!r} must yield {wanted}, got {yielded!r}")
-            take = yielded or take
-        yield take
+                raise TypeError(f"attach of estimator {estimator.name!r} must yield {wanted}, got {given.take!r}")
+            self._take = given.take or self._take
+            self._parts += given.parts
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return self._take(batch)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        return [part.state_dict() for part in self._parts]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        for part, state in zip(self._parts, states, strict=True):
+            part.load_state_dict(state)
 
 
-def _seed_of(estimator: Estimator, seed: int) -> int:
-    """An estimator's own seed. With the run's, its first draw would repeat the one that gave the initial weights."""
-    return int.from_bytes(hashlib.sha256(f"{estimator.name} {seed}".encode()).digest()[:4], "big")
+@contextmanager
+def attached(estimators: Sequence[Estimator], model: nn.Module, optimizer: Optimizer, seed: int) -> Iterator[Gradients]:
+    """Hold a method's estimators while its model trains; yields what obtains the gradient of a batch."""
+    with ExitStack() as stack:
+        yielded = []
+        for estimator in estimators:
+            context = estimator.attach(model, optimizer, derived_seed(estimator.name, seed), **estimator.options)
+            yielded.append((estimator, stack.enter_context(context)))
+        yield Gradients(yielded)

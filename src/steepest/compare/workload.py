@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -37,9 +37,15 @@ class Workload:
         higher_is_better: the direction of the metric.
         percent: show the metric times 100, with a percent sign.
         description: one line.
+        augment: ``augment(inputs, generator)``, the inputs of a training batch changed at random, by numbers from
+            ``generator`` alone: it lies on the device of the inputs, and the run seeds it.
+        evaluation_batch: samples that are evaluated at a time; a question of memory only.
+
+    What a model keeps from step to step belongs into parameters and buffers, or into attributes that are numbers or
+    strings, so that a run that is interrupted can go on.
 
     Raises:
-        ValueError: ``batch_size`` or ``epochs`` is below 1, or ``name`` is empty.
+        ValueError: ``batch_size``, ``epochs`` or ``evaluation_batch`` is below 1, or ``name`` is empty.
     """
 
     name: str
@@ -54,11 +60,12 @@ class Workload:
     higher_is_better: bool = True
     percent: bool = True
     description: str = ""
+    augment: Callable[[Tensor, Generator], Tensor] | None = None
+    evaluation_batch: int = 2000
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("a workload's name must not be empty")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, got {self.epochs}")
+        for name in ("batch_size", "epochs", "evaluation_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

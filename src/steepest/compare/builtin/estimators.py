@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from steepest.compare.estimator import Batch, Estimator, Take
+from steepest.compare.estimator import Batch, Estimator, Resumable
 from steepest.gradients import SymmetricNoise, calibrate
 
 
 @contextmanager
-def _split(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) -> Iterator[Take]:
+def _split(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) -> Iterator[Resumable]:
     """S-SGD with one half of the batch at each point, weighted by their sizes: without noise, the mean gradient."""
     noise = SymmetricNoise(model.named_parameters(), seed=seed, **options)
 
@@ -24,11 +24,11 @@ def _split(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) ->
         with noise.minus():
             return first + batch.backward(slice(half, None), 1 - half / len(batch))
 
-    yield take
+    yield Resumable(take, (noise,))
 
 
 @contextmanager
-def _whole(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) -> Iterator[Take]:
+def _whole(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) -> Iterator[Resumable]:
     """S-SGD with the whole batch at both points."""
     noise = SymmetricNoise(model.named_parameters(), seed=seed, **options)
 
@@ -38,22 +38,22 @@ def _whole(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) ->
         with noise.minus():
             return first + batch.backward(weight=0.5)
 
-    yield take
+    yield Resumable(take, (noise,))
 
 
 @contextmanager
-def _one_sided(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) -> Iterator[Take]:
+def _one_sided(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) -> Iterator[Resumable]:
     noise = SymmetricNoise(model.named_parameters(), sides=1, seed=seed, **options)
 
     def take(batch: Batch) -> Tensor:
         with noise.plus():
             return batch.backward()
 
-    yield take
+    yield Resumable(take, (noise,))
 
 
 @contextmanager
-def _sharpness_aware(model: nn.Module, optimizer: Optimizer, seed: int, *, rho: float) -> Iterator[Take]:
+def _sharpness_aware(model: nn.Module, optimizer: Optimizer, seed: int, *, rho: float) -> Iterator[Resumable]:
     """The gradient at ``w + rho * g / ||g||``, where ``g`` is the gradient at ``w``; the loss at ``w``.
 
     BatchNorm's running statistics are those of the passes at ``w``.
@@ -75,7 +75,7 @@ def _sharpness_aware(model: nn.Module, optimizer: Optimizer, seed: int, *, rho: 
                     p.copy_(weights)
         return loss
 
-    yield take
+    yield Resumable(take)
 
 
 @torch.no_grad()
@@ -103,10 +103,10 @@ def _statistics_kept(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _calibrated(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) -> Iterator[None]:
+def _calibrated(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) -> Iterator[Resumable]:
     handle = calibrate(model, seed=seed, optimizer=optimizer, **options)
     try:
-        yield
+        yield Resumable(parts=(handle,))
     finally:
         handle.remove()
 

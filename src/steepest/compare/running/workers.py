@@ -20,6 +20,7 @@ from steepest.compare.running.jobs import Job, Record, Setting, outcome_fields, 
 
 if TYPE_CHECKING:
     from steepest.compare.given import Given
+    from steepest.compare.running.checkpoint import Checkpoint
     from steepest.compare.workload import Workload
     from steepest.data import Splits
 
@@ -178,6 +179,8 @@ class _Runner:
         torch.set_num_threads(setting.study.threads)
         self._study = setting.study
         self._data_dir = setting.data_dir
+        self._folder = setting.folder
+        self._checkpoint_seconds = setting.checkpoint_seconds
         self._given: Given = cloudpickle.loads(setting.given) if setting.given else {}
         self._workloads: dict[str, Workload] = {}
         self._splits: dict[str, Splits] = {}
@@ -206,9 +209,17 @@ class _Runner:
             with_test=job.phase == "final",
             schedule=SCHEDULES[spec.schedule],
             sharpness_samples=spec.sharpness_samples if job.phase == "final" else 0,
-            progress=connection.send,
+            checkpoint=self._checkpoint(job),
+            progress=lambda seen: connection.send(seen.fraction),
         )
         return {**outcome_fields(outcome), **self._machine}
+
+    def _checkpoint(self, job: Job) -> "Checkpoint | None":
+        from steepest.compare.running.checkpoint import Checkpoint, checkpoint_path
+
+        if self._folder is None:
+            return None
+        return Checkpoint(checkpoint_path(self._folder, *job.key), self._checkpoint_seconds)
 
     def _workload(self, reference: str) -> "tuple[Workload, Splits]":
         from steepest.compare.freeze import load_data
