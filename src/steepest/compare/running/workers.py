@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -111,7 +112,7 @@ class _Worker:
         self.connection, theirs = _CONTEXT.Pipe()
         self.process = _CONTEXT.Process(target=_work, args=(theirs, setting), daemon=True)
         kept = {name: os.environ.get(name, value) for name, value in _KEEP_MEMORY.items()}
-        with _environment({**kept, "OMP_NUM_THREADS": str(setting.study.threads)}):
+        with _environment({**kept, "OMP_NUM_THREADS": str(setting.study.threads)}), _main_left_alone():
             self.process.start()
         theirs.close()
 
@@ -135,6 +136,20 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """A child imports its parent's main module, and with it runs a script that has no guard. Ours have no use for it:
+    what a script defines comes to them pickled."""
+    main = sys.modules["__main__"]
+    before = {name: vars(main).get(name) for name in ("__spec__", "__file__")}
+    main.__spec__ = None
+    vars(main).pop("__file__", None)
+    try:
+        yield
+    finally:
+        vars(main).update({name: value for name, value in before.items() if value is not None})
 
 
 def _work(connection: Connection, setting: Setting) -> None:
