@@ -16,7 +16,7 @@ from steepest._errors import InputError, StudyError
 from steepest._version import __version__
 from steepest.compare import Range
 from steepest.compare.analysis.summary import Summary, summarize
-from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
+from steepest.compare.builtin import DEFAULT_METHODS, ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
 from steepest.compare.display import ProgressDisplay, plan_table, result_table
 from steepest.compare.freeze import freeze
 from steepest.compare.plan import Plan, make_plan
@@ -104,7 +104,7 @@ def compare(
             help="Comma-separated: built-in names, path/to/file.py:name or package.module:name; with a gradient "
             "estimator in front, such as ssgd+sngm ('steepest methods' lists both)."
         ),
-    ] = ",".join(name for name in METHODS if name not in ESTIMATORS),
+    ] = ",".join(DEFAULT_METHODS),
     trials: Annotated[int, typer.Option(help="Points of the search, the same number for every method.")] = 8,
     seeds: Annotated[int, typer.Option(help="Final runs of every method's best point.")] = 5,
     epochs: Annotated[int | None, typer.Option(help="Instead of the workload's own.")] = None,
@@ -215,11 +215,17 @@ def list_methods() -> None:
 
 @app.command("workloads")
 def list_workloads() -> None:
-    """List the built-in workloads."""
+    """List the built-in workloads, and those that are made from data of yours."""
     table = _plain_table("workload", "batch size", "epochs", "target", "what it is")
     for workload in WORKLOADS.values():
-        target = f"{100 * workload.target:g} % {workload.metric_name}"
-        table.add_row(workload.name, str(workload.batch_size), str(workload.epochs), target, workload.description)
+        target = f"{100 * workload.target:g} %" if workload.percent else f"{workload.target:g}"
+        sizes = (str(workload.batch_size), str(workload.epochs))
+        table.add_row(workload.name, *sizes, f"{target} {workload.metric_name}", workload.description)
+    _out.print(table)
+    table = _plain_table("from your data", "example", "what it is")
+    for template in TEMPLATES.values():
+        table.add_row(template.usage, template.example, template.description)
+    _out.print()
     _out.print(table)
     _out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
 

@@ -1,7 +1,8 @@
 """The workloads, methods and gradient estimators that come with the package."""
 
 from steepest.compare.builtin.estimators import ESTIMATORS
-from steepest.compare.builtin.methods import METHODS
+from steepest.compare.builtin.methods import DEFAULT_METHODS, METHODS
+from steepest.compare.builtin.templates import TEMPLATES
 from steepest.compare.builtin.workloads import WORKLOADS
 
-__all__ = ["ESTIMATORS", "METHODS", "WORKLOADS"]
+__all__ = ["DEFAULT_METHODS", "ESTIMATORS", "METHODS", "TEMPLATES", "WORKLOADS"]
