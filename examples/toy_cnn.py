@@ -6,7 +6,7 @@ steepest compare examples/toy_cnn.py:cifar10_toy --data-dir DIR \
 DIR holds a folder whose name begins with cifar10: training and test images as Parquet files in the layout of the
 `datasets` library, with the columns `image` and `label`. `cifar10_toy_released` and `insgd_released` are the pair for
 the rule of the authors' code. A run takes 10 to 20 seconds on one core. What came out is on docs/methods/insgd.md.
-The built-in workload `toy-cnn-nobn` is the same network on all of CIFAR-10; the built-in method `insgd` tracks by itself.
+The built-in workload `toy-cnn-nobn` is this network on all of CIFAR-10; the built-in method `insgd` tracks by itself.
 """
 
 from functools import partial

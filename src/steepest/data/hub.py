@@ -140,9 +140,12 @@ def find_hub_images(name: str, label: str | None = None) -> HubImages:
         InputError: as :func:`hub_images`, as far as that is known without decoding an image.
     """
     local = os.path.isdir(name)
-    if not local:
-        _skip_retries_without_network()
+    offline = not local and _is_offline()
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
     datasets = require("datasets", extra="hub")
+    if offline:
+        datasets.config.HF_HUB_OFFLINE = True  # the variable is read once, when the library is imported
     require("PIL.Image", extra="hub")
     try:
         with _no_progress_bars(datasets):
@@ -198,12 +201,15 @@ def _no_progress_bars(datasets: Any) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _skip_retries_without_network() -> None:
-    """Without a route to the hub, go straight to its cache: the library would first retry for half a minute."""
+def _is_offline() -> bool:
+    """Whether there is no way to the hub but its cache; the library would first retry for half a minute."""
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        return True
     hub = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
     if urllib.request.getproxies():  # then a direct connection says nothing
-        return
+        return False
     try:
         socket.create_connection((hub.hostname or "", hub.port or 443), timeout=5).close()
     except OSError:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        return "HF_HUB_OFFLINE" not in os.environ
+    return False
