@@ -68,7 +68,7 @@ def resnet20(classes: int = 10, *, channels: int = 3, norm: bool = True, augment
 
     Convolutions begin with Kaiming's normal initialisation. Without BatchNorm the mean square of the signal could then
     triple in each of the nine blocks; the last convolution of a block is therefore divided by three, the square root of
-    their number, so that it grows (1 + 2/9)-fold in a block, less than sevenfold in all.
+    their number, so that it grows about (1 + 2/9)-fold in a block, less than sevenfold in all.
 
     Args:
         norm: with BatchNorm; without it, convolutions have biases.
