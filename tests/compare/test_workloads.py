@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from steepest.compare.running.study import finished_records
+from steepest.compare.running.drive import finished_records
 from torch import nn
 
 from steepest._errors import InputError
