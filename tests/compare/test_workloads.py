@@ -16,7 +16,7 @@ from steepest.compare.builtin import DEFAULT_METHODS, METHODS, TEMPLATES, WORKLO
 from steepest.compare.builtin.language import AttentionBlock, CharGPT, CharLSTM, bits_per_character, character_loss
 from steepest.compare.builtin.models import toy_cnn
 from steepest.compare.builtin.resnet import Block, RandomCropFlip, resnet20
-from steepest.compare.freeze import _absolute, load_data
+from steepest.compare.freeze import load_data
 from steepest.compare.lookup import absolute_reference, find_method, find_workload, source_digest
 from steepest.compare.running.train import train
 from steepest.data import Split, Splits
@@ -263,9 +263,6 @@ def test_workloads_from_a_users_data(own_data, monkeypatch, reference, name, inp
 def test_absolute_references(own_data):
     assert absolute_reference("hub:ylecun/mnist") == "hub:ylecun/mnist"
     assert absolute_reference("char-gpt:a/../b.txt") == f"char-gpt:{own_data}/b.txt"
-    (own_data / "own.py").touch()
-    for reference in ("digits-mlp", "package.module:name", "own.py:w", "ssgd+own.py:m", "csgd + ssgd+sngm"):
-        assert absolute_reference(reference) == _absolute(reference)
 
 
 @pytest.mark.parametrize(
