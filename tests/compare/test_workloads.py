@@ -7,7 +7,6 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from steepest.compare.running.drive import finished_records
 from torch import nn
 
 from steepest._errors import InputError
@@ -18,6 +17,7 @@ from steepest.compare.builtin.models import toy_cnn
 from steepest.compare.builtin.resnet import Block, RandomCropFlip, resnet20
 from steepest.compare.freeze import load_data
 from steepest.compare.lookup import absolute_reference, find_method, find_workload, source_digest
+from steepest.compare.running.drive import finished_records
 from steepest.compare.running.train import train
 from steepest.data import Split, Splits
 from steepest.optim.input_power import record_of
@@ -303,6 +303,7 @@ def test_a_study_of_a_text(own_data):
     assert done.returncode == 0, done.stderr
     assert "On char-lstm-my-text-1, " in done.stdout
     assert "test bits per character" in done.stdout
-    spec, records = finished_records(own_data / "studies" / "char-lstm-my-text-1")
+    study, records = finished_records(own_data / "studies" / "char-lstm-my-text-1")
+    [spec] = study.comparisons
     assert (spec.workload.percent, spec.workload.higher_is_better, spec.workload.source_sha256) == (False, False, None)
     assert [record.status for record in records] == ["finished"] * 2
