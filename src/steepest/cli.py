@@ -245,7 +245,7 @@ def _lr_range(text: str) -> tuple[str, Range]:
 
 def _write(folder: Path, summary: Summary) -> Path:
     try:
-        return write_report(folder, summary, invocations(folder))
+        return write_report(folder, [summary], invocations(folder))
     except OSError as error:
         raise StudyError(
             f"the report could not be written to {str(folder)!r} ({error.strerror}); the records are safe, "
@@ -255,7 +255,7 @@ def _write(folder: Path, summary: Summary) -> Path:
 
 def _tell(folder: Path, summary: Summary) -> None:
     """Print the result, then write the report: what is known is said even where nothing can be written."""
-    _out.print(result_table(summary))
+    _out.print(result_table([summary]))
     _out.print()
     _out.print(Text(verdict_sentence(summary), style="bold"))
     for sentence in caveats(summary):
