@@ -36,6 +36,7 @@ from steepest.compare.report.wording import (
 from steepest.compare.running import study
 from steepest.compare.running.folder import invocations, usable_cores
 from steepest.compare.schedule import SCHEDULES
+from steepest.compare.watch import serve
 
 app = typer.Typer(
     name="steepest",
@@ -189,6 +190,20 @@ def report(
     """Write a study's report anew from its records, and print the result."""
     spec, records = study.finished_records(folder)
     _tell(folder, summarize(spec, records))
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="The folder of a study, running or not.", metavar="DIR")],
+    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 0,
+    host: Annotated[str, typer.Option(help="Who reaches this address can read the page.")] = "127.0.0.1",
+) -> None:
+    """Serve a study's report while it runs; the page renews itself. Nothing is written. Ctrl-C ends it."""
+
+    def tell(address: str) -> None:
+        _out.print(f"{address} shows the study; Ctrl-C ends.", highlight=False)
+
+    serve(folder, port, host, ready=tell)
 
 
 @app.command("methods")

@@ -43,6 +43,7 @@ def runs(method, n, i, trials, seeds, points) -> list[Record]:
     def run(phase, index, seed, lr, level):
         x = np.linspace(0, 1, points)
         metric = level * (1 - 0.9 * np.exp(-speed * x)) + 0.004 * rng.normal(size=points)
+        test = float(metric[-1] - 0.01 + 0.006 * rng.normal()) if phase == "final" else None
         loss = 2.3 * np.exp(-(speed - 1) * x) + 0.02 * rng.random(points)
         reached = next((a for a, m in zip(at, metric, strict=True) if m >= 0.85), None)
         curve = {"gradient_evaluations": at, "train_loss": loss.tolist(), "validation_loss": (1.1 * loss).tolist(),
@@ -50,7 +51,7 @@ def runs(method, n, i, trials, seeds, points) -> list[Record]:
         return Record("w", method, phase, index, seed, {"lr": lr}, "finished", 0.0, 1.0, gradient_evaluations=at[-1],
                       samples=20 * at[-1], evaluations_to_target=reached, validation_loss=float(loss[-1]),
                       validation_metric=float(metric[-1]), seconds=float(2 + rng.random()), curve=curve, device="cpu",
-                      test_metric=float(metric[-1] - 0.01 + 0.006 * rng.normal()) if phase == "final" else None)  # fmt: skip
+                      test_metric=test)  # fmt: skip
 
     found = []
     for k in range(trials):

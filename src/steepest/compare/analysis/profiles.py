@@ -79,9 +79,7 @@ def costs_of(summaries: Sequence[Summary]) -> dict[str, list[float]]:
         for row in summary.rows:
             if _open(summary, row):
                 raise ValueError(f"{row.method.name} has no final run on {name_of(summary.spec)} yet")
-            costs[row.method.name].append(
-                math.inf if row.evaluations_to_target is None else row.evaluations_to_target
-            )
+            costs[row.method.name].append(math.inf if row.evaluations_to_target is None else row.evaluations_to_target)
     return costs
 
 

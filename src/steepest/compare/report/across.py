@@ -28,13 +28,16 @@ def profile_figure(found: Sequence[Across], summaries: Sequence[Summary]) -> Fig
             line={"color": palette[row.method], "shape": "hv", "dash": dash(summaries[0], row.method)},
             hovertemplate=f"{name}, at most %{{x:.3~g}} times the fewest: %{{y:.0%}}<extra></extra>",
         )
-    plot.update_xaxes(title="evaluations to target over the fewest of any method (log)", type="log", tickvals=[1, 1.5, 2, 3, 4])
+    plot.update_xaxes(
+        title="evaluations to target over the fewest of any method (log)", type="log", tickvals=[1, 1.5, 2, 3, 4]
+    )
     plot.update_yaxes(title="share of workloads", tickformat=".0%", range=[-0.03, 1.03])
     return Figure(
         "profile",
         "Performance profile",
-        f"How many of the {len(summaries)} workloads a method solves with at most so many times the evaluations that the "
-        "fastest one needs. Higher is better; at the left edge is the share of workloads on which it is the fastest.",
+        f"How many of the {len(summaries)} workloads a method solves with at most so many times the evaluations that "
+        "the fastest one needs. Higher is better; at the left edge is the share of workloads on which it is the "
+        "fastest.",
         plot,
         switches=("x",),
     )
@@ -56,7 +59,7 @@ def across_caption(baseline: str) -> str:
     """What the scores across workloads are."""
     return (
         f"Cost is the median of the gradient evaluations to a workload's target; a miss is infinite. The score is the "
-        f"mean height of the performance profile up to {UP_TO:g} times the fewest, from 0 to 1 (AlgoPerf's). It depends "
-        f"on which methods are compared. The geometric mean is that of the ratios to {baseline}: below 1 is fewer "
-        f"evaluations. Workloads on which both miss are left out of it."
+        f"mean height of the performance profile up to {UP_TO:g} times the fewest, from 0 to 1 (AlgoPerf's). It "
+        f"depends on which methods are compared. The geometric mean is that of the ratios to {baseline}: below 1 is "
+        f"fewer evaluations. Workloads on which both miss are left out of it."
     )

@@ -47,7 +47,7 @@ def _comparison(summary: Summary, anchor: str) -> dict[str, Any]:
     spec = summary.spec
     records = tables.records_of(summary)
     grids: dict[tuple[Any, ...], int] = {}  # runs of a method are measured at the same evaluations
-    curves = []
+    curves: list[list[Any] | None] = []
     for record in records:
         if record.curve is None:
             curves.append(None)

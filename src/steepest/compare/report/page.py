@@ -36,9 +36,7 @@ def write_report(folder: Path, summaries: Sequence[Summary], invocations: Sequen
     return folder / HTML
 
 
-def render_html(
-    summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any]], *, live: str = ""
-) -> str:
+def render_html(summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any]], *, live: str = "") -> str:
     """The page as one HTML text.
 
     Args:

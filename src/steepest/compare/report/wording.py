@@ -183,8 +183,8 @@ def pruning_note(summary: Summary) -> str:
         return ""
     by = f" by the pruner {pruner_of(spec)}" if pruner_of(spec) else ""
     return (
-        f"{stopped} of {count(tuned, 'run')} of the search {'was' if stopped == 1 else 'were'} stopped early{by}; such a "
-        "run cannot be chosen."
+        f"{stopped} of {count(tuned, 'run')} of the search {'was' if stopped == 1 else 'were'} stopped early{by}; such "
+        "a run cannot be chosen."
     )
 
 
