@@ -115,16 +115,14 @@ def compare(
         str | None,
         typer.Option(
             help="Comma-separated: built-in names, path/to/file.py:name or package.module:name; with a gradient "
-            "estimator in front, such as ssgd+sngm ('steepest methods' lists both).",
-            show_default=",".join(DEFAULT_METHODS),
+            "estimator in front, such as ssgd+sngm ('steepest methods' lists both). Default: "
+            f"{','.join(DEFAULT_METHODS)}.",
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(help="Points of the search, the same number for every method.", show_default="8")
+        int | None, typer.Option(help="Points of the search, the same number for every method. Default: 8.")
     ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Final runs of every method's best point.", show_default="5")
-    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Final runs of every method's best point. Default: 5.")] = None,
     epochs: Annotated[
         list[str] | None,
         typer.Option(help="Instead of the workload's own; WORKLOAD=N for one of several.", metavar="N"),
@@ -155,26 +153,25 @@ def compare(
     ] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}.", show_default="linear"),
+        typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}. Default: linear."),
     ] = None,
     sharpness: Annotated[
         bool | None,
         typer.Option(
             "--sharpness/--no-sharpness",
-            help="Measure the largest Hessian eigenvalue of the training loss after every final run.",
-            show_default="no",
+            help="Measure the largest Hessian eigenvalue of the training loss after every final run. Default: no.",
         ),
     ] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}.", show_default="none"),
+        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}. Default: none."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time, one thread each. Default: all cores, or 1 on a GPU.")
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.", show_default="auto"),
+        typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one. Default: auto."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/WORKLOAD.")] = None,
     data_dir: Annotated[
@@ -182,7 +179,7 @@ def compare(
     ] = None,
     checkpoint_seconds: Annotated[
         float | None,
-        typer.Option(help="Between two checkpoints of a run, from which it goes on.", show_default="30"),
+        typer.Option(help="Between two checkpoints of a run, from which it goes on. Default: 30."),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print what the study would cost, and run nothing of it but a few steps.")

@@ -27,7 +27,7 @@ COSTS = st.one_of(st.integers(1, 1000).map(float), st.just(INF))
 def study(name, **to_target):
     """A study of two methods with three seeds; the evaluations to the target of each."""
     spec = make_spec(("good", "twin"), seeds=3)
-    spec = dataclasses.replace(spec, workload=dataclasses.replace(spec.workload, name=name))
+    spec = dataclasses.replace(spec, name=name)
     runs = [final(m, s, 0.8, t) for m, ts in to_target.items() for s, t in enumerate(ts, 1)]
     return summarize(spec, [*searched("good", "twin"), *runs])
 
