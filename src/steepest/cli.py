@@ -176,6 +176,10 @@ def compare(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.")
     ] = None,
+    checkpoint_seconds: Annotated[
+        float | None,
+        typer.Option(help="Between two checkpoints of a run, from which it goes on.", show_default="30"),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print what the study would cost, and run nothing of it but a few steps.")
     ] = False,
@@ -199,6 +203,7 @@ def compare(
         "jobs": jobs,
         "out": out,
         "data_dir": data_dir,
+        "checkpoint_seconds": checkpoint_seconds,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     files = [text for text in workloads if is_file(text)]

@@ -25,12 +25,12 @@ from steepest.compare.report import write_report
 from steepest.compare.running import drive
 from steepest.compare.running.drive import Listener
 from steepest.compare.running.folder import invocations, usable_cores
-from steepest.compare.running.jobs import Record
+from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record
 from steepest.compare.spec import StudySpec
 from steepest.compare.workload import Workload
 
 Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
-WHERE = ("out", "data_dir", "jobs")  # options on which no result depends
+WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds")  # options on which no result depends
 
 
 class Study:
@@ -58,6 +58,7 @@ class Study:
             stopped.
         data_dir: where data files lie; otherwise the environment variable ``STEEPEST_DATA`` says so.
         jobs: runs at a time, one thread each; all cores, or 1 on a GPU, if not given.
+        checkpoint_seconds: between two checkpoints of a run, from which it goes on if it is interrupted.
 
     Raises:
         InputError: an argument cannot be used. What only the data can tell is raised once :attr:`spec` is needed.
@@ -95,6 +96,7 @@ class Study:
         out: str | Path | None = None,
         data_dir: str | Path | None = None,
         jobs: int | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
         self._request = Request(
             workloads=_parts("workloads", workloads, Workload),
@@ -112,6 +114,9 @@ class Study:
         )
         if jobs is not None and options.integer("jobs", jobs) < 1:
             raise InputError(f"--jobs must be at least 1, got {jobs}")
+        self._checkpoint_seconds = options.number("checkpoint_seconds", checkpoint_seconds)
+        if not self._checkpoint_seconds >= 0:
+            raise InputError(f"--checkpoint-seconds must be at least 0, got {checkpoint_seconds}")
         self._data_dir = None if data_dir is None else Path(data_dir)
         if self._data_dir is not None and not self._data_dir.is_dir():
             raise InputError(f"--data-dir must be an existing folder, got {str(data_dir)!r}")
@@ -188,6 +193,7 @@ class Study:
                 command=command or f"steepest.compare.Study in {Path(sys.argv[0]).name or 'Python'}",
                 listener=listener or display,
                 given=cloudpickle.dumps(dict(self._given())) if self._given() else None,
+                checkpoint_seconds=self._checkpoint_seconds,
             )
         return not interrupted
 

@@ -17,7 +17,8 @@ from steepest._errors import StudyError
 from steepest.compare.analysis.summary import choose
 from steepest.compare.points import quasi_random_points
 from steepest.compare.running import folder as study_folder
-from steepest.compare.running.jobs import Job, Record, Setting, record_of
+from steepest.compare.running.checkpoint import checkpoint_path
+from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Job, Record, Setting, record_of
 from steepest.compare.running.ledger import FILE as LEDGER_FILE
 from steepest.compare.running.ledger import Ledger
 from steepest.compare.running.workers import Pool
@@ -77,6 +78,7 @@ def run(
     command: str,
     listener: Listener,
     given: bytes | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> tuple[list[Record], bool]:
     """Run what is left of a study and return all its records, and whether it was interrupted.
 
@@ -86,12 +88,13 @@ def run(
         jobs: worker processes.
         command: what the user typed, for the report.
         given: the pickled objects that the study refers to.
+        checkpoint_seconds: between two checkpoints of a run.
 
     Raises:
         InputError: the folder cannot be used.
         StudyError: it can no longer be written; what is finished stays so.
     """
-    setting = Setting(study, data_dir, given)
+    setting = Setting(study, data_dir, given, folder.resolve(), checkpoint_seconds)
     with _sentence_for_lost_storage(folder), study_folder.opened(folder, study), _interruptible() as interrupted:
         study_folder.note_invocation(folder, command, jobs)
         ledger = Ledger(folder, study)
@@ -162,6 +165,7 @@ def _drive(
             if record is None:
                 continue
             ledger.finish(record)
+            checkpoint_path(folder, *record.key).unlink(missing_ok=True)
             study_folder.append_record(folder, record)
             records.append(record)
             listener.ended(record)

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -20,6 +21,7 @@ from steepest.compare.running.jobs import Job, Record, Setting, outcome_fields, 
 
 if TYPE_CHECKING:
     from steepest.compare.given import Given
+    from steepest.compare.running.checkpoint import Checkpoint
     from steepest.compare.workload import Workload
     from steepest.data import Splits
 
@@ -110,7 +112,7 @@ class _Worker:
         self.connection, theirs = _CONTEXT.Pipe()
         self.process = _CONTEXT.Process(target=_work, args=(theirs, setting), daemon=True)
         kept = {name: os.environ.get(name, value) for name, value in _KEEP_MEMORY.items()}
-        with _environment({**kept, "OMP_NUM_THREADS": str(setting.study.threads)}):
+        with _environment({**kept, "OMP_NUM_THREADS": str(setting.study.threads)}), _main_left_alone():
             self.process.start()
         theirs.close()
 
@@ -134,6 +136,20 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """A child imports its parent's main module, and with it runs a script that has no guard. Ours have no use for it:
+    what a script defines comes to them pickled."""
+    main = sys.modules["__main__"]
+    before = {name: vars(main).get(name) for name in ("__spec__", "__file__")}
+    main.__spec__ = None
+    vars(main).pop("__file__", None)
+    try:
+        yield
+    finally:
+        vars(main).update({name: value for name, value in before.items() if value is not None})
 
 
 def _work(connection: Connection, setting: Setting) -> None:
@@ -178,6 +194,8 @@ class _Runner:
         torch.set_num_threads(setting.study.threads)
         self._study = setting.study
         self._data_dir = setting.data_dir
+        self._folder = setting.folder
+        self._checkpoint_seconds = setting.checkpoint_seconds
         self._given: Given = cloudpickle.loads(setting.given) if setting.given else {}
         self._workloads: dict[str, Workload] = {}
         self._splits: dict[str, Splits] = {}
@@ -206,9 +224,17 @@ class _Runner:
             with_test=job.phase == "final",
             schedule=SCHEDULES[spec.schedule],
             sharpness_samples=spec.sharpness_samples if job.phase == "final" else 0,
+            checkpoint=self._checkpoint(job),
             progress=lambda seen: connection.send(seen.fraction),
         )
         return {**outcome_fields(outcome), **self._machine}
+
+    def _checkpoint(self, job: Job) -> "Checkpoint | None":
+        from steepest.compare.running.checkpoint import Checkpoint, checkpoint_path
+
+        if self._folder is None:
+            return None
+        return Checkpoint(checkpoint_path(self._folder, *job.key), self._checkpoint_seconds)
 
     def _workload(self, reference: str) -> "tuple[Workload, Splits]":
         from steepest.compare.freeze import load_data
