@@ -15,7 +15,7 @@ from steepest._errors import InputError, StudyError
 from steepest._version import __version__
 from steepest.compare import flags
 from steepest.compare.analysis.summary import Summary, summarize_study
-from steepest.compare.builtin import DEFAULT_METHODS, ESTIMATORS, METHODS, WORKLOADS
+from steepest.compare.builtin import DEFAULT_METHODS, ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
 from steepest.compare.display import plan_table, result_table
 from steepest.compare.options import is_file
 from steepest.compare.plan import Plan
@@ -260,11 +260,17 @@ def list_methods() -> None:
 
 @app.command("workloads")
 def list_workloads() -> None:
-    """List the built-in workloads."""
+    """List the built-in workloads, and those that are made from data of yours."""
     table = _plain_table("workload", "batch size", "epochs", "target", "what it is")
     for workload in WORKLOADS.values():
-        target = f"{100 * workload.target:g} % {workload.metric_name}"
-        table.add_row(workload.name, str(workload.batch_size), str(workload.epochs), target, workload.description)
+        target = f"{100 * workload.target:g} %" if workload.percent else f"{workload.target:g}"
+        sizes = (str(workload.batch_size), str(workload.epochs))
+        table.add_row(workload.name, *sizes, f"{target} {workload.metric_name}", workload.description)
+    _out.print(table)
+    table = _plain_table("from your data", "example", "what it is")
+    for template in TEMPLATES.values():
+        table.add_row(template.usage, template.example, template.description)
+    _out.print()
     _out.print(table)
     _out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
 

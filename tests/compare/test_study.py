@@ -225,6 +225,20 @@ def test_a_run_that_kills_its_process_touches_no_other(tmp_path):
     assert all(r.status == "finished" for key, r in found.items() if key[0] == "good")
 
 
+def test_a_run_whose_process_is_killed_goes_on_in_the_middle(tmp_path, monkeypatch):
+    """Two runs of 18 steps, one killed at its seventh; anew, it would take all 7 again. Writing a checkpoint may take
+    but a fiftieth of the time, so that not every step has one."""
+    out, steps = tmp_path / "study", tmp_path / "steps"
+    monkeypatch.setenv("TINY_STEPS", str(steps))
+    options = {"methods": "dying_7", "trials": 1, "seeds": 1, "jobs": 1}
+    done = compare(out, **options, checkpoint_seconds=0)
+    assert done.returncode == 0, done.stderr
+    assert 2 * 18 < steps.read_text().count("\n") < 2 * 18 + 7
+    assert compare(tmp_path / "whole", **options).returncode == 0
+    assert results(records(out)) == results(records(tmp_path / "whole"))
+    assert not list((out / "checkpoints").iterdir())
+
+
 def test_if_all_fail_the_exit_code_is_1(tmp_path):
     done = compare(tmp_path / "study", methods="exploding,raising", trials=2)
     assert done.returncode == 1

@@ -26,6 +26,7 @@ from steepest.compare.running import drive
 from steepest.compare.running.drive import Listener
 from steepest.compare.running.folder import invocations, usable_cores
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record
+from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 from steepest.compare.workload import Workload
 
@@ -198,7 +199,9 @@ class Study:
         return not interrupted
 
     def records(self) -> list[Record]:
-        """All runs that have ended."""
+        """All runs that have ended; none if the study has not begun."""
+        if not (self.folder / SPEC_FILE).exists():
+            return []
         return drive.finished_records(self.folder)[1]
 
     def summaries(self) -> list[Summary]:

@@ -201,7 +201,7 @@ def edge_warnings(summary: Summary) -> list[str]:
         for name, edge in row.edges.items():
             assert row.chosen is not None
             value, space = row.chosen.hyperparameters[name], row.method.space[name]
-            how = "--lr-range" if name == "lr" else "the method's space"
+            how = "--lr-range" if name == "lr" else "--space"
             found.append(
                 f"{row.method.name}: the best {name}, {value:.3g}, is the {edge} of those tried; a better one may lie "
                 f"beyond. Searched was {space.low:g}:{space.high:g}; widen it with {how}."
