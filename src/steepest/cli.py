@@ -14,15 +14,18 @@ from rich.text import Text
 from steepest._errors import InputError, StudyError
 from steepest._version import __version__
 from steepest.compare import flags
+from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary, summarize_study
 from steepest.compare.builtin import DEFAULT_METHODS, ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
-from steepest.compare.display import plan_table, result_table
+from steepest.compare.display import across_table, plan_table, result_table
 from steepest.compare.options import is_file
 from steepest.compare.plan import Plan
 from steepest.compare.progress import ProgressDisplay
 from steepest.compare.pruners import PRUNERS
 from steepest.compare.report import write_report
 from steepest.compare.report.caveats import caveats
+from steepest.compare.report.events import write_events
+from steepest.compare.report.exports import export_csv
 from steepest.compare.report.wording import (
     cost_notes,
     count,
@@ -38,6 +41,7 @@ from steepest.compare.running.drive import finished_records
 from steepest.compare.running.folder import invocations
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.study import Study
+from steepest.compare.watch import serve
 
 app = typer.Typer(
     name="steepest",
@@ -230,10 +234,33 @@ def compare(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a study, finished or not.", metavar="DIR")],
+    csv: Annotated[Path | None, typer.Option(help="Write the tables into this folder as CSV files too.")] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write every run's curves into this folder for TensorBoard too.")
+    ] = None,
 ) -> None:
     """Write a study's report anew from its records, and print the result."""
     study, records = finished_records(folder)
-    _tell(folder, summarize_study(study, records))
+    summaries = summarize_study(study, records)
+    _tell(folder, summaries)
+    if csv is not None:
+        _out.print(Text(f"Tables: {', '.join(map(str, export_csv(summaries, csv)))}"))
+    if tensorboard is not None:
+        _out.print(Text(f"TensorBoard: {count(write_events(summaries, tensorboard), 'run')} in {tensorboard}"))
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="The folder of a study, running or not.", metavar="DIR")],
+    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 0,
+    host: Annotated[str, typer.Option(help="Who reaches this address can read the page.")] = "127.0.0.1",
+) -> None:
+    """Serve a study's report while it runs; the page renews itself. Nothing is written. Ctrl-C ends it."""
+
+    def tell(address: str) -> None:
+        _out.print(f"{address} shows the study; Ctrl-C ends.", highlight=False)
+
+    serve(folder, port, host, ready=tell)
 
 
 @app.command("methods")
@@ -277,7 +304,7 @@ def list_workloads() -> None:
 
 def _write(folder: Path, summaries: Sequence[Summary]) -> Path:
     try:
-        return write_report(folder, summaries[0], invocations(folder))
+        return write_report(folder, summaries, invocations(folder))
     except OSError as error:
         raise StudyError(
             f"the report could not be written to {str(folder)!r} ({error.strerror}); the records are safe, "
@@ -287,13 +314,17 @@ def _write(folder: Path, summaries: Sequence[Summary]) -> Path:
 
 def _tell(folder: Path, summaries: Sequence[Summary]) -> None:
     """Print the result, then write the report: what is known is said even where nothing can be written."""
+    _out.print(result_table(summaries))
+    if comparable(summaries):
+        baseline = summaries[0].spec.baseline
+        _out.print()
+        _out.print(across_table(across(summaries, baseline), baseline))
     for summary in summaries:
         _tell_comparison(summary)
     _out.print(Text(f"Report: {_write(folder, summaries)}"))
 
 
 def _tell_comparison(summary: Summary) -> None:
-    _out.print(result_table(summary))
     _out.print()
     _out.print(Text(verdict_sentence(summary), style="bold"))
     for sentence in caveats(summary):

@@ -218,7 +218,7 @@ class Study:
 
     def report(self) -> Path:
         """Write ``report.html`` and ``report.md`` into the folder; returns the path of the page."""
-        return write_report(self.folder, self.summaries()[0], invocations(self.folder))
+        return write_report(self.folder, self.summaries(), invocations(self.folder))
 
     def _given(self) -> Given:
         parts = [*self._request.workloads, *self._request.methods]
