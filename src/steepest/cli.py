@@ -39,6 +39,7 @@ from steepest.compare.report.wording import (
 )
 from steepest.compare.running.drive import finished_records
 from steepest.compare.running.folder import invocations
+from steepest.compare.running.pool import ENGINES
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.study import Study
 from steepest.compare.watch import serve
@@ -170,7 +171,18 @@ def compare(
         typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}.", show_default="none"),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Runs at a time, one thread each. Default: all cores, or 1 on a GPU.")
+        int | None,
+        typer.Option(
+            help="Runs at a time, one thread each. Default: all cores, or 1 on a GPU; with Ray, what it has room for."
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where runs happen: {' or '.join(ENGINES)}. Ray is the cluster of RAY_ADDRESS or of 'ray start', or "
+            "else one that is started for the study.",
+            show_default=ENGINES[0],
+        ),
     ] = None,
     device: Annotated[
         str | None,
@@ -205,6 +217,7 @@ def compare(
         "pruner": pruner,
         "device": device,
         "jobs": jobs,
+        "engine": engine,
         "out": out,
         "data_dir": data_dir,
         "checkpoint_seconds": checkpoint_seconds,
