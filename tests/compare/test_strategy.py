@@ -58,7 +58,11 @@ class Wilful(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2))
         self.dropped = []
-        self[2].register_forward_hook(lambda layer, args, out: layer.training and self.dropped.append(out == 0))
+        self[2].register_forward_hook(self.note)
+
+    def note(self, layer, args, out):
+        if layer.training:
+            self.dropped.append(out.detach() == 0)
 
 
 class Interrupting(Checkpoint):

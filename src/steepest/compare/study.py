@@ -22,11 +22,12 @@ from steepest.compare.method import Method, Range
 from steepest.compare.plan import Plan, make_plan
 from steepest.compare.progress import ProgressDisplay
 from steepest.compare.report import write_report
-from steepest.compare.running import drive, ray_pool
+from steepest.compare.running import drive, rank_pool, ray_pool
 from steepest.compare.running.drive import Listener
 from steepest.compare.running.folder import invocations, usable_cores
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record
 from steepest.compare.running.pool import ENGINES
+from steepest.compare.running.ranks import number_of_ranks, own_rank
 from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 from steepest.compare.workload import Workload
@@ -55,6 +56,7 @@ class Study:
         schedule: of the learning rate: linear, constant, cosine, polynomial or step.
         sharpness: measure the largest Hessian eigenvalue after every final run.
         pruner: stop hopeless runs of the search: median or halving.
+        strategy: ddp or fsdp2: the processes of a torchrun do every run together; ``None`` for one process a run.
         device: cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.
         out: the study's folder; ``studies/NAME`` if not given. The same study in the same folder goes on where it
             stopped.
@@ -97,6 +99,7 @@ class Study:
         schedule: str = "linear",
         sharpness: bool = False,
         pruner: str | None = None,
+        strategy: str | None = None,
         device: str = "auto",
         out: str | Path | None = None,
         data_dir: str | Path | None = None,
@@ -116,6 +119,8 @@ class Study:
             schedule=options.text("schedule", schedule),
             sharpness=options.flag("sharpness", sharpness),
             pruner=None if pruner is None else options.text("pruner", pruner),
+            strategy=strategy,
+            ranks=1 if strategy is None else number_of_ranks(options.text("strategy", strategy)),
             device=options.text("device", device),
         )
         if jobs is not None and options.integer("jobs", jobs) < 1:
@@ -127,6 +132,10 @@ class Study:
             raise InputError(f"--engine must be one of {', '.join(ENGINES)}, got {engine!r}")
         if engine == "ray":
             check_extra("ray", "ray")
+        if strategy is not None and (jobs not in (None, 1) or engine != "processes"):
+            raise InputError(
+                "--strategy takes one run at a time, by the processes of torchrun; leave out --jobs and --engine"
+            )
         self._data_dir = None if data_dir is None else Path(data_dir)
         if self._data_dir is not None and not self._data_dir.is_dir():
             raise InputError(f"--data-dir must be an existing folder, got {str(data_dir)!r}")
@@ -175,14 +184,21 @@ class Study:
         return self._out or Path("studies") / "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
 
     @property
+    def follows(self) -> bool:
+        """Whether this is a rank other than 0, which does its part of the runs and knows nothing else."""
+        return self._request.strategy is not None and own_rank() > 0
+
+    @property
     def jobs(self) -> int:
         """Runs at a time; connects to Ray if that is to say."""
         if self._jobs is None and self._engine == "ray":
             return ray_pool.slots(self.spec)
+        if self._request.strategy is not None:
+            return 1
         return self._jobs or (usable_cores() if self.spec.device == "cpu" else 1)
 
     def plan(self) -> Plan:
-        """What the study would cost; runs nothing of it but a few steps of every method."""
+        """What the study would cost; runs nothing of it but a few steps of every method, on one process."""
         return make_plan(self.spec, jobs=self.jobs, data_dir=self._data_dir, given=self._given())
 
     def run(self, *, progress: bool = True, listener: Listener | None = None, command: str | None = None) -> bool:
@@ -197,6 +213,9 @@ class Study:
             InputError: the folder holds something else, or Ray cannot be used.
             StudyError: the folder can no longer be written; what is finished stays so.
         """
+        if self.follows:
+            rank_pool.follow()
+            return True
         with ProgressDisplay(Console(stderr=True, quiet=not progress)) as display:
             _, interrupted = drive.run(
                 self.spec,

@@ -18,9 +18,10 @@ State = dict[str, Any]
 _SHARE = 50  # of the time at least lies between two checkpoints, for each share that writing one takes
 
 
-def checkpoint_path(folder: Path, *key: object) -> Path:
-    """Where the run of that key, whatever its parts are, keeps its checkpoint in the folder of a study."""
-    return folder / "checkpoints" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}.pt"
+def checkpoint_path(folder: Path, *key: object, rank: int = 0) -> Path:
+    """Where a rank of the run of that key, whatever its parts are, keeps its checkpoint in the folder of a study."""
+    name = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+    return folder / "checkpoints" / (f"{name}.{rank}.pt" if rank else f"{name}.pt")
 
 
 class Checkpoint:

@@ -22,6 +22,7 @@ from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Job, Record, Setti
 from steepest.compare.running.ledger import FILE as LEDGER_FILE
 from steepest.compare.running.ledger import Ledger
 from steepest.compare.running.pool import Pool
+from steepest.compare.running.rank_pool import RankPool
 from steepest.compare.running.ray_pool import RayPool
 from steepest.compare.running.workers import ProcessPool
 from steepest.compare.spec import Spec, StudySpec
@@ -184,8 +185,10 @@ def _drive(
                 ledger.plan([job for job in left if job.phase == "final"])
 
 
-def make_pool(engine: str, jobs: int | None, setting: Setting) -> ProcessPool | RayPool:
-    """The workers of an engine; ``jobs`` is theirs to choose with Ray alone."""
+def make_pool(engine: str, jobs: int | None, setting: Setting) -> ProcessPool | RayPool | RankPool:
+    """The workers of an engine; ``jobs`` is theirs to choose with Ray alone. With a strategy all ranks are one."""
+    if setting.study.strategy is not None:
+        return RankPool(setting)
     if engine == "ray":
         return RayPool(jobs, setting)
     assert jobs is not None

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import Store
 
 from steepest._errors import InputError
 from steepest.compare.running.randomness import derived_seed, seed_generators
@@ -27,6 +28,8 @@ class Ranks:
 
     rank = 0
     size = 1
+    device: torch.device | None = None
+    """Where this rank is to train, if the study does not say so."""
 
     @property
     def name(self) -> str:
@@ -71,10 +74,10 @@ ALONE = Ranks()
 
 
 class ProcessGroup(Ranks):
-    """The ranks that torchrun started, with gloo on the CPU and NCCL on GPUs.
+    """The ranks of torch's default process group, with gloo on the CPU and NCCL on GPUs.
 
-    With ``"ddp"`` statistics of BatchNorm are those of each rank's part of a batch, and rank 0's running statistics are
-    evaluated, as is usual there; with ``"fsdp2"`` likewise.
+    BatchNorm normalises each rank's part of a batch by itself, and the running statistics that are evaluated are those
+    of rank 0, as is usual with DDP.
 
     Args:
         strategy: ``"ddp"`` or ``"fsdp2"``.
@@ -83,13 +86,18 @@ class ProcessGroup(Ranks):
 
     def __init__(self, strategy: Strategy, device: torch.device) -> None:
         self.strategy = strategy
-        self.device = device
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        if not dist.is_initialized():
-            dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        self.device: torch.device = device
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
+
+    @staticmethod
+    def begin(device: torch.device, store: Store) -> None:
+        """Connect the ranks."""
+        rank, size = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
 
     @property
     def name(self) -> str:
@@ -143,8 +151,13 @@ class ProcessGroup(Ranks):
                 module.reshard()
 
 
-def check_environment(strategy: str) -> None:
-    """Make sure that this process is one of several that torchrun started.
+def own_rank() -> int:
+    """This process's place among those that torchrun started."""
+    return int(os.environ["RANK"])
+
+
+def number_of_ranks(strategy: str) -> int:
+    """How many processes torchrun started.
 
     Raises:
         InputError: there is no such strategy, or nothing has started the ranks.
@@ -154,8 +167,9 @@ def check_environment(strategy: str) -> None:
     if missing := [name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR") if name not in os.environ]:
         raise InputError(
             f"--strategy {strategy} runs on processes that torchrun starts, and {missing[0]} is not set; type: "
-            f"torchrun --nproc-per-node 2 -m steepest compare ... --strategy {strategy}"
+            f"torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy {strategy}"
         )
+    return int(os.environ["WORLD_SIZE"])
 
 
 def own_device(device: str) -> torch.device:
