@@ -21,7 +21,7 @@ from torch import nn
 from steepest.compare.builtin import WORKLOADS
 from steepest.compare.freeze import freeze, load_data
 from steepest.compare.running.jobs import Job, Setting
-from steepest.compare.running.workers import Pool
+from steepest.compare.running.workers import ProcessPool
 from steepest.compare.spec import StudySpec
 from steepest.data import Split
 
@@ -57,7 +57,7 @@ def main() -> None:
     samples = epochs * (len(train) // batch_size) * batch_size
     bare: list[float] = []
     harness: list[float] = []
-    with Pool(1, setting) as pool:
+    with ProcessPool(1, setting) as pool:
         for i in range(arguments.rounds + 1):
             seconds = bare_loop(train, workload.model(), batch_size, epochs, lr=0.05)
             started = time.perf_counter()

@@ -1,5 +1,6 @@
 """The command line: arguments in, text out; the work is done in `steepest.compare`."""
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ from steepest.compare.report.wording import (
 )
 from steepest.compare.running.drive import finished_records
 from steepest.compare.running.folder import invocations
+from steepest.compare.running.pool import ENGINES
+from steepest.compare.running.ranks import STRATEGIES
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.study import Study
 from steepest.compare.watch import serve
@@ -167,7 +170,26 @@ def compare(
         typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}. Default: none."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Runs at a time, one thread each. Default: all cores, or 1 on a GPU.")
+        int | None,
+        typer.Option(
+            help="Runs at a time, one thread each. Default: all cores, or 1 on a GPU; with Ray, what it has room for."
+        ),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{' or '.join(STRATEGIES)}: the processes of torchrun do every run together, as in "
+            "'torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy ddp'.",
+            show_default="none",
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where runs happen: {' or '.join(ENGINES)}. Ray is the cluster of RAY_ADDRESS or of 'ray start', or "
+            "else one that is started for the study.",
+            show_default=ENGINES[0],
+        ),
     ] = None,
     device: Annotated[
         str | None,
@@ -202,6 +224,8 @@ def compare(
         "pruner": pruner,
         "device": device,
         "jobs": jobs,
+        "strategy": strategy,
+        "engine": engine,
         "out": out,
         "data_dir": data_dir,
         "checkpoint_seconds": checkpoint_seconds,
@@ -211,11 +235,14 @@ def compare(
     if files and len(workloads) > 1:
         raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
     study = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
+    if study.follows:
+        study.run()
+        return 0
     if plan:
         _tell_plan(study.plan(), with_sharpness=any(c.sharpness_samples for c in study.spec.comparisons))
         return 0
     with ProgressDisplay(_err) as display:
-        finished = study.run(listener=display, command=shlex.join(["steepest", *sys.argv[1:]]))
+        finished = study.run(listener=display, command=_command())
     summaries = study.summaries()
     if finished and all(row.chosen is None for summary in summaries for row in summary.rows):
         raise StudyError(_all_lost(summaries, _write(study.folder, summaries)))
@@ -226,6 +253,12 @@ def compare(
             f"interrupted with {done} of {count(planned, 'run')} finished; the same command goes on from there", 130
         )
     return 0
+
+
+def _command() -> str:
+    """What the user typed."""
+    by_torchrun = ["torchrun", "--nproc-per-node", os.environ.get("LOCAL_WORLD_SIZE", ""), "-m"]
+    return shlex.join([*(by_torchrun if "TORCHELASTIC_RUN_ID" in os.environ else []), "steepest", *sys.argv[1:]])
 
 
 @app.command()

@@ -11,7 +11,7 @@ import cloudpickle
 import pandas as pd
 from rich.console import Console
 
-from steepest._errors import InputError
+from steepest._errors import InputError, check_extra
 from steepest.compare import options
 from steepest.compare.analysis.frames import result_frame, run_frame
 from steepest.compare.analysis.summary import Summary, summarize_study
@@ -22,16 +22,18 @@ from steepest.compare.method import Method, Range
 from steepest.compare.plan import Plan, make_plan
 from steepest.compare.progress import ProgressDisplay
 from steepest.compare.report import write_report
-from steepest.compare.running import drive
+from steepest.compare.running import drive, rank_pool, ray_pool
 from steepest.compare.running.drive import Listener
 from steepest.compare.running.folder import invocations, usable_cores
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record
+from steepest.compare.running.pool import ENGINES
+from steepest.compare.running.ranks import number_of_ranks, own_rank
 from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 from steepest.compare.workload import Workload
 
 Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
-WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds")  # options on which no result depends
+WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds", "engine")  # options on which no result depends
 
 
 class Study:
@@ -54,12 +56,16 @@ class Study:
         schedule: of the learning rate: linear, constant, cosine, polynomial or step.
         sharpness: measure the largest Hessian eigenvalue after every final run.
         pruner: stop hopeless runs of the search: median or halving.
+        strategy: ddp or fsdp2: the processes of a torchrun do every run together; ``None`` for one process a run.
         device: cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.
         out: the study's folder; ``studies/NAME`` if not given. The same study in the same folder goes on where it
             stopped.
         data_dir: where data files lie; otherwise the environment variable ``STEEPEST_DATA`` says so.
-        jobs: runs at a time, one thread each; all cores, or 1 on a GPU, if not given.
+        jobs: runs at a time, one thread each; if not given, all cores, or 1 on a GPU; with Ray, as many as it has room
+            for.
         checkpoint_seconds: between two checkpoints of a run, from which it goes on if it is interrupted.
+        engine: ``"processes"`` of this machine, or ``"ray"``: actors of the cluster that ``RAY_ADDRESS`` or ``ray
+            start`` names, or else of a Ray that is started for the study (see :mod:`.running.ray_pool`).
 
     Raises:
         InputError: an argument cannot be used. What only the data can tell is raised once :attr:`spec` is needed.
@@ -93,11 +99,13 @@ class Study:
         schedule: str = "linear",
         sharpness: bool = False,
         pruner: str | None = None,
+        strategy: str | None = None,
         device: str = "auto",
         out: str | Path | None = None,
         data_dir: str | Path | None = None,
         jobs: int | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        engine: str = "processes",
     ) -> None:
         self._request = Request(
             workloads=_parts("workloads", workloads, Workload),
@@ -111,6 +119,8 @@ class Study:
             schedule=options.text("schedule", schedule),
             sharpness=options.flag("sharpness", sharpness),
             pruner=None if pruner is None else options.text("pruner", pruner),
+            strategy=strategy,
+            ranks=1 if strategy is None else number_of_ranks(options.text("strategy", strategy)),
             device=options.text("device", device),
         )
         if jobs is not None and options.integer("jobs", jobs) < 1:
@@ -118,11 +128,20 @@ class Study:
         self._checkpoint_seconds = options.number("checkpoint_seconds", checkpoint_seconds)
         if not self._checkpoint_seconds >= 0:
             raise InputError(f"--checkpoint-seconds must be at least 0, got {checkpoint_seconds}")
+        if options.text("engine", engine) not in ENGINES:
+            raise InputError(f"--engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+        if engine == "ray":
+            check_extra("ray", "ray")
+        if strategy is not None and (jobs not in (None, 1) or engine != "processes"):
+            raise InputError(
+                "--strategy takes one run at a time, by the processes of torchrun; leave out --jobs and --engine"
+            )
         self._data_dir = None if data_dir is None else Path(data_dir)
         if self._data_dir is not None and not self._data_dir.is_dir():
             raise InputError(f"--data-dir must be an existing folder, got {str(data_dir)!r}")
         self._out = None if out is None else Path(out)
         self._jobs = jobs
+        self._engine = engine
         self._frozen: StudySpec | None = None
 
     @classmethod
@@ -165,12 +184,21 @@ class Study:
         return self._out or Path("studies") / "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
 
     @property
+    def follows(self) -> bool:
+        """Whether this is a rank other than 0, which does its part of the runs and knows nothing else."""
+        return self._request.strategy is not None and own_rank() > 0
+
+    @property
     def jobs(self) -> int:
-        """Runs at a time."""
+        """Runs at a time; connects to Ray if that is to say."""
+        if self._jobs is None and self._engine == "ray":
+            return ray_pool.slots(self.spec)
+        if self._request.strategy is not None:
+            return 1
         return self._jobs or (usable_cores() if self.spec.device == "cpu" else 1)
 
     def plan(self) -> Plan:
-        """What the study would cost; runs nothing of it but a few steps of every method."""
+        """What the study would cost; runs nothing of it but a few steps of every method, on one process."""
         return make_plan(self.spec, jobs=self.jobs, data_dir=self._data_dir, given=self._given())
 
     def run(self, *, progress: bool = True, listener: Listener | None = None, command: str | None = None) -> bool:
@@ -182,14 +210,18 @@ class Study:
             command: how the study was called, for the report.
 
         Raises:
-            InputError: the folder holds something else.
+            InputError: the folder holds something else, or Ray cannot be used.
             StudyError: the folder can no longer be written; what is finished stays so.
         """
+        if self.follows:
+            rank_pool.follow()
+            return True
         with ProgressDisplay(Console(stderr=True, quiet=not progress)) as display:
             _, interrupted = drive.run(
                 self.spec,
                 self.folder,
-                jobs=self.jobs,
+                jobs=self._jobs if self._engine == "ray" else self.jobs,
+                engine=self._engine,
                 data_dir=self._data_dir,
                 command=command or f"steepest.compare.Study in {Path(sys.argv[0]).name or 'Python'}",
                 listener=listener or display,

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import optuna
 import sqlalchemy.exc
@@ -21,7 +21,10 @@ from steepest.compare.running.checkpoint import checkpoint_path
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Job, Record, Setting, record_of
 from steepest.compare.running.ledger import FILE as LEDGER_FILE
 from steepest.compare.running.ledger import Ledger
-from steepest.compare.running.workers import Pool
+from steepest.compare.running.pool import Pool
+from steepest.compare.running.rank_pool import RankPool
+from steepest.compare.running.ray_pool import RayPool
+from steepest.compare.running.workers import ProcessPool
 from steepest.compare.spec import Spec, StudySpec
 
 ATTEMPTS = 3  # at a run whose process dies, before it is recorded as failed
@@ -73,38 +76,44 @@ def run(
     study: StudySpec,
     folder: Path,
     *,
-    jobs: int,
+    jobs: int | None,
     data_dir: Path | None,
     command: str,
     listener: Listener,
     given: bytes | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    engine: str = "processes",
 ) -> tuple[list[Record], bool]:
     """Run what is left of a study and return all its records, and whether it was interrupted.
 
     A finished run is never run again. SIGINT and SIGTERM end the runs under way and return what is there.
 
     Args:
-        jobs: worker processes.
+        jobs: runs at a time; with Ray ``None`` stands for as many as it has room for.
         command: what the user typed, for the report.
         given: the pickled objects that the study refers to.
         checkpoint_seconds: between two checkpoints of a run.
+        engine: one of ``ENGINES``: where the runs happen.
 
     Raises:
-        InputError: the folder cannot be used.
+        InputError: the folder cannot be used, or Ray.
         StudyError: it can no longer be written; what is finished stays so.
     """
     setting = Setting(study, data_dir, given, folder.resolve(), checkpoint_seconds)
-    with _sentence_for_lost_storage(folder), study_folder.opened(folder, study), _interruptible() as interrupted:
-        study_folder.note_invocation(folder, command, jobs)
+    with (
+        _sentence_for_lost_storage(folder),
+        study_folder.opened(folder, study),
+        _interruptible() as interrupted,
+        make_pool(engine, jobs, setting) as pool,
+    ):
+        study_folder.note_invocation(folder, command, pool.size)
         ledger = Ledger(folder, study)
         try:
             ledger.release()
             records = ledger.records()
             study_folder.write_records(folder, records)
             listener.begin(study, records)
-            with Pool(jobs, setting) as pool:
-                _drive(study, folder, ledger, pool, records, listener, interrupted)
+            _drive(study, folder, ledger, pool, records, listener, interrupted)
             ledger.release()
             records = ledger.records()
             study_folder.write_records(folder, records)
@@ -134,7 +143,7 @@ def _drive(
     study: StudySpec,
     folder: Path,
     ledger: Ledger,
-    pool: Pool,
+    pool: Pool[Any],
     records: list[Record],
     listener: Listener,
     interrupted: threading.Event,
@@ -153,13 +162,14 @@ def _drive(
         for event in pool.events(_POLL_SECONDS):
             record = event.record
             if event.kind == "progress":
-                listener.progressed(event.job, event.fraction)
+                assert event.progress is not None
+                listener.progressed(event.job, event.progress.fraction)
             elif event.kind == "died":
                 deaths[event.job.key] += 1
                 if deaths[event.job.key] < ATTEMPTS:
                     pool.submit(event.job)
                 else:
-                    ended = f"died {ATTEMPTS} times, the last time with exit code {event.exit_code}"
+                    ended = f"died {ATTEMPTS} times, the last time with {event.reason}"
                     fields = {"status": "failed", "error": f"The process of this run {ended}."}
                     record = record_of(event.job, time.time(), fields)
             if record is None:
@@ -173,6 +183,16 @@ def _drive(
                 under_way = {job.key for job in pool.running}
                 left = [job for job in jobs_left(study, records) if job.key not in under_way]
                 ledger.plan([job for job in left if job.phase == "final"])
+
+
+def make_pool(engine: str, jobs: int | None, setting: Setting) -> ProcessPool | RayPool | RankPool:
+    """The workers of an engine; ``jobs`` is theirs to choose with Ray alone. With a strategy all ranks are one."""
+    if setting.study.strategy is not None:
+        return RankPool(setting)
+    if engine == "ray":
+        return RayPool(jobs, setting)
+    assert jobs is not None
+    return ProcessPool(jobs, setting)
 
 
 @contextmanager

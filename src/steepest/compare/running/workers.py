@@ -9,19 +9,20 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
 
-from steepest.compare.running.jobs import Job, Record, Setting, outcome_fields, record_of
+from steepest.compare.running.jobs import Job, Setting, outcome_fields, record_of
+from steepest.compare.running.pool import Pool
 
 if TYPE_CHECKING:
     from steepest.compare.given import Given
     from steepest.compare.running.checkpoint import Checkpoint
+    from steepest.compare.running.ranks import Ranks
     from steepest.compare.workload import Workload
     from steepest.data import Splits
 
@@ -32,21 +33,33 @@ _CONTEXT = multiprocessing.get_context("spawn")
 _KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 
 
-@dataclass(frozen=True)
-class Event:
-    """``progress``: ``fraction`` of the job is done. ``ended``: here is its record. ``died``: the process is gone."""
+class _Worker:
+    def __init__(self, setting: Setting) -> None:
+        self.connection, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_work, args=(theirs, setting), daemon=True)
+        with environment(worker_environment(setting)), _main_left_alone():
+            self._process.start()
+        theirs.close()
 
-    kind: Literal["progress", "ended", "died"]
-    job: Job
-    fraction: float = 0.0
-    record: Record | None = None
-    exit_code: int | None = None
+    @property
+    def reason(self) -> str:
+        return f"exit code {self._process.exitcode}"
+
+    def send(self, message: object) -> None:
+        self.connection.send(message)
+
+    def receive(self) -> object:
+        return self.connection.recv()
+
+    def stop(self) -> None:
+        self.connection.close()
+        if self._process.is_alive():
+            self._process.kill()
+        self._process.join()
 
 
-class Pool:
-    """A fixed number of worker processes; a dead one is replaced when the next job is submitted.
-
-    Use as a context manager: leaving it ends the processes, whatever they are doing.
+class ProcessPool(Pool[_Worker]):
+    """Workers that are processes of this machine.
 
     Args:
         size: number of processes.
@@ -54,77 +67,25 @@ class Pool:
     """
 
     def __init__(self, size: int, setting: Setting) -> None:
-        self._size = size
+        super().__init__(size)
         self._setting = setting
-        self._idle: list[_Worker] = []
-        self._busy: dict[_Worker, Job] = {}
 
-    def __enter__(self) -> "Pool":
-        return self
+    def _start(self) -> _Worker:
+        return _Worker(self._setting)
 
-    def __exit__(self, *_: object) -> None:
-        for worker in [*self._idle, *self._busy]:
-            worker.stop()
-
-    @property
-    def free(self) -> int:
-        """How many more jobs can be submitted now."""
-        return self._size - len(self._busy)
-
-    @property
-    def running(self) -> list[Job]:
-        return list(self._busy.values())
-
-    def submit(self, job: Job) -> None:
-        """Start a job; at most :attr:`free` of them."""
-        worker = self._idle.pop() if self._idle else _Worker(self._setting)
-        try:
-            worker.connection.send(job)
-        except (BrokenPipeError, ConnectionResetError):  # it died while idle
-            worker.stop()
-            worker = _Worker(self._setting)
-            worker.connection.send(job)
-        self._busy[worker] = job
-
-    def events(self, timeout: float) -> Iterator[Event]:
-        """What has happened since, waiting at most ``timeout`` seconds for the first of it."""
-        by_connection = {worker.connection: worker for worker in self._busy}
-        for connection in wait(list(by_connection), timeout):
-            worker = by_connection[connection]  # type: ignore[index]
-            job = self._busy[worker]
-            try:
-                message = worker.connection.recv()
-            except (EOFError, ConnectionResetError):
-                del self._busy[worker]
-                worker.stop()
-                yield Event("died", job, exit_code=worker.process.exitcode)
-                continue
-            if isinstance(message, Record):
-                del self._busy[worker]
-                self._idle.append(worker)
-                yield Event("ended", job, record=message)
-            else:
-                yield Event("progress", job, fraction=message)
+    def _ready(self, workers: Sequence[_Worker], timeout: float) -> Sequence[_Worker]:
+        ready = wait([worker.connection for worker in workers], timeout)
+        return [worker for worker in workers if worker.connection in ready]
 
 
-class _Worker:
-    def __init__(self, setting: Setting) -> None:
-        self.connection, theirs = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_work, args=(theirs, setting), daemon=True)
-        kept = {name: os.environ.get(name, value) for name, value in _KEEP_MEMORY.items()}
-        with _environment({**kept, "OMP_NUM_THREADS": str(setting.study.threads)}), _main_left_alone():
-            self.process.start()
-        theirs.close()
-
-    def stop(self) -> None:
-        self.connection.close()
-        if self.process.is_alive():
-            self.process.kill()
-        self.process.join()
+def worker_environment(setting: Setting) -> dict[str, str]:
+    """What a process that does jobs is started with."""
+    kept = {name: os.environ.get(name, value) for name, value in _KEEP_MEMORY.items()}
+    return {**kept, "OMP_NUM_THREADS": str(setting.study.threads)}
 
 
 @contextmanager
-def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+def environment(wanted: Mapping[str, str]) -> Iterator[None]:
     """For a child to start with: OpenMP and the C library read it before a line of ours runs there."""
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
@@ -153,26 +114,37 @@ def _main_left_alone() -> Iterator[None]:
 
 
 def _work(connection: Connection, setting: Setting) -> None:
-    """The life of a worker: until its parent closes the connection, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    serve(Pipe(connection.recv, connection.send), setting)
+
+
+class Pipe(NamedTuple):
+    """A worker's end: jobs and answers come in, progress and records go out."""
+
+    receive: Callable[[], Any]
+    send: Callable[[Any], None]
+
+
+def serve(pipe: Pipe, setting: Setting, ranks: "Ranks | None" = None) -> None:
+    """The life of a worker, or of a rank of one: a job after the other, until the other end is closed."""
     run = None
     while True:
         try:
-            job = connection.recv()
+            job = pipe.receive()
         except (EOFError, OSError):
             return
         started = time.time()
         try:
-            run = run or _Runner(setting)
-            fields = run(job, connection)
+            run = run or _Runner(setting, ranks)
+            fields = run(job, pipe)
         except (BrokenPipeError, ConnectionResetError):
             return
         except (Exception, SystemExit):
             fields = {"status": "failed", "error": traceback.format_exc()}
         record = record_of(job, started, fields)
         try:
-            connection.send(record)
+            pipe.send(record)
         except (BrokenPipeError, ConnectionResetError):
             return
 
@@ -188,25 +160,27 @@ def _end_with_parent() -> None:
 class _Runner:
     """Workloads, methods and data of a study, each made once per process, when it is first needed."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, ranks: "Ranks | None" = None) -> None:
         import torch
 
+        from steepest.compare.running.ranks import ALONE
+
         torch.set_num_threads(setting.study.threads)
+        self._setting = setting
         self._study = setting.study
-        self._data_dir = setting.data_dir
-        self._folder = setting.folder
-        self._checkpoint_seconds = setting.checkpoint_seconds
+        self._ranks = ranks or ALONE
+        self._device = self._ranks.device or torch.device(setting.study.device)
         self._given: Given = cloudpickle.loads(setting.given) if setting.given else {}
         self._workloads: dict[str, Workload] = {}
         self._splits: dict[str, Splits] = {}
-        device = setting.study.device
-        cuda = torch.device(device).type == "cuda"
         self._machine = {
             "torch": torch.__version__,
-            "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
+            "device": torch.cuda.get_device_name(self._device)
+            if self._device.type == "cuda"
+            else platform.processor() or platform.machine(),
         }
 
-    def __call__(self, job: Job, connection: Connection) -> dict[str, Any]:
+    def __call__(self, job: Job, pipe: Pipe) -> dict[str, Any]:
         from steepest.compare.given import the_method
         from steepest.compare.running.train import train
         from steepest.compare.schedule import SCHEDULES
@@ -223,18 +197,20 @@ class _Runner:
             batch_size=spec.batch_size,
             with_test=job.phase == "final",
             schedule=SCHEDULES[spec.schedule],
-            sharpness_samples=spec.sharpness_samples if job.phase == "final" else 0,
+            sharpness_samples=spec.sharpness_samples if job.phase == "final" and self._ranks.rank == 0 else 0,
             checkpoint=self._checkpoint(job),
-            progress=lambda seen: connection.send(seen.fraction),
+            progress=pipe.send,
+            ranks=self._ranks,
         )
         return {**outcome_fields(outcome), **self._machine}
 
     def _checkpoint(self, job: Job) -> "Checkpoint | None":
         from steepest.compare.running.checkpoint import Checkpoint, checkpoint_path
 
-        if self._folder is None:
+        if self._setting.folder is None:
             return None
-        return Checkpoint(checkpoint_path(self._folder, *job.key), self._checkpoint_seconds)
+        path = checkpoint_path(self._setting.folder, *job.key, rank=self._ranks.rank)
+        return Checkpoint(path, self._setting.checkpoint_seconds)
 
     def _workload(self, reference: str) -> "tuple[Workload, Splits]":
         from steepest.compare.freeze import load_data
@@ -242,5 +218,5 @@ class _Runner:
 
         if reference not in self._splits:
             self._workloads[reference] = the_workload(reference, self._given)
-            self._splits[reference] = load_data(self._workloads[reference], self._data_dir).to(self._study.device)
+            self._splits[reference] = load_data(self._workloads[reference], self._setting.data_dir).to(self._device)
         return self._workloads[reference], self._splits[reference]
