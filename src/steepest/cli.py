@@ -173,6 +173,21 @@ def compare(
         typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.", show_default="auto"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/WORKLOAD.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="postgresql://USER:PASSWORD@HOST/DATABASE, where the runs are kept instead of in the folder, so that "
+            "any number of hosts can run the same command, each with a folder of its own.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            "--study", help="The study's name in the storage.", metavar="NAME", show_default="the workloads' names"
+        ),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.")
     ] = None,
@@ -199,21 +214,23 @@ def compare(
         "jobs": jobs,
         "out": out,
         "data_dir": data_dir,
+        "storage": storage,
+        "study": study,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     files = [text for text in workloads if is_file(text)]
     if files and len(workloads) > 1:
         raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
-    study = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
+    comparison = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
     if plan:
-        _tell_plan(study.plan(), with_sharpness=any(c.sharpness_samples for c in study.spec.comparisons))
+        _tell_plan(comparison.plan(), with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons))
         return 0
     with ProgressDisplay(_err) as display:
-        finished = study.run(listener=display, command=shlex.join(["steepest", *sys.argv[1:]]))
-    summaries = study.summaries()
+        finished = comparison.run(listener=display, command=shlex.join(["steepest", *sys.argv[1:]]))
+    summaries = comparison.summaries()
     if finished and all(row.chosen is None for summary in summaries for row in summary.rows):
-        raise StudyError(_all_lost(summaries, _write(study.folder, summaries)))
-    _tell(study.folder, summaries)
+        raise StudyError(_all_lost(summaries, _write(comparison.folder, summaries)))
+    _tell(comparison.folder, summaries)
     if not finished:
         done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
         return _fail(

@@ -23,14 +23,15 @@ from steepest.compare.plan import Plan, make_plan
 from steepest.compare.progress import ProgressDisplay
 from steepest.compare.report import write_report
 from steepest.compare.running import drive
-from steepest.compare.running.drive import Listener
 from steepest.compare.running.folder import invocations, usable_cores
 from steepest.compare.running.jobs import Record
+from steepest.compare.running.loop import Listener
+from steepest.compare.running.storage import Storage
 from steepest.compare.spec import StudySpec
 from steepest.compare.workload import Workload
 
 Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
-WHERE = ("out", "data_dir", "jobs")  # options on which no result depends
+WHERE = ("out", "data_dir", "jobs", "storage", "study")  # options on which no result depends
 
 
 class Study:
@@ -58,6 +59,9 @@ class Study:
             stopped.
         data_dir: where data files lie; otherwise the environment variable ``STEEPEST_DATA`` says so.
         jobs: runs at a time, one thread each; all cores, or 1 on a GPU, if not given.
+        storage: ``postgresql://user:password@host/database``, where the runs are kept instead of in the folder, so that
+            any number of hosts work on the study at the same time, each in a folder of its own.
+        study: the study's name in the storage; if not given, the workloads' names.
 
     Raises:
         InputError: an argument cannot be used. What only the data can tell is raised once :attr:`spec` is needed.
@@ -95,6 +99,8 @@ class Study:
         out: str | Path | None = None,
         data_dir: str | Path | None = None,
         jobs: int | None = None,
+        storage: str | None = None,
+        study: str | None = None,
     ) -> None:
         self._request = Request(
             workloads=_parts("workloads", workloads, Workload),
@@ -117,6 +123,12 @@ class Study:
             raise InputError(f"--data-dir must be an existing folder, got {str(data_dir)!r}")
         self._out = None if out is None else Path(out)
         self._jobs = jobs
+        self._study_name = None if study is None else options.text("study", study)
+        self._storage_url = None if storage is None else options.text("storage", storage)
+        if self._storage_url is not None:
+            Storage(self._storage_url, self._study_name or "study")  # a mistake is told before data is loaded
+        elif self._study_name is not None:
+            raise InputError(f"--study names a study in a --storage, and none is given, got {study!r}")
         self._frozen: StudySpec | None = None
 
     @classmethod
@@ -155,8 +167,14 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where everything about the study lies."""
-        names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
-        return self._out or Path("studies") / "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
+        return self._out or Path("studies") / self._workload_names()
+
+    @property
+    def storage(self) -> Storage | None:
+        """The storage that hosts share, and the study's name there."""
+        if self._storage_url is None:
+            return None
+        return Storage(self._storage_url, self._study_name or self._workload_names())
 
     @property
     def jobs(self) -> int:
@@ -176,8 +194,8 @@ class Study:
             command: how the study was called, for the report.
 
         Raises:
-            InputError: the folder holds something else.
-            StudyError: the folder can no longer be written; what is finished stays so.
+            InputError: the folder or the storage holds something else.
+            StudyError: one of them can no longer be written; what is finished stays so.
         """
         with ProgressDisplay(Console(stderr=True, quiet=not progress)) as display:
             _, interrupted = drive.run(
@@ -188,12 +206,13 @@ class Study:
                 command=command or f"steepest.compare.Study in {Path(sys.argv[0]).name or 'Python'}",
                 listener=listener or display,
                 given=cloudpickle.dumps(dict(self._given())) if self._given() else None,
+                storage=self.storage,
             )
         return not interrupted
 
     def records(self) -> list[Record]:
         """All runs that have ended."""
-        return drive.finished_records(self.folder)[1]
+        return drive.finished_records(self.folder, self.storage)[1]
 
     def summaries(self) -> list[Summary]:
         """What the report shows, a summary for each comparison."""
@@ -210,6 +229,10 @@ class Study:
     def report(self) -> Path:
         """Write ``report.html`` and ``report.md`` into the folder; returns the path of the page."""
         return write_report(self.folder, self.summaries()[0], invocations(self.folder))
+
+    def _workload_names(self) -> str:
+        names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
+        return "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
 
     def _given(self) -> Given:
         parts = [*self._request.workloads, *self._request.methods]
