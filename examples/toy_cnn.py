@@ -6,6 +6,7 @@ steepest compare examples/toy_cnn.py:cifar10_toy --data-dir DIR \
 DIR holds a folder whose name begins with cifar10: training and test images as Parquet files in the layout of the
 `datasets` library, with the columns `image` and `label`. `cifar10_toy_released` and `insgd_released` are the pair for
 the rule of the authors' code. A run takes 10 to 20 seconds on one core. What came out is on docs/methods/insgd.md.
+The built-in workload `toy-cnn-nobn` is this network on all of CIFAR-10; the built-in method `insgd` tracks by itself.
 """
 
 from functools import partial
@@ -16,6 +17,7 @@ from torch import nn
 
 from steepest import INSGD, track_input_power
 from steepest.compare import Method, Range, Workload
+from steepest.compare.builtin.models import toy_cnn
 from steepest.data import Split, Splits, data_folder, hold_out, load_hub_images, standardize
 
 TRAINING_IMAGES = 10_000
@@ -39,10 +41,7 @@ def _pixels(images: torch.Tensor) -> torch.Tensor:
 
 def tracked_toy_cnn(standardize: bool = False) -> nn.Sequential:
     """The paper's toy network without its BatchNorm. Tracked for every method, so that SGD pays for the hooks too."""
-    layers: list[nn.Module] = []
-    for inputs, outputs, stride in ((3, 8, 1), (8, 16, 2), (16, 32, 2), (32, 64, 2)):
-        layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.ReLU()]
-    model = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(1024, 10))
+    model = toy_cnn(norm=False)
     track_input_power(model, standardize=standardize)
     return model
 

@@ -1,5 +1,6 @@
 """The command line: arguments in, text out; the work is done in `steepest.compare`."""
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,15 +15,18 @@ from rich.text import Text
 from steepest._errors import InputError, StudyError
 from steepest._version import __version__
 from steepest.compare import flags
+from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary, summarize_study
-from steepest.compare.builtin import DEFAULT_METHODS, ESTIMATORS, METHODS, WORKLOADS
-from steepest.compare.display import plan_table, result_table
+from steepest.compare.builtin import DEFAULT_METHODS, ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
+from steepest.compare.display import across_table, plan_table, result_table
 from steepest.compare.options import is_file
 from steepest.compare.plan import Plan
 from steepest.compare.progress import ProgressDisplay
 from steepest.compare.pruners import PRUNERS
 from steepest.compare.report import write_report
 from steepest.compare.report.caveats import caveats
+from steepest.compare.report.events import write_events
+from steepest.compare.report.exports import export_csv
 from steepest.compare.report.wording import (
     cost_notes,
     count,
@@ -37,8 +41,10 @@ from steepest.compare.report.wording import (
 from steepest.compare.running.drive import finished_records
 from steepest.compare.running.folder import invocations
 from steepest.compare.running.pool import ENGINES
+from steepest.compare.running.ranks import STRATEGIES
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.study import Study
+from steepest.compare.watch import serve
 
 app = typer.Typer(
     name="steepest",
@@ -112,16 +118,14 @@ def compare(
         str | None,
         typer.Option(
             help="Comma-separated: built-in names, path/to/file.py:name or package.module:name; with a gradient "
-            "estimator in front, such as ssgd+sngm ('steepest methods' lists both).",
-            show_default=",".join(DEFAULT_METHODS),
+            "estimator in front, such as ssgd+sngm ('steepest methods' lists both). Default: "
+            f"{','.join(DEFAULT_METHODS)}.",
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(help="Points of the search, the same number for every method.", show_default="8")
+        int | None, typer.Option(help="Points of the search, the same number for every method. Default: 8.")
     ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Final runs of every method's best point.", show_default="5")
-    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Final runs of every method's best point. Default: 5.")] = None,
     epochs: Annotated[
         list[str] | None,
         typer.Option(help="Instead of the workload's own; WORKLOAD=N for one of several.", metavar="N"),
@@ -152,19 +156,18 @@ def compare(
     ] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}.", show_default="linear"),
+        typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}. Default: linear."),
     ] = None,
     sharpness: Annotated[
         bool | None,
         typer.Option(
             "--sharpness/--no-sharpness",
-            help="Measure the largest Hessian eigenvalue of the training loss after every final run.",
-            show_default="no",
+            help="Measure the largest Hessian eigenvalue of the training loss after every final run. Default: no.",
         ),
     ] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}.", show_default="none"),
+        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}. Default: none."),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -172,21 +175,43 @@ def compare(
             help="Runs at a time, one thread each. Default: all cores, or 1 on a GPU; with Ray, what it has room for."
         ),
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{' or '.join(STRATEGIES)}: the processes of torchrun do every run together, as in "
+            "'torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy ddp'. Default: none.",
+        ),
+    ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
             help=f"Where runs happen: {' or '.join(ENGINES)}. Ray is the cluster of RAY_ADDRESS or of 'ray start', or "
-            "else one that is started for the study.",
-            show_default=ENGINES[0],
+            "else one that is started for the study. Default: processes.",
         ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.", show_default="auto"),
+        typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one. Default: auto."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/WORKLOAD.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="postgresql://USER:PASSWORD@HOST/DATABASE, where the runs are kept instead of in the folder, so that "
+            "any number of hosts can run the same command, each with a folder of its own.",
+            metavar="URL",
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", help="The study's name in the storage. Default: the workloads' names.", metavar="NAME"),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.")
+    ] = None,
+    checkpoint_seconds: Annotated[
+        float | None,
+        typer.Option(help="Between two checkpoints of a run, from which it goes on. Default: 30."),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print what the study would cost, and run nothing of it but a few steps.")
@@ -209,24 +234,31 @@ def compare(
         "pruner": pruner,
         "device": device,
         "jobs": jobs,
+        "strategy": strategy,
         "engine": engine,
         "out": out,
         "data_dir": data_dir,
+        "checkpoint_seconds": checkpoint_seconds,
+        "storage": storage,
+        "study": study,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     files = [text for text in workloads if is_file(text)]
     if files and len(workloads) > 1:
         raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
-    study = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
+    comparison = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
+    if comparison.follows:
+        comparison.run()
+        return 0
     if plan:
-        _tell_plan(study.plan(), with_sharpness=any(c.sharpness_samples for c in study.spec.comparisons))
+        _tell_plan(comparison.plan(), with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons))
         return 0
     with ProgressDisplay(_err) as display:
-        finished = study.run(listener=display, command=shlex.join(["steepest", *sys.argv[1:]]))
-    summaries = study.summaries()
+        finished = comparison.run(listener=display, command=_command())
+    summaries = comparison.summaries()
     if finished and all(row.chosen is None for summary in summaries for row in summary.rows):
-        raise StudyError(_all_lost(summaries, _write(study.folder, summaries)))
-    _tell(study.folder, summaries)
+        raise StudyError(_all_lost(summaries, _write(comparison.folder, summaries)))
+    _tell(comparison.folder, summaries)
     if not finished:
         done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
         return _fail(
@@ -235,13 +267,42 @@ def compare(
     return 0
 
 
+def _command() -> str:
+    """What the user typed."""
+    by_torchrun = ["torchrun", "--nproc-per-node", os.environ.get("LOCAL_WORLD_SIZE", ""), "-m"]
+    return shlex.join([*(by_torchrun if "TORCHELASTIC_RUN_ID" in os.environ else []), "steepest", *sys.argv[1:]])
+
+
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a study, finished or not.", metavar="DIR")],
+    csv: Annotated[Path | None, typer.Option(help="Write the tables into this folder as CSV files too.")] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write every run's curves into this folder for TensorBoard too.")
+    ] = None,
 ) -> None:
     """Write a study's report anew from its records, and print the result."""
     study, records = finished_records(folder)
-    _tell(folder, summarize_study(study, records))
+    summaries = summarize_study(study, records)
+    _tell(folder, summaries)
+    if csv is not None:
+        _out.print(Text(f"Tables: {', '.join(map(str, export_csv(summaries, csv)))}"))
+    if tensorboard is not None:
+        _out.print(Text(f"TensorBoard: {count(write_events(summaries, tensorboard), 'run')} in {tensorboard}"))
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="The folder of a study, running or not.", metavar="DIR")],
+    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 0,
+    host: Annotated[str, typer.Option(help="Who reaches this address can read the page.")] = "127.0.0.1",
+) -> None:
+    """Serve a study's report while it runs; the page renews itself. Nothing is written. Ctrl-C ends it."""
+
+    def tell(address: str) -> None:
+        _out.print(f"{address} shows the study; Ctrl-C ends.", highlight=False)
+
+    serve(folder, port, host, ready=tell)
 
 
 @app.command("methods")
@@ -268,18 +329,24 @@ def list_methods() -> None:
 
 @app.command("workloads")
 def list_workloads() -> None:
-    """List the built-in workloads."""
+    """List the built-in workloads, and those that are made from data of yours."""
     table = _plain_table("workload", "batch size", "epochs", "target", "what it is")
     for workload in WORKLOADS.values():
-        target = f"{100 * workload.target:g} % {workload.metric_name}"
-        table.add_row(workload.name, str(workload.batch_size), str(workload.epochs), target, workload.description)
+        target = f"{100 * workload.target:g} %" if workload.percent else f"{workload.target:g}"
+        sizes = (str(workload.batch_size), str(workload.epochs))
+        table.add_row(workload.name, *sizes, f"{target} {workload.metric_name}", workload.description)
+    _out.print(table)
+    table = _plain_table("from your data", "example", "what it is")
+    for template in TEMPLATES.values():
+        table.add_row(template.usage, template.example, template.description)
+    _out.print()
     _out.print(table)
     _out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
 
 
 def _write(folder: Path, summaries: Sequence[Summary]) -> Path:
     try:
-        return write_report(folder, summaries[0], invocations(folder))
+        return write_report(folder, summaries, invocations(folder))
     except OSError as error:
         raise StudyError(
             f"the report could not be written to {str(folder)!r} ({error.strerror}); the records are safe, "
@@ -289,13 +356,17 @@ def _write(folder: Path, summaries: Sequence[Summary]) -> Path:
 
 def _tell(folder: Path, summaries: Sequence[Summary]) -> None:
     """Print the result, then write the report: what is known is said even where nothing can be written."""
+    _out.print(result_table(summaries))
+    if comparable(summaries):
+        baseline = summaries[0].spec.baseline
+        _out.print()
+        _out.print(across_table(across(summaries, baseline), baseline))
     for summary in summaries:
         _tell_comparison(summary)
     _out.print(Text(f"Report: {_write(folder, summaries)}"))
 
 
 def _tell_comparison(summary: Summary) -> None:
-    _out.print(result_table(summary))
     _out.print()
     _out.print(Text(verdict_sentence(summary), style="bold"))
     for sentence in caveats(summary):

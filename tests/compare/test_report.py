@@ -1,16 +1,24 @@
 """The report: in words, escaped, and in a real browser."""
 
 import dataclasses
+import io
 import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from steepest.compare.analysis.profiles import across
 from steepest.compare.analysis.summary import summarize
+from steepest.compare.display import across_table, result_table
 from steepest.compare.freeze import freeze
 from steepest.compare.report import write_report
+from steepest.compare.report.across import title
 from steepest.compare.running.jobs import Record
 
+from .pages import made_up, opened, scrolled_through, with_fields
+
+PLOTLY = r'<script type="text/plain" id="plotly">.*?</script>'
 TINY = str(Path(__file__).with_name("tiny.py"))
 INVOCATION = {
     "command": "steepest compare 'a<b>' --methods x",
@@ -51,7 +59,7 @@ def page_of(tmp_path, workload, methods, names, extra=(), more=(), sharpness=Fal
     found = [*records([*names, *more]), *extra]
     if sharpness:
         found = [r if r.phase == "tune" else dataclasses.replace(r, sharpness=2.0 + r.seed) for r in found]
-    return write_report(tmp_path, summarize(spec, found), [INVOCATION, INVOCATION])
+    return write_report(tmp_path, [summarize(spec, found)], [INVOCATION, INVOCATION])
 
 
 @pytest.fixture
@@ -72,7 +80,7 @@ def hostile_page(tmp_path):
 
 def test_page_is_self_contained_and_small_enough(page):
     text = page.read_text()
-    body = re.sub(r"<script>/\*\*.*?</script>", "", text, count=1, flags=re.S)  # without Plotly's own code
+    body = re.sub(PLOTLY, "", text, count=1, flags=re.S)  # without Plotly's own code
     assert len(text) < 8_000_000
     assert not re.search(r"""(src|href)\s*=\s*["']?https?:""", body)
     assert not re.search(r"url\(|@import", body)
@@ -102,9 +110,9 @@ def test_markdown_says_what_the_page_says(page):
 
 def test_nothing_of_a_users_becomes_markup(hostile_page):
     text = hostile_page.read_text()
-    script = text.index('id="plots"')
+    script = text.index('id="data"')
     for bad in ("<img src=x", "<b>bold", "<script>alert", "</script><script>", "<i>processor", "<i>'"):
-        assert bad not in text[: text.index("<script>/**")]
+        assert bad not in text[: text.index('id="plotly"')]
         assert bad not in text[script:]
     assert "&lt;b&gt;bold&lt;/b&gt;" in text
     plots = text[text.index(">", script) + 1 : text.index("</script>", script)]
@@ -142,7 +150,7 @@ def test_what_a_step_costs_where_the_gradient_comes_from_and_how_sharp_it_ends(b
 
 def test_a_study_without_any_of_that_says_nothing_of_it(page):
     for path in (page, page.with_name("report.md")):
-        text = re.sub(r"<script>/\*\*.*?</script>", "", path.read_text(), count=1, flags=re.S)
+        text = re.sub(PLOTLY, "", path.read_text(), count=1, flags=re.S)
         for words in ("harpness", "evaluations per step, and", "Gradient</th>", "noisy weights", "| gradient |"):
             assert words not in text
 
@@ -174,23 +182,12 @@ def test_how_far_to_trust_it(browser, page):
     assert "twin = good" in view.locator("#ordered").inner_text()
     view.locator("a[href='#trust']").click()
     assert view.evaluate("location.hash") == "#trust"
+    view.locator("#plot-luck").scroll_into_view_if_needed()
+    view.locator("#plot-luck .main-svg").first.wait_for()
     names = view.locator("#plot-luck .legend text.legendtext").all_text_contents()
     assert sorted(names) == ["good", "twin"]
     assert view.messages == []
     view.context.close()
-
-
-def opened(browser, path, width=1280, height=900, scheme="light", offline=True):
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=offline)
-    view = context.new_page()
-    view.messages, view.requests = [], []
-    view.on("console", lambda message: view.messages.append(message.text))
-    view.on("pageerror", lambda error: view.messages.append(str(error)))
-    view.on("dialog", lambda dialog: (view.messages.append("dialog"), dialog.dismiss()))
-    view.on("request", lambda request: view.requests.append(request.url))
-    view.goto(path.as_uri())
-    view.wait_for_selector(".plot .main-svg")
-    return view
 
 
 @pytest.mark.parametrize("which", ["page", "hostile_page", "estimators_page"])
@@ -198,6 +195,7 @@ def opened(browser, path, width=1280, height=900, scheme="light", offline=True):
 def test_in_a_browser_without_network(browser, request, which, width, scheme):
     path = request.getfixturevalue(which)
     view = opened(browser, path, width=width, scheme=scheme)
+    scrolled_through(view)
     assert view.messages == []  # no error, no warning, no dialog
     assert view.requests == [path.as_uri()]
     assert view.locator(".plot .main-svg").count() >= 5
@@ -216,6 +214,7 @@ def test_in_a_browser_without_network(browser, request, which, width, scheme):
 
 def test_theme_button_and_hover(browser, page):
     view = opened(browser, page)
+    scrolled_through(view)
     axis = "#plot-lr .xtitle"
     before = view.locator(axis).evaluate("e => getComputedStyle(e).fill")
     view.click("#theme")
@@ -230,7 +229,7 @@ def test_theme_button_and_hover(browser, page):
 
 def test_a_study_without_results_still_has_a_page(browser, tmp_path):
     spec = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=4, seeds=3)
-    path = write_report(tmp_path, summarize(spec, []), [])
+    path = write_report(tmp_path, [summarize(spec, [])], [])
     context = browser.new_context()
     view = context.new_page()
     errors = []
@@ -241,3 +240,24 @@ def test_a_study_without_results_still_has_a_page(browser, tmp_path):
         assert view.locator(absent).count() == 0
     assert errors == []
     context.close()
+
+
+def test_the_terminal_has_a_table_for_several_workloads():
+    summaries = made_up(workloads=("a", "b"), methods=("sgd", "sngm"), trials=4, seeds=3, points=8)
+    console = Console(width=200, file=io.StringIO())
+    console.print(result_table(summaries))
+    console.print(across_table(across(summaries, "sgd"), "sgd"))
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    firsts = [line[0] for line in lines]
+    orders = [[row.method.name for row in summary.rows] for summary in summaries]
+    scored = [row.method for row in across(summaries, "sgd")]
+    assert firsts == ["method", "a", *orders[0], "b", *orders[1], "method", *scored]
+    assert lines[-1][-3:] == ["2", "of", "2"]
+
+
+def test_titles_say_what_was_compared():
+    summaries = made_up(workloads=("a", "a"), methods=("sgd", "sngm"), trials=2, seeds=2, points=3)
+    assert title(summaries[:1]) == "a: 2 methods compared"
+    assert title([summaries[0], with_fields(summaries[1], batch_size=64)]) == "a with 2 batch sizes: 2 methods compared"
+    other = with_fields(summaries[1], workload=dataclasses.replace(summaries[1].spec.workload, name="b"))
+    assert title([summaries[0], other]) == "2 workloads: 2 methods compared"

@@ -13,8 +13,8 @@ import pytest
 from filelock import FileLock
 
 from steepest.compare.builtin import METHODS
-from steepest.compare.running.folder import LOCK, RECORDS
 from steepest.compare.running.drive import finished_records
+from steepest.compare.running.folder import LOCK, RECORDS
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 
@@ -221,8 +221,24 @@ def test_a_run_that_kills_its_process_touches_no_other(tmp_path):
     assert done.returncode == 0, done.stderr
     found = records(out)
     assert [found["dying", "tune", i].status for i in range(2)] == ["failed", "failed"]
-    assert found["dying", "tune", 0].error == "The process of this run died 3 times, the last time with exit code -9."
+    assert found["dying", "tune", 0].error == (
+        "The process of this run died 5 times without getting further, the last time with exit code -9."
+    )
     assert all(r.status == "finished" for key, r in found.items() if key[0] == "good")
+
+
+def test_a_run_whose_process_is_killed_goes_on_in_the_middle(tmp_path, monkeypatch):
+    """Two runs of 18 steps, one killed at its seventh; anew, it would take all 7 again. Writing a checkpoint may take
+    but a fiftieth of the time, so that not every step has one."""
+    out, steps = tmp_path / "study", tmp_path / "steps"
+    monkeypatch.setenv("TINY_STEPS", str(steps))
+    options = {"methods": "dying_7", "trials": 1, "seeds": 1, "jobs": 1}
+    done = compare(out, **options, checkpoint_seconds=0)
+    assert done.returncode == 0, done.stderr
+    assert 2 * 18 < steps.read_text().count("\n") < 2 * 18 + 7
+    assert compare(tmp_path / "whole", **options).returncode == 0
+    assert results(records(out)) == results(records(tmp_path / "whole"))
+    assert not list((out / "checkpoints").iterdir())
 
 
 def test_if_all_fail_the_exit_code_is_1(tmp_path):

@@ -89,6 +89,18 @@ class Dying(torch.optim.SGD):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Dying7(torch.optim.SGD):
+    """Writes a line for every step into TINY_STEPS, and kills its process at the seventh line."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        path = Path(os.environ["TINY_STEPS"])
+        with path.open("a") as file:
+            file.write("step\n")
+        if path.read_text().count("\n") == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Held(torch.optim.SGD):
     """Stands still while TINY_HOLD, "records.jsonl:count", says that so many runs are finished."""
 
@@ -121,5 +133,6 @@ held_twin = Method("held-twin", Held, space=LR)
 exploding = Method("exploding", Exploding, space=LR)
 raising = Method("raising", Raising, space=LR)
 telling = Method("telling", Telling, space=LR)
+dying_7 = Method("dying-7", Dying7, space=LR)
 dying = Method("dying", Dying, space=LR)
 named_badly = Method("<b>bold</b>|</script>", Held, space=LR, description="<i>'\"&")

@@ -13,7 +13,7 @@ check_extra(
     *("sqlalchemy", "typer"),
 )
 
-from steepest.compare.estimator import Batch, Estimator, Resumable  # noqa: E402 - only once the extra is known to be there
+from steepest.compare.estimator import Batch, Estimator, Resumable  # noqa: E402 - once the extra is known to be there
 from steepest.compare.method import Method, Range  # noqa: E402
 from steepest.compare.workload import Workload, accuracy  # noqa: E402
 

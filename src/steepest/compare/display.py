@@ -1,9 +1,13 @@
 """What a study shows in the terminal when it is done, or planned: tables."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 from rich.text import Text
 
-from steepest.compare.analysis.summary import Summary
+from steepest.compare.analysis.comparison import name_of
+from steepest.compare.analysis.profiles import Across
+from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.plan import Plan
 from steepest.compare.report.wording import (
     format_difference,
@@ -12,43 +16,67 @@ from steepest.compare.report.wording import (
     format_lr,
     format_metric,
     format_metric_interval,
+    format_ratio,
     format_sharpness,
     format_target,
     format_verdict,
 )
+from steepest.compare.spec import Spec
 
 
-def result_table(summary: Summary) -> Table:
-    """The final table, for the terminal."""
-    spec = summary.spec
+def result_table(summaries: Sequence[Summary]) -> Table:
+    """The final table, for the terminal; with several comparisons, each stands under its name."""
+    spec = summaries[0].spec
+    several = len(summaries) > 1
     table = Table(box=None, pad_edge=False, header_style="bold")
+    metric, target = spec.workload.metric_name, format_target(spec, spec.workload.target)
     for heading, justify in (
         ("method", "left"),
-        (f"test {spec.workload.metric_name}", "right"),
+        ("test metric" if several else f"test {metric}", "right"),
         ("95 % interval", "right"),
         (f"minus {spec.baseline}", "right"),
         ("95 % interval", "right"),
-        (f"to {format_target(spec, spec.workload.target)}", "right"),
+        ("to target" if several else f"to {target}", "right"),
         ("lr", "right"),
         *([("sharpness", "right")] if spec.sharpness_samples else []),
         ("verdict", "left"),
     ):
         whole = heading == "method"  # the name of a combination is no word to break
         table.add_column(Text(heading), justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
-    for row in summary.rows:
-        comparison = row.comparison
-        cells = (
-            row.method.name,
-            format_metric(spec, row.mean),
-            format_metric_interval(spec, row.interval),
-            format_difference(spec, comparison.difference),
-            format_difference_interval(spec, comparison.interval),
-            format_evaluations_to_target(row),
-            format_lr(row),
-            *([format_sharpness(row)] if spec.sharpness_samples else []),
-            format_verdict(comparison),
-        )
-        table.add_row(*(Text(cell) for cell in cells))
+    for summary in summaries:
+        if several:
+            table.add_row(Text(name_of(summary.spec), style="bold"))
+        for row in summary.rows:
+            table.add_row(*map(Text, _cells(summary.spec, row)))
+    return table
+
+
+def _cells(spec: Spec, row: Row) -> list[str]:
+    comparison = row.comparison
+    return [
+        row.method.name,
+        format_metric(spec, row.mean),
+        format_metric_interval(spec, row.interval),
+        format_difference(spec, comparison.difference),
+        format_difference_interval(spec, comparison.interval),
+        format_evaluations_to_target(row),
+        format_lr(row),
+        *([format_sharpness(row)] if spec.sharpness_samples else []),
+        format_verdict(comparison),
+    ]
+
+
+def across_table(found: Sequence[Across], baseline: str) -> Table:
+    """The scores over several workloads, for the terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("method", no_wrap=True)
+    headings = ("score", f"evaluations over {baseline}'s", "over the fewest", "targets reached")
+    for heading in headings:
+        table.add_column(Text(heading), justify="right")
+    for row in found:
+        reached = f"{row.reached} of {len(row.costs)}"
+        cells = (row.method, f"{row.score:.3f}", format_ratio(row.geometric_mean), format_ratio(row.median), reached)
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from steepest.compare.running.randomness import derived_seed
+from steepest.compare.running.ranks import ALONE, Ranks
 
 _ALL = slice(None)
 
@@ -21,12 +22,13 @@ class Batch:
     loss: Callable[[Tensor, Tensor], Tensor]
     inputs: Tensor
     targets: Tensor
+    ranks: Ranks = ALONE
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def backward(self, part: slice = _ALL, weight: float = 1.0) -> Tensor:
-        """Forward and backward at the weights as they are now.
+        """Forward and backward at the weights as they are now; several ranks each take their share of the samples.
 
         Args:
             part: these samples only.
@@ -35,9 +37,13 @@ class Batch:
         Returns:
             ``weight`` times the mean loss, detached. Its gradient has been added to ``.grad``.
         """
-        loss = weight * self.loss(self.model(self.inputs[part]), self.targets[part])
+        inputs, targets = self.inputs[part], self.targets[part]
+        mine = self.ranks.share(len(inputs))
+        loss = weight * self.loss(self.model(inputs[mine]), targets[mine])
+        if (ours := self.ranks.size * (mine.stop - mine.start) / len(inputs)) != 1:  # the mean over unequal shares
+            loss = ours * loss
         loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        return self.ranks.mean(loss.detach())
 
 
 Take = Callable[[Batch], Tensor]

@@ -45,6 +45,7 @@ class Request:
         schedule: of the learning rate, one of ``SCHEDULES``.
         sharpness: measure it after every final run.
         pruner: one of ``PRUNERS``, to stop hopeless runs of the search; ``None`` for none.
+        strategy: one of ``STRATEGIES``, by which ``ranks`` processes do every run together; ``None`` for one process.
         device: ``"auto"`` (the GPU if there is one), or anything ``torch.device`` takes.
     """
 
@@ -59,6 +60,8 @@ class Request:
     schedule: str = "linear"
     sharpness: bool = False
     pruner: str | None = None
+    strategy: str | None = None
+    ranks: int = 1
     device: str = "auto"
 
 
@@ -91,6 +94,8 @@ def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
     if request.pruner is not None and request.pruner not in PRUNERS:
         raise InputError(f"--pruner must be one of {', '.join(PRUNERS)}, got {request.pruner!r}")
     device = _device(request.device)
+    if request.strategy is not None:
+        _check_strategy(request, device)
     found: list[Spec] = []
     for reference, workload in workloads:
         found += _comparisons(request, reference, workload, methods, device, data_dir)
@@ -147,7 +152,7 @@ def _comparisons(
     _check_targets(workload, targets)
     splits = load_data(workload, data_dir)
     for size in batch_sizes:
-        _check_budget(epochs * steps_per_epoch(len(splits.train), size), size, [m for _, m in methods])
+        _check_budget(epochs * steps_per_epoch(len(splits.train), size), size, [m for _, m in methods], request.ranks)
     if request.sharpness:
         _check_sharpness(workload, splits)
     for _, method in methods:
@@ -171,19 +176,35 @@ def _comparisons(
             schedule=request.schedule,
             sharpness_samples=min(SHARPNESS_SAMPLES, len(splits.train)) if request.sharpness else 0,
             pruner=request.pruner,
+            strategy=request.strategy,
+            ranks=request.ranks,
         )
         for size in batch_sizes
     ]
 
 
-def _check_budget(budget: int, batch_size: int, methods: Sequence[Method]) -> None:
+def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks: int) -> None:
+    if batch_size % ranks:
+        raise InputError(
+            f"--batch-size counts the samples of all {ranks} ranks and must divide by them, got {batch_size}"
+        )
     for method in methods:
         steps_in(budget, method)
-        if batch_size < method.smallest_batch:
+        if batch_size < (fewest := ranks * method.smallest_batch):
+            by = f" over {ranks} ranks" if ranks > 1 else ""
             raise InputError(
-                f"{method.name} divides every batch and needs at least {method.smallest_batch} samples in it, got "
+                f"{method.name} divides every batch{by} and needs at least {fewest} samples in it, got "
                 f"batch size {batch_size}"
             )
+
+
+def _check_strategy(request: Request, device: str) -> None:
+    if ":" in device or torch.device(device).type not in ("cpu", "cuda"):
+        raise InputError(f"--device must be cpu or cuda with --strategy, which picks each rank's GPU, got {device}")
+    if request.sharpness and request.strategy == "fsdp2":
+        raise InputError(
+            "--sharpness cannot be had with --strategy fsdp2, whose weights are in parts; ddp can measure it"
+        )
 
 
 def _check_targets(workload: Workload, targets: Sequence[float]) -> None:

@@ -1,6 +1,7 @@
 """From what a user types to the object: a built-in name, `path/to/file.py:name` or `package.module:name`.
 
-A method can have gradient estimators in front, each with a `+`: `ssgd+sngm`, `csgd+ssgd+path/to/file.py:name`.
+A workload can also be made from a user's data: `char-gpt:path/to/text.txt` (`steepest.compare.builtin.templates`). A
+method can have gradient estimators in front, each with a `+`: `ssgd+sngm`, `csgd+ssgd+path/to/file.py:name`.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from steepest._errors import InputError
-from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
+from steepest.compare.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
 from steepest.compare.estimator import Estimator
 from steepest.compare.method import Method
 from steepest.compare.workload import Workload
@@ -28,9 +29,33 @@ def find_workload(reference: str) -> Workload:
     """The workload that ``reference`` names.
 
     Raises:
-        InputError: there is none of that name, or the user's file cannot be used.
+        InputError: there is none of that name, or the user's file or data cannot be used.
     """
-    return _find("workload", reference, WORKLOADS, Workload)
+    name, _, argument = reference.partition(":")
+    if name not in TEMPLATES:
+        return _find("workload", reference, WORKLOADS, Workload)
+    if not argument:
+        raise InputError(
+            f"{name!r} needs an argument, {TEMPLATES[name].usage}; write it as {TEMPLATES[name].example!r}"
+        )
+    return TEMPLATES[name].make(argument)
+
+
+def absolute_reference(reference: str) -> str:
+    """The same reference with absolute paths, so that it means the same in any folder.
+
+    Example:
+        >>> absolute_reference("ssgd+/home/me/../you/own.py:mine"), absolute_reference("hub:ylecun/mnist")
+        ('ssgd+/home/you/own.py:mine', 'hub:ylecun/mnist')
+    """
+    name, _, argument = reference.partition(":")
+    if name in TEMPLATES:
+        return TEMPLATES[name].absolute(argument)
+    parts = (part.rpartition(":") for part in parts_of(reference))
+    return "+".join(
+        f"{os.path.abspath(source)}:{name}" if source.endswith(".py") else source + colon + name
+        for source, colon, name in parts
+    )
 
 
 def find_method(reference: str) -> Method:
@@ -85,17 +110,10 @@ def parts_of(reference: str) -> list[str]:
     return [*found, reference.strip()]
 
 
-def absolute_reference(reference: str) -> str:
-    """The same with absolute paths of files, so that it is found from anywhere."""
-    parts = (part.rpartition(":") for part in parts_of(reference))
-    return "+".join(
-        f"{os.path.abspath(source)}:{name}" if source.endswith(".py") else source + colon + name
-        for source, colon, name in parts
-    )
-
-
 def source_digest(reference: str) -> str | None:
-    """SHA-256 of the user's files behind ``reference``; ``None`` if all of it is built in."""
+    """SHA-256 of the user's files of code behind ``reference``; ``None`` if all of it is built in."""
+    if reference.partition(":")[0] in TEMPLATES:
+        return None
     sources = [_load_module(part.rpartition(":")[0]).__file__ for part in parts_of(reference) if ":" in part]
     digests = [hashlib.sha256(Path(source).read_bytes()).hexdigest() for source in dict.fromkeys(sources) if source]
     if len(digests) > 1:

@@ -49,6 +49,8 @@ class Method:
         closure: call ``optimizer.step(closure)`` instead of ``optimizer.step()`` after ``backward()``.
         description: one line.
         estimators: where the gradient comes from, if not from one plain evaluation; of each kind at most one.
+        prepare: called as ``prepare(model)`` before the optimizer is made, for hooks that it relies on, such as
+            :func:`steepest.track_input_power`.
 
     Raises:
         ValueError: ``space`` lacks ``lr``, a hyperparameter is both searched and fixed, the name is empty,
@@ -63,6 +65,7 @@ class Method:
     closure: bool = False
     description: str = ""
     estimators: tuple[Estimator, ...] = ()
+    prepare: Callable[[nn.Module], object] | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -110,6 +113,8 @@ class Method:
 
     def build(self, model: nn.Module, searched: Mapping[str, float]) -> Optimizer:
         """Make the optimizer of one run from the chosen values of the searched hyperparameters."""
+        if self.prepare is not None:
+            self.prepare(model)
         options = {**self.fixed, **searched}
         if options.get("weight_decay"):
             return self.optimizer(param_groups(model, options.pop("weight_decay")), **options)

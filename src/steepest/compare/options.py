@@ -74,6 +74,7 @@ def options_of(spec: StudySpec) -> dict[str, Any]:
         "schedule": first.schedule,
         "sharpness": bool(first.sharpness_samples),
         "pruner": first.pruner,
+        "strategy": first.strategy,
         "device": first.device,
     }
 

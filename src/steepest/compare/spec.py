@@ -54,7 +54,8 @@ class Spec:
     ``name`` tells it from the other comparisons of its study. ``seeds`` are those of the final runs; the search itself
     runs on ``tuning_seed``. ``methods[0]`` need not be the baseline: that is ``baseline``. The first of ``targets`` is
     the workload's. ``sharpness_samples`` training samples give the loss whose sharpness is measured after a final run;
-    0 if none is to be. ``pruner`` stops hopeless runs of the search early.
+    0 if none is to be. ``pruner`` stops hopeless runs of the search early. With a ``strategy`` so many
+    ``ranks`` do every run together.
     """
 
     name: str
@@ -72,6 +73,8 @@ class Spec:
     threads: int = 1
     sharpness_samples: int = 0
     pruner: str | None = None
+    strategy: str | None = None
+    ranks: int = 1
 
     @property
     def gradient_evaluations(self) -> int:
@@ -125,6 +128,10 @@ class StudySpec:
     @property
     def threads(self) -> int:
         return self.comparisons[0].threads
+
+    @property
+    def strategy(self) -> str | None:
+        return self.comparisons[0].strategy
 
     def comparison(self, name: str) -> Spec:
         return next(spec for spec in self.comparisons if spec.name == name)

@@ -22,16 +22,20 @@ from steepest.compare.method import Method, Range
 from steepest.compare.plan import Plan, make_plan
 from steepest.compare.progress import ProgressDisplay
 from steepest.compare.report import write_report
-from steepest.compare.running import drive, ray_pool
-from steepest.compare.running.drive import Listener
+from steepest.compare.running import drive, rank_pool, ray_pool
 from steepest.compare.running.folder import invocations, usable_cores
-from steepest.compare.running.jobs import Record
+from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record
+from steepest.compare.running.loop import Listener
 from steepest.compare.running.pool import ENGINES
+from steepest.compare.running.ranks import number_of_ranks, own_rank
+from steepest.compare.running.storage import Storage
+from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 from steepest.compare.workload import Workload
 
 Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
-WHERE = ("out", "data_dir", "jobs", "engine")  # options on which no result depends
+# Options on which no result depends.
+WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds", "engine", "storage", "study")
 
 
 class Study:
@@ -54,14 +58,19 @@ class Study:
         schedule: of the learning rate: linear, constant, cosine, polynomial or step.
         sharpness: measure the largest Hessian eigenvalue after every final run.
         pruner: stop hopeless runs of the search: median or halving.
+        strategy: ddp or fsdp2: the processes of a torchrun do every run together; ``None`` for one process a run.
         device: cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.
         out: the study's folder; ``studies/NAME`` if not given. The same study in the same folder goes on where it
             stopped.
         data_dir: where data files lie; otherwise the environment variable ``STEEPEST_DATA`` says so.
         jobs: runs at a time, one thread each; if not given, all cores, or 1 on a GPU; with Ray, as many as it has room
             for.
+        checkpoint_seconds: between two checkpoints of a run, from which it goes on if it is interrupted.
         engine: ``"processes"`` of this machine, or ``"ray"``: actors of the cluster that ``RAY_ADDRESS`` or ``ray
             start`` names, or else of a Ray that is started for the study (see :mod:`.running.ray_pool`).
+        storage: ``postgresql://user:password@host/database``, where the runs are kept instead of in the folder, so that
+            any number of hosts work on the study at the same time, each in a folder of its own.
+        study: the study's name in the storage; if not given, the workloads' names.
 
     Raises:
         InputError: an argument cannot be used. What only the data can tell is raised once :attr:`spec` is needed.
@@ -95,11 +104,15 @@ class Study:
         schedule: str = "linear",
         sharpness: bool = False,
         pruner: str | None = None,
+        strategy: str | None = None,
         device: str = "auto",
         out: str | Path | None = None,
         data_dir: str | Path | None = None,
         jobs: int | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
         engine: str = "processes",
+        storage: str | None = None,
+        study: str | None = None,
     ) -> None:
         self._request = Request(
             workloads=_parts("workloads", workloads, Workload),
@@ -113,20 +126,35 @@ class Study:
             schedule=options.text("schedule", schedule),
             sharpness=options.flag("sharpness", sharpness),
             pruner=None if pruner is None else options.text("pruner", pruner),
+            strategy=strategy,
+            ranks=1 if strategy is None else number_of_ranks(options.text("strategy", strategy)),
             device=options.text("device", device),
         )
         if jobs is not None and options.integer("jobs", jobs) < 1:
             raise InputError(f"--jobs must be at least 1, got {jobs}")
+        self._checkpoint_seconds = options.number("checkpoint_seconds", checkpoint_seconds)
+        if not self._checkpoint_seconds >= 0:
+            raise InputError(f"--checkpoint-seconds must be at least 0, got {checkpoint_seconds}")
         if options.text("engine", engine) not in ENGINES:
             raise InputError(f"--engine must be one of {', '.join(ENGINES)}, got {engine!r}")
         if engine == "ray":
             check_extra("ray", "ray")
+        if strategy is not None and (jobs not in (None, 1) or engine != "processes"):
+            raise InputError(
+                "--strategy takes one run at a time, by the processes of torchrun; leave out --jobs and --engine"
+            )
         self._data_dir = None if data_dir is None else Path(data_dir)
         if self._data_dir is not None and not self._data_dir.is_dir():
             raise InputError(f"--data-dir must be an existing folder, got {str(data_dir)!r}")
         self._out = None if out is None else Path(out)
         self._jobs = jobs
         self._engine = engine
+        self._study_name = None if study is None else options.text("study", study)
+        self._storage_url = None if storage is None else options.text("storage", storage)
+        if self._storage_url is not None:
+            Storage(self._storage_url, self._study_name or "study")  # a mistake is told before data is loaded
+        elif self._study_name is not None:
+            raise InputError(f"--study names a study in a --storage, and none is given, got {study!r}")
         self._frozen: StudySpec | None = None
 
     @classmethod
@@ -165,18 +193,31 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where everything about the study lies."""
-        names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
-        return self._out or Path("studies") / "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
+        return self._out or Path("studies") / self._workload_names()
+
+    @property
+    def storage(self) -> Storage | None:
+        """The storage that hosts share, and the study's name there."""
+        if self._storage_url is None:
+            return None
+        return Storage(self._storage_url, self._study_name or self._workload_names())
+
+    @property
+    def follows(self) -> bool:
+        """Whether this is a rank other than 0, which does its part of the runs and knows nothing else."""
+        return self._request.strategy is not None and own_rank() > 0
 
     @property
     def jobs(self) -> int:
         """Runs at a time; connects to Ray if that is to say."""
         if self._jobs is None and self._engine == "ray":
             return ray_pool.slots(self.spec)
+        if self._request.strategy is not None:
+            return 1
         return self._jobs or (usable_cores() if self.spec.device == "cpu" else 1)
 
     def plan(self) -> Plan:
-        """What the study would cost; runs nothing of it but a few steps of every method."""
+        """What the study would cost; runs nothing of it but a few steps of every method, on one process."""
         return make_plan(self.spec, jobs=self.jobs, data_dir=self._data_dir, given=self._given())
 
     def run(self, *, progress: bool = True, listener: Listener | None = None, command: str | None = None) -> bool:
@@ -188,9 +229,12 @@ class Study:
             command: how the study was called, for the report.
 
         Raises:
-            InputError: the folder holds something else, or Ray cannot be used.
-            StudyError: the folder can no longer be written; what is finished stays so.
+            InputError: the folder or the storage holds something else, or Ray cannot be used.
+            StudyError: one of them can no longer be written; what is finished stays so.
         """
+        if self.follows:
+            rank_pool.follow()
+            return True
         with ProgressDisplay(Console(stderr=True, quiet=not progress)) as display:
             _, interrupted = drive.run(
                 self.spec,
@@ -201,12 +245,16 @@ class Study:
                 command=command or f"steepest.compare.Study in {Path(sys.argv[0]).name or 'Python'}",
                 listener=listener or display,
                 given=cloudpickle.dumps(dict(self._given())) if self._given() else None,
+                checkpoint_seconds=self._checkpoint_seconds,
+                storage=self.storage,
             )
         return not interrupted
 
     def records(self) -> list[Record]:
-        """All runs that have ended."""
-        return drive.finished_records(self.folder)[1]
+        """All runs that have ended; none if the study has not begun."""
+        if not (self.folder / SPEC_FILE).exists():
+            return []
+        return drive.finished_records(self.folder, self.storage)[1]
 
     def summaries(self) -> list[Summary]:
         """What the report shows, a summary for each comparison."""
@@ -222,7 +270,11 @@ class Study:
 
     def report(self) -> Path:
         """Write ``report.html`` and ``report.md`` into the folder; returns the path of the page."""
-        return write_report(self.folder, self.summaries()[0], invocations(self.folder))
+        return write_report(self.folder, self.summaries(), invocations(self.folder))
+
+    def _workload_names(self) -> str:
+        names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
+        return "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
 
     def _given(self) -> Given:
         parts = [*self._request.workloads, *self._request.methods]

@@ -1,7 +1,6 @@
 """MNIST and Fashion-MNIST: from files if there are any, else from the hub."""
 
 import importlib.util
-import os
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ import torch
 from steepest._errors import InputError
 from steepest.data.hub import load_hub_images
 from steepest.data.idx import read_idx
+from steepest.data.place import NO_FOLDER, existing_data_folder
 from steepest.data.splits import Split, Splits, hold_out, standardize
 
 HUB_NAMES = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
@@ -24,13 +24,6 @@ FILES = (
 )
 
 
-def data_folder(data_dir: Path | None) -> Path | None:
-    """The folder that data is looked for in: the argument, else the environment variable ``STEEPEST_DATA``."""
-    if data_dir is not None:
-        return data_dir
-    return Path(os.environ["STEEPEST_DATA"]) if os.environ.get("STEEPEST_DATA") else None
-
-
 def images(name: str, data_dir: Path | None = None) -> Splits:
     """Load ``"mnist"`` or ``"fashion-mnist"``: 54,000 training, 6,000 validation and 10,000 test images.
 
@@ -43,9 +36,7 @@ def images(name: str, data_dir: Path | None = None) -> Splits:
     Raises:
         InputError: there is no such folder or file, or the hub cannot be reached.
     """
-    folder = data_folder(data_dir)
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"the data folder {str(folder)!r} does not exist; give one with --data-dir or STEEPEST_DATA")
+    folder = existing_data_folder(data_dir)
     places = None if folder is None else {file: _find(folder / name, file) for file in FILES}
     if places is not None and all(places.values()):
         tensors = [read_idx(path) for path in places.values() if path is not None]
@@ -70,8 +61,7 @@ def _find(folder: Path, file: str) -> Path | None:
 
 
 def _missing(name: str, folder: Path | None) -> str:
-    none_given = "no data folder was given (--data-dir or STEEPEST_DATA)"
-    where = none_given if folder is None else f"not all of them are in {str(folder / name)!r}"
+    where = NO_FOLDER if folder is None else f"not all of them are in {str(folder / name)!r}"
     wanted = ", ".join(f"{file}.gz" for file in FILES)
     return (
         f"{name} needs the files {wanted} in the folder {name} of the data folder: {where}; "

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import scipy.stats
 
-from steepest.compare.analysis.summary import Summary
+from steepest.compare.analysis.comparison import name_of
+from steepest.compare.analysis.summary import Row, Summary
 
 UP_TO = 4.0  # AlgoPerf's r_max
 
@@ -27,6 +28,16 @@ class Across:
     median: float
     geometric_mean: float | None
     compared: int
+
+    @property
+    def reached(self) -> int:
+        """Workloads on which the median run reaches the target."""
+        return sum(map(math.isfinite, self.costs))
+
+
+def comparable(summaries: Sequence[Summary]) -> bool:
+    """Whether :func:`across` has something to say: several workloads, and a result of every method on each."""
+    return len(summaries) > 1 and not any(_open(summary, row) for summary in summaries for row in summary.rows)
 
 
 def across(summaries: Sequence[Summary], baseline: str) -> list[Across]:
@@ -61,16 +72,21 @@ def costs_of(summaries: Sequence[Summary]) -> dict[str, list[float]]:
     for summary in summaries:
         if {method.name for method in summary.spec.methods} != set(names):
             raise ValueError(
-                f"the studies must compare the same methods; {summaries[0].spec.workload.name} has "
-                f"{', '.join(names)}, {summary.spec.workload.name} has "
+                f"the studies must compare the same methods; {name_of(summaries[0].spec)} has "
+                f"{', '.join(names)}, {name_of(summary.spec)} has "
                 f"{', '.join(method.name for method in summary.spec.methods)}"
             )
         for row in summary.rows:
-            lost = len(row.tuned) == summary.spec.trials and row.chosen is None
-            if row.evaluations_to_target is None and not lost:
-                raise ValueError(f"{row.method.name} has no final run on {summary.spec.workload.name} yet")
-            costs[row.method.name].append(math.inf if lost else row.evaluations_to_target or 0.0)
+            if _open(summary, row):
+                raise ValueError(f"{row.method.name} has no final run on {name_of(summary.spec)} yet")
+            costs[row.method.name].append(math.inf if row.evaluations_to_target is None else row.evaluations_to_target)
     return costs
+
+
+def _open(summary: Summary, row: Row) -> bool:
+    """Whether a method has no result yet; a search that found nothing, or final runs that all fail, are misses."""
+    lost = len(row.tuned) == summary.spec.trials and row.chosen is None
+    return row.evaluations_to_target is None and not lost and len(row.finals) < len(summary.spec.seeds)
 
 
 def performance_ratios(costs: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:

@@ -2,6 +2,7 @@
 
 from steepest.compare.builtin.estimators import ESTIMATORS
 from steepest.compare.builtin.methods import DEFAULT_METHODS, METHODS
+from steepest.compare.builtin.templates import TEMPLATES
 from steepest.compare.builtin.workloads import WORKLOADS
 
-__all__ = ["DEFAULT_METHODS", "ESTIMATORS", "METHODS", "WORKLOADS"]
+__all__ = ["DEFAULT_METHODS", "ESTIMATORS", "METHODS", "TEMPLATES", "WORKLOADS"]

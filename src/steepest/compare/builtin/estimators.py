@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from steepest.compare.estimator import Batch, Estimator, Resumable
 from steepest.gradients import SymmetricNoise, calibrate
+from steepest.optim.norms import full_norms, local, root_sum_square
 
 
 @contextmanager
@@ -81,11 +82,11 @@ def _sharpness_aware(model: nn.Module, optimizer: Optimizer, seed: int, *, rho: 
 @torch.no_grad()
 def _climb(params: list[nn.Parameter], rho: float) -> None:
     """Move by ``rho`` along the gradient, which is used up; nowhere if it is zero."""
-    norm = nn.utils.get_total_norm([p.grad for p in params if p.grad is not None])
+    norm = root_sum_square(full_norms([p.grad for p in params if p.grad is not None]))
     scale = torch.where(norm > 0, rho / norm, torch.zeros_like(norm))
     for p in params:
         assert p.grad is not None
-        p.add_(p.grad * scale)
+        local(p).add_(local(p.grad) * scale)
         p.grad = None
 
 

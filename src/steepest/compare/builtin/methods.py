@@ -1,16 +1,33 @@
-"""The built-in methods. Every lr is searched over three decades; momentum is 0.9 throughout, weight decay 0 but for
-AdamW's own default. Methods that share a range are tried at the same points. The name of an estimator is also a method:
-that estimator in front of ``sgd``."""
+"""The built-in methods, of which ``DEFAULT_METHODS`` are compared unless others are named.
+
+Every lr is searched over three decades; momentum is 0.9 throughout, weight decay 0 but for AdamW's own default. Methods
+that share a range are tried at the same points. The name of an estimator is also a method: that estimator in front of
+``sgd``.
+"""
 
 import dataclasses
+from typing import Any
 
 import torch
+from torch.optim.optimizer import ParamsT
 
 from steepest.compare.builtin.estimators import ESTIMATORS
 from steepest.compare.method import Method, Range
-from steepest.optim import LARS, SNGM, BlockNormalizedSGD
+from steepest.gradients import normalize_gradients
+from steepest.optim import INSGD, LARS, SNGM, BlockNormalizedSGD, track_input_power
+
+DEFAULT_METHODS = ("sgd", "nesterov", "adamw", "lars", "sngm", "bng", "bng-ratio")
+
+
+def _adam_ng(params: ParamsT, **options: Any) -> torch.optim.Adam:
+    """Adam on block-normalised gradients."""
+    optimizer = torch.optim.Adam(params, **options)
+    normalize_gradients(optimizer)
+    return optimizer
+
 
 _SGD_LR = Range(1e-3, 1.0)
+_ADAM_LR = Range(3e-4, 3e-1)
 _ALL = (
     Method(
         "sgd",
@@ -29,7 +46,7 @@ _ALL = (
     Method(
         "adamw",
         torch.optim.AdamW,
-        space={"lr": Range(3e-4, 3e-1)},
+        space={"lr": _ADAM_LR},
         fixed={"weight_decay": 0.01},
         description="torch.optim.AdamW with its default weight decay",
     ),
@@ -61,6 +78,26 @@ _ALL = (
         fixed={"momentum": 0.9, "weight_decay": 0.0, "ratio": 0.02},
         description="the same, times 0.02 of the layer's weight norm",
     ),
+    Method(
+        "insgd",
+        INSGD,
+        space={"lr": _SGD_LR},
+        fixed={"momentum": 0.9, "weight_decay": 0.0},
+        prepare=track_input_power,
+        description="every layer's step divided by the logarithm of its input's power",
+    ),
+    Method(
+        "adam",
+        torch.optim.Adam,
+        space={"lr": _ADAM_LR},
+        description="torch.optim.Adam",
+    ),
+    Method(
+        "adam-ng",
+        _adam_ng,
+        space={"lr": _ADAM_LR},
+        description="torch.optim.Adam on gradients divided by their norm, layer by layer",
+    ),
 )
 UPDATE_RULES = {method.name: method for method in _ALL}
 METHODS = UPDATE_RULES | {
@@ -72,4 +109,3 @@ METHODS = UPDATE_RULES | {
     )
     for name, estimator in ESTIMATORS.items()
 }
-DEFAULT_METHODS = tuple(UPDATE_RULES)

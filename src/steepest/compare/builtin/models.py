@@ -1,4 +1,4 @@
-"""Small networks for the built-in workloads, with torch's default initialisation."""
+"""Small networks for the built-in workloads."""
 
 import itertools
 
@@ -7,6 +7,8 @@ from torch import nn
 
 def mlp(*widths: int) -> nn.Sequential:
     """A multilayer perceptron with ReLU between its linear layers; inputs of any shape are flattened first.
+
+    Torch's default initialisation.
 
     Example:
         >>> [tuple(p.shape) for p in mlp(64, 32, 10).parameters()]
@@ -20,6 +22,8 @@ def mlp(*widths: int) -> nn.Sequential:
 
 def small_cnn(classes: int = 10) -> nn.Sequential:
     """Two 3x3 convolutions with ReLU and max-pooling, then two linear layers; for images of shape (1, 28, 28).
+
+    Torch's default initialisation.
 
     Example:
         >>> import torch
@@ -38,3 +42,46 @@ def small_cnn(classes: int = 10) -> nn.Sequential:
         nn.ReLU(),
         nn.Linear(64, classes),
     )
+
+
+def toy_cnn(classes: int = 10, *, norm: bool = True) -> nn.Sequential:
+    """Four 3x3 convolutions, 3-8, then 8-16, 16-32 and 32-64 with stride 2, and a linear layer with dropout 0.2.
+
+    For images of shape (3, 32, 32). Torch's default initialisation.
+
+    Args:
+        norm: a BatchNorm layer after each convolution, as the paper has it.
+
+    Source: the toy network of Atici, Pan, Cetin, "Input Normalized Stochastic Gradient Descent Training of Deep Neural
+    Networks", arXiv 2212.09921.
+
+    Example:
+        >>> import torch
+        >>> toy_cnn()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs, stride in ((3, 8, 1), (8, 16, 2), (16, 32, 2), (32, 64, 2)):
+        layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), *[nn.BatchNorm2d(outputs)] * norm, nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(1024, classes))
+
+
+def deep_sigmoid_mlp(layers: int = 18, width: int = 100) -> nn.Sequential:
+    """A multilayer perceptron whose gradient vanishes: ``layers`` hidden sigmoid layers, for 784 pixels and 10 classes.
+
+    Glorot's uniform initialisation with torch's gain for the sigmoid, which is 1, and biases at 0.
+
+    Source: Yu, Huang, Lin, Salakhutdinov, Carbonell, "Block-normalized gradient method: an empirical study for training
+    deep neural network", arXiv 1707.04822; the initialisation is our reading.
+
+    Example:
+        >>> sum(isinstance(module, nn.Sigmoid) for module in deep_sigmoid_mlp())
+        18
+    """
+    hidden = [m for _ in range(layers - 1) for m in (nn.Sigmoid(), nn.Linear(width, width))]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, width), *hidden, nn.Sigmoid(), nn.Linear(width, 10))
+    for module in model:
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight, gain=nn.init.calculate_gain("sigmoid"))
+            nn.init.zeros_(module.bias)
+    return model

@@ -1,10 +1,50 @@
 """The built-in workloads."""
 
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
+
+from torch import nn
 
 from steepest import data
-from steepest.compare.builtin.models import mlp, small_cnn
+from steepest.compare.builtin.language import CharGPT, CharLSTM, bits_per_character, character_loss
+from steepest.compare.builtin.models import deep_sigmoid_mlp, mlp, small_cnn, toy_cnn
+from steepest.compare.builtin.resnet import resnet20
 from steepest.compare.workload import Workload
+from steepest.data.text import LENGTH, SHAKESPEARE_CHARACTERS
+
+_LANGUAGE_MODELS: dict[str, tuple[Callable[[int], nn.Module], str]] = {
+    "lstm": (CharLSTM, "LSTM of 128 units"),
+    "gpt": (partial(CharGPT, length=LENGTH), "GPT of 4 layers, width 64"),
+}
+
+
+def predict_characters(
+    network: str, name: str, data: Callable[[Path | None], Iterable[object]], what: str, vocabulary: int
+) -> Workload:
+    """The workload of predicting the next character of a text.
+
+    Args:
+        network: ``"lstm"`` or ``"gpt"``.
+        what: the text, in a few words.
+        vocabulary: number of its different characters, the unknown one included.
+    """
+    model, description = _LANGUAGE_MODELS[network]
+    return Workload(
+        name,
+        data=data,
+        model=partial(model, vocabulary),
+        batch_size=32,
+        epochs=3,
+        target=2.5,
+        loss=character_loss,
+        metric=bits_per_character,
+        metric_name="bits per character",
+        higher_is_better=False,
+        percent=False,
+        description=f"the next character of {what}, {description}",
+    )
+
 
 _ALL = (
     Workload(
@@ -42,6 +82,57 @@ _ALL = (
         epochs=5,
         target=0.89,
         description="Fashion-MNIST, two convolutions and two linear layers",
+    ),
+    Workload(
+        "mnist-deep-sigmoid",
+        data=partial(data.images, "mnist"),
+        model=deep_sigmoid_mlp,
+        batch_size=100,
+        epochs=40,
+        target=0.7,
+        description="MNIST, 18 sigmoid layers of 100 units, where gradients vanish",
+    ),
+    Workload(
+        "toy-cnn",
+        data=data.cifar10,
+        model=toy_cnn,
+        batch_size=128,
+        epochs=5,
+        target=0.6,
+        description="CIFAR-10, four convolutions with BatchNorm and a linear layer",
+    ),
+    Workload(
+        "toy-cnn-nobn",
+        data=data.cifar10,
+        model=partial(toy_cnn, norm=False),
+        batch_size=128,
+        epochs=5,
+        target=0.6,
+        description="CIFAR-10, four convolutions and a linear layer, no BatchNorm",
+    ),
+    Workload(
+        "cifar10-resnet20",
+        data=data.cifar10,
+        model=partial(resnet20, augment=True),
+        batch_size=128,
+        epochs=10,
+        target=0.7,
+        description="CIFAR-10 with random crops and flips, ResNet-20",
+    ),
+    Workload(
+        "cifar10-resnet20-nobn",
+        data=data.cifar10,
+        model=partial(resnet20, augment=True, norm=False),
+        batch_size=128,
+        epochs=10,
+        target=0.7,
+        description="CIFAR-10 with random crops and flips, ResNet-20 without BatchNorm",
+    ),
+    *(
+        predict_characters(
+            network, f"shakespeare-{network}", data.shakespeare, "tiny Shakespeare", SHAKESPEARE_CHARACTERS + 1
+        )
+        for network in _LANGUAGE_MODELS
     ),
 )
 WORKLOADS = {workload.name: workload for workload in _ALL}

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Mapping
 
+from steepest.compare.analysis.comparison import found_by
 from steepest.compare.analysis.sensitivity import Order, sensitivity
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.tuning_curve import TuningCurve, tuning_curve
@@ -54,7 +55,7 @@ def searched(spec: Spec, row: Row) -> TuningCurve | None:
     """The tuning curve of a method; ``None`` if its search is not over or found nothing."""
     if len(row.tuned) < spec.trials or row.chosen is None:
         return None
-    return tuning_curve([r.validation_metric for r in row.tuned], spec.workload.higher_is_better)
+    return tuning_curve([found_by(r) for r in row.tuned], spec.workload.higher_is_better)
 
 
 def order_sentence(summary: Summary) -> str:
@@ -116,26 +117,41 @@ def _range(spec: Spec, sizes: Mapping[str, float]) -> str:
     return low if low == high else f"{low} ({least}) to {high} ({most})"
 
 
+def refound(row: Row) -> float | None:
+    """The validation metric of the chosen point on the fresh seeds."""
+    again = [r.validation_metric for r in row.finals if r.status == "finished" and r.validation_metric is not None]
+    return statistics.fmean(again) if again else None
+
+
+def assured(spec: Spec, row: Row) -> float | None:
+    """What another search of the same size finds or beats in 19 of 20 cases."""
+    curve = searched(spec, row)
+    return None if curve is None or math.isinf(curve.assured[-1]) else curve.assured[-1]
+
+
+def expected_of_half(spec: Spec, row: Row) -> float | None:
+    """What a search of half the size is expected to find."""
+    curve, half = searched(spec, row), spec.trials // 2
+    return None if curve is None or not half or math.isinf(curve.expected[half - 1]) else curve.expected[half - 1]
+
+
 def format_found(spec: Spec, row: Row) -> str:
     """The validation metric of the chosen point, as the search saw it."""
     return NONE if row.chosen is None else format_metric(spec, row.chosen.validation_metric)
 
 
 def format_refound(spec: Spec, row: Row) -> str:
-    """The same point's validation metric on the fresh seeds, or nothing."""
-    again = [r.validation_metric for r in row.finals if r.status == "finished" and r.validation_metric is not None]
-    return f"{format_metric(spec, statistics.fmean(again))} on fresh seeds" if again else ""
+    """The same on the fresh seeds, or nothing."""
+    value = refound(row)
+    return "" if value is None else f"{format_metric(spec, value)} on fresh seeds"
 
 
 def format_assured(spec: Spec, row: Row) -> str:
     """What another search of the same size finds or beats in 19 of 20 cases."""
-    curve = searched(spec, row)
-    return NONE if curve is None or math.isinf(curve.assured[-1]) else format_metric(spec, curve.assured[-1])
+    return format_metric(spec, assured(spec, row))
 
 
 def format_half(spec: Spec, row: Row) -> str:
-    """What a search of half the size is expected to find, or nothing."""
-    curve, half = searched(spec, row), spec.trials // 2
-    if curve is None or not half or math.isinf(curve.expected[half - 1]):
-        return ""
-    return f"{format_metric(spec, curve.expected[half - 1])} expected of {count(half, 'trial')}"
+    """What half the search is expected to find, or nothing."""
+    value = expected_of_half(spec, row)
+    return "" if value is None else f"{format_metric(spec, value)} expected of {count(spec.trials // 2, 'trial')}"

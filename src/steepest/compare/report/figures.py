@@ -4,23 +4,25 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from steepest.compare.analysis.comparison import pruned, targets_of
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.caveats import searched
 from steepest.compare.report.runs import curves, finals
 from steepest.compare.report.search import best_so_far, expected_best, lr_sensitivity
-from steepest.compare.report.wording import format_target
+from steepest.compare.report.wording import format_target, listed
 
 ZOOM = "The worst quarter may lie outside the window: a double click shows all."
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with the words around it."""
+    """A figure with the words around it; ``switches`` are the axes that the reader can make logarithmic or linear."""
 
     key: str
     title: str
     caption: str
     plot: go.Figure
+    switches: tuple[str, ...] = ()
 
 
 def figures(summary: Summary) -> list[Figure]:
@@ -30,6 +32,7 @@ def figures(summary: Summary) -> list[Figure]:
     rows = [row for row in summary.rows if row.finals]
     found = []
     if any(row.mean is not None for row in rows):
+        targets = [format_target(spec, target) for target in targets_of(spec)]
         found.append(
             Figure(
                 "finals",
@@ -42,9 +45,10 @@ def figures(summary: Summary) -> list[Figure]:
             Figure(
                 "validation",
                 f"Validation {metric} while training",
-                f"Mean over the seeds, band from the lowest to the highest seed. Dotted: the target, "
-                f"{format_target(spec, spec.workload.target)}. {ZOOM}",
+                f"Mean over the seeds, band from the lowest to the highest seed. Dotted: the "
+                f"target{'s' * (len(targets) > 1)}, {listed(targets, 'and')}. {ZOOM}",
                 curves(summary, rows, "validation_metric"),
+                switches=("x",),
             )
         )
         found.append(
@@ -54,17 +58,20 @@ def figures(summary: Summary) -> list[Figure]:
                 "Mean over the seeds of the mean loss since the last point, band from the lowest to the highest seed."
                 + (" With weight noise, the loss is that at the noisy weights." if _noisy(summary) else ""),
                 curves(summary, rows, "train_loss"),
+                switches=("x", "y"),
             )
         )
     if any(row.tuned for row in summary.rows):
+        stopped = any(pruned(row.tuned) for row in summary.rows)
         found.append(
             Figure(
                 "lr",
                 "Sensitivity to the learning rate",
                 f"Validation {metric} of every run of the search; the ring is the chosen one, a cross a run that "
-                "diverged or failed. Learning rates of different methods have different units: compare widths, not "
-                f"places. {ZOOM}",
+                f"diverged or failed{', a triangle one that was stopped early' if stopped else ''}. Learning rates of "
+                f"different methods have different units: compare widths, not places. {ZOOM}",
                 lr_sensitivity(summary),
+                switches=("x",),
             )
         )
         found.append(

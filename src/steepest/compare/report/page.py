@@ -1,4 +1,4 @@
-"""The report's two files, from a summary."""
+"""The report's two files, from the summaries of a study's comparisons."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,110 +6,112 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import plotly.offline
 from markupsafe import Markup
 
+from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary
-from steepest.compare.report.caveats import (
-    caveats,
-    format_assured,
-    format_found,
-    format_half,
-    format_refound,
-    order_lines,
-    searched,
-)
-from steepest.compare.report.figures import figures
-from steepest.compare.report.style import colours
-from steepest.compare.report.wording import (
-    cost_notes,
-    count,
-    edge_warnings,
-    format_difference,
-    format_difference_interval,
-    format_evaluations_to_target,
-    format_gradient,
-    format_lr,
-    format_metric,
-    format_metric_interval,
-    format_options,
-    format_others,
-    format_sharpness,
-    format_sharpness_median,
-    format_sharpness_range,
-    format_size,
-    format_target,
-    format_verdict,
-    sharpness_note,
-    sharpness_warnings,
-    verdict_sentence,
-)
+from steepest.compare.report import tables
+from steepest.compare.report.across import across_caption, profile_figure, title
+from steepest.compare.report.data import page_data, suffix, to_json
+from steepest.compare.report.environment import context, environment
+from steepest.compare.report.figures import Figure, figures
+from steepest.compare.report.tables import Table
 from steepest.compare.running.folder import write_atomically
-from steepest.compare.schedule import SCHEDULES
 
 HTML = "report.html"
 MARKDOWN = "report.md"
 
 
-def write_report(folder: Path, summary: Summary, invocations: Sequence[Mapping[str, Any]]) -> Path:
+def write_report(folder: Path, summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any]]) -> Path:
     """Write ``report.html`` and ``report.md`` into a study's folder; returns the path of the page.
 
     The page needs no network: Plotly's script is in it. Whatever comes from a user, a name above all, is escaped.
+
+    Args:
+        summaries: one a comparison, at least one; all have the same methods and baseline.
     """
-    write_atomically(folder / MARKDOWN, render_markdown(summary, invocations))
-    write_atomically(folder / HTML, render_html(summary, invocations))
+    write_atomically(folder / MARKDOWN, render_markdown(summaries, invocations))
+    write_atomically(folder / HTML, render_html(summaries, invocations))
     return folder / HTML
 
 
-def render_html(summary: Summary, invocations: Sequence[Mapping[str, Any]]) -> str:
-    """The page as one self-contained HTML text."""
-    found = figures(summary)
-    plots = {figure.key: json.loads(figure.plot.to_json()) for figure in found}
-    for plot in plots.values():
-        plot["layout"].pop("template", None)
+def render_html(summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any]], *, live: str = "") -> str:
+    """The page as one HTML text.
+
+    Args:
+        live: the version of a page that `steepest.compare.watch` serves: Plotly's script is beside it instead of in
+            it, and it looks for a newer version. Empty for a page that stands by itself.
+    """
+    drawn: dict[str, Figure] = {}
+    found: dict[str, Table] = {}
+    shared = _shared(summaries, invocations)
+    if shared["across"]:
+        drawn["profile"] = profile_figure(shared["across"], summaries)
+        found["across"] = tables.across_workloads(shared["across"], summaries)
+    if len(summaries) > 1:
+        found["overview"] = tables.overview(summaries)
+    contexts = [context(summary) for summary in summaries]
+    panels = []
+    for i, (summary, said) in enumerate(zip(summaries, contexts, strict=True)):
+        own = {figure.key + suffix(i): figure for figure in figures(summary)}
+        template = environment(summary, escape=True).get_template("comparison.html.j2")
+        text = template.render(**shared, **said, suffix=suffix(i), figures=own)
+        panels.append((suffix(i), summary, Markup(text)))
+        drawn |= own
+        found |= {key + suffix(i): table for key, table in _tables(summary, said).items()}
     return (
-        _environment(summary, escape=True)
+        environment(summaries[0], escape=True)
         .get_template("report.html.j2")
         .render(
-            **_context(summary, invocations),
-            figures=found,
-            colours=colours(summary),
-            # "<" is the one character that could end the script element from inside a string.
-            plots=Markup(json.dumps(plots).replace("<", "\\u003c")),
-            plotly=Markup(plotly.offline.get_plotlyjs()),
+            **shared,
+            **contexts[0],
+            panels=panels,
+            profile=drawn.get("profile"),
+            data=Markup(to_json(page_data(summaries, drawn, found, live))),
+            plotly="" if live else Markup(plotly.offline.get_plotlyjs()),
+            live=live,
         )
     )
 
 
-def render_markdown(summary: Summary, invocations: Sequence[Mapping[str, Any]]) -> str:
+def render_markdown(summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any]]) -> str:
     """The tables and the provenance as Markdown."""
-    return _environment(summary, escape=False).get_template("report.md.j2").render(**_context(summary, invocations))
+    shared = _shared(summaries, invocations)
+    contexts = [context(summary) for summary in summaries]
+    parts = [
+        environment(summary, escape=False).get_template("comparison.md.j2").render(**shared, **said)
+        for summary, said in zip(summaries, contexts, strict=True)
+    ]
+    whole = environment(summaries[0], escape=False).get_template("report.md.j2")
+    return whole.render(**shared, **contexts[0], parts=parts)
 
 
-def _context(summary: Summary, invocations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    spec = summary.spec
-    failures = [(row, record) for row in summary.rows for record in [*row.tuned, *row.finals] if record.error]
+def _shared(summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is said of the study as a whole."""
+    baseline = summaries[0].spec.baseline
     return {
-        "summary": summary,
-        "spec": spec,
-        "workload": spec.workload,
-        "budget": spec.gradient_evaluations,
-        "schedule": SCHEDULES[spec.schedule].description,
-        "sentence": verdict_sentence(summary),
-        "warnings": edge_warnings(summary),
-        "cost_notes": cost_notes(summary),
-        "caveats": caveats(summary),
-        "order_lines": order_lines(summary),
-        "trust": any(row.comparison.interval or searched(spec, row) for row in summary.rows),
-        "sharpness_note": sharpness_note(spec) if spec.sharpness_samples else "",
-        "sharpness_warnings": sharpness_warnings(summary),
-        "estimators": any(method.estimators for method in spec.methods),
-        "failures": failures,
+        "summaries": summaries,
+        "several": len(summaries) > 1,
+        "title": title(summaries),
+        "across": across(summaries, baseline) if comparable(summaries) else [],
+        "across_caption": across_caption(baseline),
+        "by_method": tables.by_method(summaries),
         "invocations": _distinct(invocations),
-        "devices": sorted({r.device for row in summary.rows for r in [*row.tuned, *row.finals] if r.device}),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "total_seconds": sum(r.seconds or 0.0 for row in summary.rows for r in [*row.tuned, *row.finals]),
+        "finished": sum(summary.finished for summary in summaries),
+        "planned": sum(summary.planned for summary in summaries),
+    }
+
+
+def _tables(summary: Summary, said: Mapping[str, Any]) -> dict[str, Table]:
+    """The tables of a comparison that the page shows."""
+    return {
+        "final": tables.results(summary),
+        "methods": tables.methods(summary),
+        **({"targets": tables.targets(summary)} if said["to_targets"] else {}),
+        **({"trusted": tables.trust(summary)} if said["trust"] else {}),
+        **({"ordered": tables.order(summary)} if said["order_lines"] else {}),
     }
 
 
@@ -119,42 +121,3 @@ def _distinct(invocations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     for entry in invocations:
         found.setdefault(json.dumps([entry["command"], entry["machine"], entry["versions"]]), entry)
     return list(found.values())
-
-
-def _environment(summary: Summary, *, escape: bool) -> jinja2.Environment:
-    spec = summary.spec
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("steepest.compare.report"),
-        autoescape=escape,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        metric=lambda value: format_metric(spec, value),
-        difference=lambda value: format_difference(spec, value),
-        metric_interval=lambda interval: format_metric_interval(spec, interval),
-        difference_interval=lambda interval: format_difference_interval(spec, interval),
-        verdict=format_verdict,
-        to_target=format_evaluations_to_target,
-        target=lambda value: format_target(spec, value),
-        lr=format_lr,
-        others=format_others,
-        count=count,
-        cell=lambda text: str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;"),
-        size=lambda value: format_size(spec, value),
-        p_value=lambda value: "-" if value is None else f"{value:.2g}",
-        found=lambda row: format_found(spec, row),
-        refound=lambda row: format_refound(spec, row),
-        assured=lambda row: format_assured(spec, row),
-        half=lambda row: format_half(spec, row),
-        options=format_options,
-        gradient=format_gradient,
-        sharpness=format_sharpness,
-        sharpness_median=format_sharpness_median,
-        sharpness_range=format_sharpness_range,
-        ranges=lambda space: ", ".join(f"{key} {r.low:g}:{r.high:g}" for key, r in space.items()),
-    )
-    return environment

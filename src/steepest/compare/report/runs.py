@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from steepest.compare.analysis.comparison import targets_of
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.report.style import (
     BASELINE_COLOUR,
     add_band,
     axis_format,
     colours,
+    dash,
     label,
     translucent,
     validation_axis,
@@ -81,15 +83,16 @@ def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
             name=name,
             legendgroup=name,
             mode="lines",
-            line={"color": colour, "width": 2, "dash": "dash" if row.method.name == summary.spec.baseline else "solid"},
+            line={"color": colour, "width": 2, "dash": dash(summary, row.method.name)},
             hovertemplate=f"%{{y:{number}}}",
         )
     plot.update_layout(hovermode="x unified")
     plot.update_xaxes(title="gradient evaluations")
     if is_metric:
         seen = [v for row in rows for r in row.finals if r.curve for v in _column(r, what) if v is not None]
-        validation_axis(summary, plot, seen, include=summary.spec.workload.target)
-        plot.add_hline(y=summary.spec.workload.target, line={"dash": "dot", "width": 1, "color": BASELINE_COLOUR})
+        validation_axis(summary, plot, seen, include=targets_of(summary.spec))
+        for target in targets_of(summary.spec):
+            plot.add_hline(y=target, line={"dash": "dot", "width": 1, "color": BASELINE_COLOUR})
     else:
         plot.update_yaxes(title="training loss (log)", type="log", exponentformat="power", nticks=8)
     return plot

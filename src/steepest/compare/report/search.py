@@ -4,11 +4,13 @@ import math
 
 import plotly.graph_objects as go
 
+from steepest.compare.analysis.comparison import PRUNED, found_by
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.caveats import searched
 from steepest.compare.report.style import (
     add_band,
     colours,
+    dash,
     label,
     metric_window,
     translucent,
@@ -20,9 +22,7 @@ from steepest.compare.report.style import (
 def lr_sensitivity(summary: Summary) -> go.Figure:
     plot = go.Figure()
     palette = colours(summary)
-    finished_values = [
-        r.validation_metric for row in summary.rows for r in row.tuned if r.validation_metric is not None
-    ]
+    finished_values = [x for row in summary.rows for r in row.tuned if (x := found_by(r)) is not None]
     window = metric_window(summary, finished_values) or [
         min(finished_values, default=0.0),
         max(finished_values, default=1.0),
@@ -31,15 +31,15 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
     for row in summary.rows:
         name, colour = label(row.method.name), palette[row.method.name]
         tuned = sorted(row.tuned, key=lambda r: r.hyperparameters["lr"])
-        runs = [r for r in tuned if r.validation_metric is not None]
-        lost = [r for r in tuned if r.validation_metric is None]
+        runs = [r for r in tuned if found_by(r) is not None]
+        lost = [r for r in tuned if found_by(r) is None]
         plot.add_scatter(
             x=[r.hyperparameters["lr"] for r in runs],
             y=[r.validation_metric for r in runs],
             name=name,
             legendgroup=name,
             mode="lines+markers",
-            line={"color": colour, "dash": "dash" if row.method.name == summary.spec.baseline else "solid"},
+            line={"color": colour, "dash": dash(summary, row.method.name)},
             hovertemplate=f"{name}, lr %{{x:.3~g}}: %{{y:{value_format(summary)}}}<extra></extra>",
         )
         if row.chosen is not None:
@@ -57,7 +57,11 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
                 x=[r.hyperparameters["lr"] for r in lost],
                 y=[floor] * len(lost),
                 mode="markers",
-                marker={"color": colour, "size": 10, "symbol": "x"},
+                marker={
+                    "color": colour,
+                    "size": 10,
+                    "symbol": ["triangle-down-open" if r.status == PRUNED else "x" for r in lost],
+                },
                 customdata=[r.status for r in lost],
                 hovertemplate=f"{name}, lr %{{x:.3~g}}: %{{customdata}}<extra></extra>",
                 legendgroup=name,
@@ -77,8 +81,8 @@ def best_so_far(summary: Summary) -> go.Figure:
         best: float | None = None
         trials, values = [], []
         for r in sorted(row.tuned, key=lambda r: r.trial):
-            if r.validation_metric is not None:
-                best = r.validation_metric if best is None else better(best, r.validation_metric)
+            if (value := found_by(r)) is not None:
+                best = value if best is None else better(best, value)
             if best is not None:
                 trials.append(r.trial + 1)
                 values.append(best)
@@ -87,11 +91,7 @@ def best_so_far(summary: Summary) -> go.Figure:
             y=values,
             name=name,
             mode="lines+markers",
-            line={
-                "color": colour,
-                "shape": "hv",
-                "dash": "dash" if row.method.name == summary.spec.baseline else "solid",
-            },
+            line={"color": colour, "shape": "hv", "dash": dash(summary, row.method.name)},
             hovertemplate=f"{name}, %{{x}} trials: %{{y:{value_format(summary)}}}<extra></extra>",
         )
     plot.update_xaxes(title="trials", dtick=1 if summary.spec.trials <= 20 else None)
@@ -131,7 +131,7 @@ def expected_best(summary: Summary) -> go.Figure:
             name=name,
             legendgroup=name,
             mode="lines+markers",
-            line={"color": colour, "dash": "dash" if row.method.name == summary.spec.baseline else "solid"},
+            line={"color": colour, "dash": dash(summary, row.method.name)},
             hovertemplate=f"{name}, %{{x}} trials: %{{y:{value_format(summary)}}}<extra></extra>",
         )
     plot.update_xaxes(title="trials", dtick=1 if summary.spec.trials <= 20 else None)

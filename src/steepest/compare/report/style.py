@@ -19,6 +19,11 @@ def colours(summary: Summary) -> dict[str, str]:
     return {summary.spec.baseline: BASELINE_COLOUR} | {n: PALETTE[i % len(PALETTE)] for i, n in enumerate(others)}
 
 
+def dash(summary: Summary, method: str) -> str:
+    """The line of a method: the baseline's is dashed."""
+    return "dash" if method == summary.spec.baseline else "solid"
+
+
 def label(name: str) -> str:
     """Plotly reads a subset of HTML in every text, so a user's name is escaped here as it is on the page."""
     return html.escape(name)
@@ -48,10 +53,10 @@ def metric_window(summary: Summary, values: Sequence[float]) -> list[float] | No
     return [low - margin, high + margin]
 
 
-def validation_axis(summary: Summary, plot: go.Figure, values: Sequence[float], include: float | None = None) -> None:
+def validation_axis(summary: Summary, plot: go.Figure, values: Sequence[float], include: Sequence[float] = ()) -> None:
     window = metric_window(summary, values)
-    if window is not None and include is not None:
-        window = [min(window[0], include), max(window[1], include)]
+    if window is not None:
+        window = [min(window[0], *include), max(window[1], *include)] if include else window
     plot.update_yaxes(
         title=f"validation {label(summary.spec.workload.metric_name)}",
         tickformat=axis_format(summary),

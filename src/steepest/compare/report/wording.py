@@ -5,9 +5,11 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from steepest.compare.analysis.comparison import name_of, pruned, pruner_of
 from steepest.compare.analysis.statistics import Interval
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.verdicts import Comparison
+from steepest.compare.method import Range
 from steepest.compare.spec import MethodSpec, Spec
 
 NONE = "-"
@@ -19,11 +21,11 @@ def verdict_sentence(summary: Summary) -> str:
     metric = f"test {spec.workload.metric_name}"
     base = summary.baseline
     if base.mean is None:
-        return f"No verdict on {spec.workload.name}: the baseline {spec.baseline} has no finished final run."
+        return f"No verdict on {name_of(spec)}: the baseline {spec.baseline} has no finished final run."
     others = [row for row in rows if row is not base]
     stands = f"{spec.baseline} reaches {format_metric(spec, base.mean)} {metric} ({count(base.seeds, 'seed')})"
     if not others:
-        return f"On {spec.workload.name}, {stands}; nothing was compared with it."
+        return f"On {name_of(spec)}, {stands}; nothing was compared with it."
     parts = []
     for verdict, words in (("better", "better than"), ("worse", "worse than")):
         members = [row for row in others if row.comparison.verdict == verdict]
@@ -39,7 +41,7 @@ def verdict_sentence(summary: Summary) -> str:
         parts.append(f"no difference from {spec.baseline} was seen for {listed(unseen, 'or')}")
     if open_ := [row.method.name for row in others if row.comparison.verdict == "no verdict"]:
         parts.append(f"there is no verdict on {listed(open_, 'or')}")
-    return f"On {spec.workload.name}, where {stands}, {'; '.join(parts)}."
+    return f"On {name_of(spec)}, where {stands}, {'; '.join(parts)}."
 
 
 def listed(words: list[str], conjunction: str) -> str:
@@ -106,9 +108,21 @@ def format_lr(row: Row) -> str:
 
 def format_evaluations_to_target(row: Row) -> str:
     """Median gradient evaluations to the target; a miss is infinite."""
-    if row.evaluations_to_target is None:
+    return format_evaluations(row.evaluations_to_target)
+
+
+def format_evaluations(value: float | None) -> str:
+    """``1,200``; ``∞`` for a miss and a hyphen for none."""
+    if value is None:
         return NONE
-    return "∞" if math.isinf(row.evaluations_to_target) else f"{row.evaluations_to_target:,.0f}"
+    return "∞" if math.isinf(value) else f"{value:,.0f}"
+
+
+def format_ratio(value: float | None) -> str:
+    """A ratio of costs, such as ``0.83``; ``∞`` where one side misses, a hyphen for none."""
+    if value is None:
+        return NONE
+    return "∞" if math.isinf(value) else f"{value:.2f}"
 
 
 def format_verdict(comparison: Comparison) -> str:
@@ -143,6 +157,11 @@ def format_options(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in options.items()) or NONE
 
 
+def format_ranges(space: Mapping[str, Range]) -> str:
+    """What is searched, such as ``lr 0.01:10``."""
+    return ", ".join(f"{key} {r.low:g}:{r.high:g}" for key, r in space.items())
+
+
 def cost_notes(summary: Summary) -> list[str]:
     """A sentence for every price of a step that is not one gradient evaluation."""
     found = []
@@ -154,6 +173,19 @@ def cost_notes(summary: Summary) -> list[str]:
             f"{listed(names, 'and')} {pay} {cost} gradient evaluations per step, and so {take} {share} as many steps."
         )
     return found
+
+
+def pruning_note(summary: Summary) -> str:
+    """How many runs of the search were stopped early, and by what; nothing if there is no pruner."""
+    spec = summary.spec
+    stopped, tuned = (sum(f(row.tuned) for row in summary.rows) for f in (pruned, len))
+    if not stopped and pruner_of(spec) is None:
+        return ""
+    by = f" by the pruner {pruner_of(spec)}" if pruner_of(spec) else ""
+    return (
+        f"{stopped} of {count(tuned, 'run')} of the search {'was' if stopped == 1 else 'were'} stopped early{by}; such "
+        "a run cannot be chosen."
+    )
 
 
 def sharpness_note(spec: Spec) -> str:
@@ -201,7 +233,7 @@ def edge_warnings(summary: Summary) -> list[str]:
         for name, edge in row.edges.items():
             assert row.chosen is not None
             value, space = row.chosen.hyperparameters[name], row.method.space[name]
-            how = "--lr-range" if name == "lr" else "the method's space"
+            how = "--lr-range" if name == "lr" else "--space"
             found.append(
                 f"{row.method.name}: the best {name}, {value:.3g}, is the {edge} of those tried; a better one may lie "
                 f"beyond. Searched was {space.low:g}:{space.high:g}; widen it with {how}."

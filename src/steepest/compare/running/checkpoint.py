@@ -12,13 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from steepest.optim.norms import local
+
 State = dict[str, Any]
 _SHARE = 50  # of the time at least lies between two checkpoints, for each share that writing one takes
 
 
-def checkpoint_path(folder: Path, *key: object) -> Path:
-    """Where the run of that key, whatever its parts are, keeps its checkpoint in the folder of a study."""
-    return folder / "checkpoints" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}.pt"
+def checkpoint_path(folder: Path, *key: object, rank: int = 0) -> Path:
+    """Where a rank of the run of that key, whatever its parts are, keeps its checkpoint in the folder of a study."""
+    name = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+    return folder / "checkpoints" / (f"{name}.{rank}.pt" if rank else f"{name}.pt")
 
 
 class Checkpoint:
@@ -109,7 +112,7 @@ def same(a: object, b: object) -> bool:
     """
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         alike = (a.dtype, a.device, a.shape) == (b.dtype, b.device, b.shape)
-        return alike and torch.equal(*(t.detach().reshape(-1).view(torch.uint8) for t in (a, b)))
+        return alike and torch.equal(*(local(t.detach()).reshape(-1).view(torch.uint8) for t in (a, b)))
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):

@@ -11,6 +11,7 @@ from steepest.compare.spec import StudySpec
 
 Phase = Literal["tune", "final"]
 Status = Literal["finished", "diverged", "failed", "pruned"]
+CHECKPOINT_SECONDS = 30.0
 Key = tuple[str, str, Phase, int]
 
 
@@ -36,12 +37,14 @@ class Setting:
     """What all runs of a study share; a worker makes its workloads and methods from it.
 
     ``given`` are the objects that the study was given, pickled: a worker unpickles them once it has threads and memory
-    set up.
+    set up. Checkpoints go into ``folder``, nowhere if it is ``None``.
     """
 
     study: StudySpec
     data_dir: Path | None
     given: bytes | None = None
+    folder: Path | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def record_of(job: Job, started: float, fields: dict[str, Any]) -> Record:
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     """An outcome as the fields of a record: JSON has no NaN, so a number that is not finite becomes ``None``."""
     fields = dataclasses.asdict(outcome)
-    diverged, pruned = fields.pop("diverged"), fields.pop("pruned")
-    status: Status = "diverged" if diverged else "pruned" if pruned else "finished"
+    del fields["pruned"]
+    status: Status = "diverged" if fields.pop("diverged") else "finished"
     finite = {key: [x if abs(x) < float("inf") else None for x in values] for key, values in fields["curve"].items()}
     return {**fields, "curve": finite, "status": status}

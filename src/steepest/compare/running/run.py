@@ -15,6 +15,7 @@ from steepest.compare.method import Method
 from steepest.compare.running.batches import Batches, steps_per_epoch
 from steepest.compare.running.checkpoint import State, plain_attributes, same
 from steepest.compare.running.randomness import generator_states, restore_generators, seed_generators
+from steepest.compare.running.ranks import ALONE, Ranks
 from steepest.compare.workload import Workload
 from steepest.data import Split, Splits
 
@@ -37,7 +38,9 @@ class Run:
 
     workload: Workload
     method: Method
+    ranks: Ranks
     model: nn.Module
+    called: nn.Module  # in training steps; the model, or what a strategy makes of it
     optimizer: Optimizer
     gradients: Gradients
     batches: Batches
@@ -64,7 +67,7 @@ class Run:
         """One step, at this factor of the learning rate."""
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
-        batch = Batch(self.model, self.workload.loss, *next(self.batches))
+        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks)
 
         def closure() -> Tensor:
             self.optimizer.zero_grad(set_to_none=True)
@@ -81,7 +84,7 @@ class Run:
 
     def validate(self, split: Split) -> None:
         """Note where the run stands."""
-        loss, metric = evaluate(self.workload, self.model, split)
+        loss, metric = evaluate(self.workload, self.model, split, self.ranks)
         self.curve.gradient_evaluations.append(self.spent)
         self.curve.train_loss.append(self.loss_sum.item() / self.loss_count)
         self.curve.validation_loss.append(loss)
@@ -138,18 +141,23 @@ def begun(
     hyperparameters: Mapping[str, float],
     seed: int,
     batch_size: int,
+    ranks: Ranks,
 ) -> Iterator[Run]:
     """A run before its first step; everything that is random has been seeded."""
     seed_generators(seed)
     device = splits.train.inputs.device
     model = workload.model().to(device)
+    called = ranks.wrap(model)
     optimizer = method.build(model, hyperparameters)
     model.train()
+    ranks.draw_apart(seed)
     with attached(method.estimators, model, optimizer, seed) as gradients:
         yield Run(
             workload,
             method,
+            ranks,
             model,
+            called,
             optimizer,
             gradients,
             Batches(splits.train, batch_size, seed, workload.augment),
@@ -160,17 +168,28 @@ def begun(
 
 
 @torch.no_grad()
-def evaluate(workload: Workload, model: nn.Module, split: Split) -> tuple[float, float]:
-    """Mean loss and mean metric over a split, in evaluation mode; the model is left in training mode."""
+def evaluate(workload: Workload, model: nn.Module, split: Split, ranks: Ranks = ALONE) -> tuple[float, float]:
+    """Mean loss and mean metric over a split, in evaluation mode; the model is left in training mode.
+
+    The ranks share the samples, and call the model equally often.
+    """
+    ranks.settle(model)
     model.eval()
-    loss_sum = metric_sum = 0.0
+    sums = torch.zeros(2, dtype=torch.float64)
     for start in range(0, len(split), workload.evaluation_batch):
         inputs, targets = (t[start : start + workload.evaluation_batch] for t in (split.inputs, split.targets))
-        outputs = model(inputs)
-        loss_sum += float(workload.loss(outputs, targets)) * len(inputs)
-        metric_sum += float(workload.metric(outputs, targets)) * len(inputs)
+        mine = ranks.share(len(inputs))
+        count = mine.stop - mine.start
+        some = mine if count else slice(0, 1)
+        outputs, targets = model(inputs[some]), targets[some]
+        if count:
+            sums += count * torch.tensor(
+                [float(f(outputs, targets)) for f in (workload.loss, workload.metric)], dtype=sums.dtype
+            )
     model.train()
-    return loss_sum / len(split), metric_sum / len(split)
+    ranks.release(model)
+    loss, metric = ranks.total(sums).tolist()
+    return loss / len(split), metric / len(split)
 
 
 def _reaches(workload: Workload, metric: float) -> bool:

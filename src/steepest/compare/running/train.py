@@ -15,7 +15,8 @@ from steepest._errors import InputError
 from steepest._version import __version__
 from steepest.compare.method import Method
 from steepest.compare.running.batches import steps_per_epoch as steps_per_epoch
-from steepest.compare.running.checkpoint import Checkpoint
+from steepest.compare.running.checkpoint import Checkpoint, State
+from steepest.compare.running.ranks import ALONE, Ranks
 from steepest.compare.running.run import Curve, Run, begun
 from steepest.compare.running.run import evaluate as evaluate
 from steepest.compare.schedule import SCHEDULES, Schedule
@@ -89,6 +90,7 @@ def train(
     sharpness_samples: int = 0,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], object] = lambda seen: None,
+    ranks: Ranks = ALONE,
 ) -> Outcome:
     """Train once and measure.
 
@@ -107,21 +109,25 @@ def train(
             the outcome is that of an uninterrupted run to the last bit, but for the seconds, which add up. The file
             stays: remove it once the outcome is safe.
         progress: called after each validation; a true answer prunes the run there.
+        ranks: the processes that do this run together: each calls this function alike, and takes its share of every
+            batch. What rank 0 is answered by ``progress`` counts, and so does its outcome. Checkpoints are then written
+            after validations.
 
     Note:
         Seeds the global generators of torch, numpy and random.
     """
     started = time.perf_counter()
     steps = steps_in(epochs * steps_per_epoch(len(splits.train), batch_size), method)
-    identity = _identity(workload, method, splits, hyperparameters, seed, epochs, batch_size, schedule)
+    identity = _identity(workload, method, splits, hyperparameters, seed, epochs, batch_size, schedule, ranks)
     pruned = False
     with ExitStack() as held:
 
         def begin() -> Run:
-            return held.enter_context(begun(workload, method, splits, hyperparameters, seed, batch_size))
+            return held.enter_context(begun(workload, method, splits, hyperparameters, seed, batch_size, ranks))
 
         run = begin()
-        if checkpoint and (saved := checkpoint.load(identity)) and not run.goes_on_from(saved):
+        saved = _saved(checkpoint, identity, ranks) if checkpoint else None
+        if saved and not all(ranks.gathered(run.goes_on_from(saved))):
             held.close()
             run = begin()
         if checkpoint and not run.gradients.resumable:
@@ -129,15 +135,16 @@ def train(
         started -= run.seconds
         while run.step < steps:
             run.take_step(schedule.factor(run.step / steps))
-            if run.validation_is_due or run.step == steps:
+            validates = run.validation_is_due or run.step == steps
+            if validates:
                 run.validate(splits.validation)
                 if run.diverged:
                     break
                 seen = Progress(run.step / steps, run.spent, run.curve.validation_metric[-1])
-                if progress(seen) and run.step < steps:
+                if ranks.agree(bool(progress(seen))) and run.step < steps:
                     pruned = True
                     break
-            if checkpoint and checkpoint.due():
+            if checkpoint and (validates or ranks.size == 1) and ranks.agree(checkpoint.due()):
                 run.seconds = time.perf_counter() - started
                 checkpoint.save(identity, run.state_dict())
 
@@ -145,7 +152,7 @@ def train(
     test_loss: float | None = None
     test_metric: float | None = None
     if with_test and not diverged and not pruned:
-        test_loss, test_metric = evaluate(workload, run.model, splits.test)
+        test_loss, test_metric = evaluate(workload, run.model, splits.test, ranks)
         if not (math.isfinite(test_loss) and math.isfinite(test_metric)):
             diverged, test_loss, test_metric = True, None, None
     seconds = time.perf_counter() - started
@@ -170,6 +177,13 @@ def train(
     )
 
 
+def _saved(checkpoint: Checkpoint, identity: str, ranks: Ranks) -> State | None:
+    """What this rank has saved, if all ranks have saved it after the same step."""
+    saved = checkpoint.load(identity)
+    steps = ranks.gathered(saved and saved["step"])
+    return saved if steps.count(steps[0]) == len(steps) else None
+
+
 def _identity(
     workload: Workload,
     method: Method,
@@ -179,11 +193,12 @@ def _identity(
     epochs: int,
     batch_size: int,
     schedule: Schedule,
+    ranks: Ranks,
 ) -> str:
     """What a checkpoint must share with a run that goes on from it."""
     sizes = [tuple(split.inputs.shape) for split in splits]
     run = [workload.name, method.name, dict(hyperparameters), seed, epochs, batch_size, schedule.name, sizes]
-    versions = [__version__, torch.__version__, splits.train.inputs.device.type]
+    versions = [__version__, torch.__version__, splits.train.inputs.device.type, ranks.name]
     return hashlib.sha256(json.dumps([run, versions], sort_keys=True).encode()).hexdigest()
 
 

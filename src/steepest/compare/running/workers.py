@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -20,6 +21,8 @@ from steepest.compare.running.pool import Pool
 
 if TYPE_CHECKING:
     from steepest.compare.given import Given
+    from steepest.compare.running.checkpoint import Checkpoint
+    from steepest.compare.running.ranks import Ranks
     from steepest.compare.workload import Workload
     from steepest.data import Splits
 
@@ -34,7 +37,7 @@ class _Worker:
     def __init__(self, setting: Setting) -> None:
         self.connection, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_work, args=(theirs, setting), daemon=True)
-        with environment(worker_environment(setting)):
+        with environment(worker_environment(setting)), _main_left_alone():
             self._process.start()
         theirs.close()
 
@@ -96,6 +99,20 @@ def environment(wanted: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """A child imports its parent's main module, and with it runs a script that has no guard. Ours have no use for it:
+    what a script defines comes to them pickled."""
+    main = sys.modules["__main__"]
+    before = {name: vars(main).get(name) for name in ("__spec__", "__file__")}
+    main.__spec__ = None
+    vars(main).pop("__file__", None)
+    try:
+        yield
+    finally:
+        vars(main).update({name: value for name, value in before.items() if value is not None})
+
+
 def _work(connection: Connection, setting: Setting) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -109,8 +126,8 @@ class Pipe(NamedTuple):
     send: Callable[[Any], None]
 
 
-def serve(pipe: Pipe, setting: Setting) -> None:
-    """The life of a worker: a job after the other, until the other end is closed."""
+def serve(pipe: Pipe, setting: Setting, ranks: "Ranks | None" = None) -> None:
+    """The life of a worker, or of a rank of one: a job after the other, until the other end is closed."""
     run = None
     while True:
         try:
@@ -119,7 +136,7 @@ def serve(pipe: Pipe, setting: Setting) -> None:
             return
         started = time.time()
         try:
-            run = run or _Runner(setting)
+            run = run or _Runner(setting, ranks)
             fields = run(job, pipe)
         except (BrokenPipeError, ConnectionResetError):
             return
@@ -143,20 +160,24 @@ def _end_with_parent() -> None:
 class _Runner:
     """Workloads, methods and data of a study, each made once per process, when it is first needed."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, ranks: "Ranks | None" = None) -> None:
         import torch
 
+        from steepest.compare.running.ranks import ALONE
+
         torch.set_num_threads(setting.study.threads)
+        self._setting = setting
         self._study = setting.study
-        self._data_dir = setting.data_dir
+        self._ranks = ranks or ALONE
+        self._device = self._ranks.device or torch.device(setting.study.device)
         self._given: Given = cloudpickle.loads(setting.given) if setting.given else {}
         self._workloads: dict[str, Workload] = {}
         self._splits: dict[str, Splits] = {}
-        device = setting.study.device
-        cuda = torch.device(device).type == "cuda"
         self._machine = {
             "torch": torch.__version__,
-            "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
+            "device": torch.cuda.get_device_name(self._device)
+            if self._device.type == "cuda"
+            else platform.processor() or platform.machine(),
         }
 
     def __call__(self, job: Job, pipe: Pipe) -> dict[str, Any]:
@@ -176,10 +197,20 @@ class _Runner:
             batch_size=spec.batch_size,
             with_test=job.phase == "final",
             schedule=SCHEDULES[spec.schedule],
-            sharpness_samples=spec.sharpness_samples if job.phase == "final" else 0,
+            sharpness_samples=spec.sharpness_samples if job.phase == "final" and self._ranks.rank == 0 else 0,
+            checkpoint=self._checkpoint(job),
             progress=pipe.send,
+            ranks=self._ranks,
         )
         return {**outcome_fields(outcome), **self._machine}
+
+    def _checkpoint(self, job: Job) -> "Checkpoint | None":
+        from steepest.compare.running.checkpoint import Checkpoint, checkpoint_path
+
+        if self._setting.folder is None:
+            return None
+        path = checkpoint_path(self._setting.folder, *job.key, rank=self._ranks.rank)
+        return Checkpoint(path, self._setting.checkpoint_seconds)
 
     def _workload(self, reference: str) -> "tuple[Workload, Splits]":
         from steepest.compare.freeze import load_data
@@ -187,5 +218,5 @@ class _Runner:
 
         if reference not in self._splits:
             self._workloads[reference] = the_workload(reference, self._given)
-            self._splits[reference] = load_data(self._workloads[reference], self._data_dir).to(self._study.device)
+            self._splits[reference] = load_data(self._workloads[reference], self._setting.data_dir).to(self._device)
         return self._workloads[reference], self._splits[reference]

@@ -1,0 +1,63 @@
+"""Several workloads at once: the performance profile, and the words for it."""
+
+import math
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from steepest.compare.analysis.comparison import name_of
+from steepest.compare.analysis.profiles import UP_TO, Across, performance_profile
+from steepest.compare.analysis.summary import Summary
+from steepest.compare.report.figures import Figure
+from steepest.compare.report.style import colours, dash, label
+from steepest.compare.report.wording import count
+
+
+def profile_figure(found: Sequence[Across], summaries: Sequence[Summary]) -> Figure:
+    """The share of workloads on which a method costs at most so many times what the cheapest costs."""
+    plot = go.Figure()
+    palette = colours(summaries[0])
+    for row in found:
+        name = label(row.method)
+        steps = sorted({1.0, UP_TO, *(x for x in row.ratios if math.isfinite(x) and x <= UP_TO)})
+        plot.add_scatter(
+            x=steps,
+            y=[performance_profile(row.ratios, step) for step in steps],
+            name=name,
+            mode="lines",
+            line={"color": palette[row.method], "shape": "hv", "dash": dash(summaries[0], row.method)},
+            hovertemplate=f"{name}, at most %{{x:.3~g}} times the fewest: %{{y:.0%}}<extra></extra>",
+        )
+    plot.update_xaxes(title="evaluations over the fewest (log)", type="log", tickvals=[1, 1.5, 2, 3, 4])
+    plot.update_yaxes(title="share of workloads", tickformat=".0%", range=[-0.03, 1.03])
+    return Figure(
+        "profile",
+        "Performance profile",
+        f"How many of the {len(summaries)} workloads a method solves with at most so many times the evaluations that "
+        "the fastest one needs. Higher is better; at the left edge is the share of workloads on which it is the "
+        "fastest.",
+        plot,
+        switches=("x",),
+    )
+
+
+def title(summaries: Sequence[Summary]) -> str:
+    """What was compared, and on what: a workload, several, or one with several batch sizes."""
+    specs = [summary.spec for summary in summaries]
+    methods = count(len(specs[0].methods), "method")
+    if len(specs) == 1:
+        return f"{name_of(specs[0])}: {methods} compared"
+    names, sizes = {spec.workload.name for spec in specs}, {spec.batch_size for spec in specs}
+    if len(names) == 1 and len(sizes) == len(specs):
+        return f"{names.pop()} with {len(sizes)} batch sizes: {methods} compared"
+    return f"{count(len(names), 'workload')}: {methods} compared"
+
+
+def across_caption(baseline: str) -> str:
+    """What the scores across workloads are."""
+    return (
+        f"Cost is the median of the gradient evaluations to a workload's target; a miss is infinite. The score is the "
+        f"mean height of the performance profile up to {UP_TO:g} times the fewest, from 0 to 1 (AlgoPerf's). It "
+        f"depends on which methods are compared. The geometric mean is that of the ratios to {baseline}: below 1 is "
+        f"fewer evaluations. Workloads on which both miss are left out of it."
+    )

@@ -1,0 +1,28 @@
+// The page while the study runs: a new one takes its place when there are new records.
+const EVERY = 2000;
+
+function renew(text) {
+  const next = new DOMParser().parseFromString(text, "text/html");
+  const [top, focused] = [scrollY, document.activeElement?.id];
+  kept = new Map([...drawn].map((plot) => [plot.id, plot]));
+  for (const place of ["#top", "main", "#data"]) document.querySelector(place).replaceWith(next.querySelector(place));
+  document.title = next.title;
+  start();
+  redraw();
+  scrollTo({ top, behavior: "instant" });
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+async function follow() {
+  const told = document.getElementById("live");
+  try {
+    const answer = await fetch(location.pathname, { cache: "no-cache" });
+    const text = await answer.text();
+    if (answer.ok && answer.headers.get("ETag") !== data.version) renew(text);
+    told.textContent = answer.ok ? "live" : text;
+  } catch {
+    told.textContent = "no longer live: the watch has ended";
+  }
+  setTimeout(follow, EVERY);
+}
+follow();

@@ -1,0 +1,178 @@
+// From a row of the results to the runs behind it, and from a run to its curve.
+function runsOf(comparison, method) {
+  const { columns, rows } = comparison.runs;
+  return rows.flatMap((values, index) => {
+    if (values[0] !== method) return [];
+    return [{ index, curve: comparison.curves[index], ...Object.fromEntries(columns.map((name, i) => [name, values[i]])) }];
+  });
+}
+
+function shownMetric(comparison, value) {
+  if (value === null) return "-";
+  return comparison.percent ? `${(100 * value).toFixed(2)}\u00a0%` : Number(value.toPrecision(4)).toString();
+}
+
+const brief = (value) => (value === null ? "-" : Number(value.toPrecision(3)).toString());
+const asEvaluations = (value) => (value === null ? "-" : value === MISS ? "∞" : value.toLocaleString("en-US"));
+const asTarget = (comparison, value) => (comparison.percent ? `${Number((100 * value).toPrecision(6))}\u00a0%` : String(value));
+
+function sparkline(comparison, run) {
+  if (!run.curve || !comparison.window) return "";
+  const [low, high] = comparison.window;
+  const [width, height] = [72, 20];
+  const at = comparison.grids[run.curve[0]];
+  const points = run.curve[1].flatMap((value, i) => {
+    if (value === null) return [];
+    const share = Math.min(Math.max((value - low) / (high - low), 0), 1);
+    return [`${((at[i] / at.at(-1)) * (width - 2) + 1).toFixed(1)},${(height - 2 - share * (height - 4)).toFixed(1)}`];
+  });
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+  line.setAttribute("points", points.join(" "));
+  for (const [name, value] of Object.entries({ width, height, class: "spark", "aria-hidden": "true" })) svg.setAttribute(name, value);
+  svg.append(line);
+  return svg;
+}
+
+// Heading, column of the table's data, what stands in the cell.
+function runColumns(comparison, phase) {
+  const plain = (name, by, show) => ({ name, by, show, numeric: true });
+  const metric = `${phase === "tune" ? "validation" : "test"}_metric`;
+  const measured = { tune: "validation", final: "test" }[phase];
+  return [
+    phase === "tune" ? plain("trial", "trial", (run) => run.trial + 1) : plain("seed", "seed", (run) => run.seed),
+    ...(phase === "tune" ? comparison.hyperparameters.map((name) => plain(name, name, (run) => brief(run[name]))) : []),
+    { name: "status", by: "status", show: (run) => run.status, note: (run) => run.error },
+    plain(`${measured} ${comparison.metric}`, metric, (run) => shownMetric(comparison, run[metric])),
+    ...comparison.targets.map(([value, by]) => plain(`to ${asTarget(comparison, value)}`, by, (run) => asEvaluations(run[by]))),
+    { ...plain("seconds", "seconds", (run) => brief(run.seconds)), wide: true },
+    { name: "curve", by: null, wide: true, show: (run) => sparkline(comparison, run) },
+  ];
+}
+
+const looks = ({ numeric, wide }) => [numeric && "n", wide && "wide"].filter(Boolean).join(" ") || null; // wide: not on a phone
+
+function runTable(comparison, method, phase, runs, id, changed) {
+  const shown = state.shown[id];
+  const columns = runColumns(comparison, phase);
+  const title = phase === "tune" ? "Search" : "Final runs";
+  const table = make("table", { id: `${id}-${phase}`, "data-name": `${method}-${phase === "tune" ? "search" : "final"}` });
+  const all = make("input", { type: "checkbox", "aria-label": `Show all curves, ${title}` });
+  const boxes = [];
+  const settle = () => {
+    const usable = boxes.filter((box) => !box.disabled);
+    const on = usable.filter((box) => box.checked).length;
+    [all.checked, all.indeterminate, all.disabled] = [on > 0 && on === usable.length, on > 0 && on < usable.length, !usable.length];
+  };
+  const tick = (box) => (box.checked ? shown.add(box.value) : shown.delete(box.value));
+  all.addEventListener("change", () => {
+    for (const box of boxes.filter((box) => !box.disabled)) {
+      box.checked = all.checked;
+      tick(box);
+    }
+    changed();
+  });
+  const headings = columns.map((column) => make("th", { class: looks(column), "data-by": column.by }, column.name));
+  table.append(make("thead", {}, make("tr", {}, make("th", {}, all), ...headings)));
+  const body = make("tbody");
+  for (const run of runs) {
+    const value = `${phase}-${run.trial}`;
+    const label = phase === "tune" ? `trial ${run.trial + 1}` : `seed ${run.seed}`;
+    const box = make("input", { type: "checkbox", value, id: `${id}-${value}`, disabled: !run.curve, "aria-label": `Show the curve of ${label}` });
+    box.checked = shown.has(value);
+    box.addEventListener("change", () => {
+      tick(box);
+      settle();
+      changed();
+    });
+    boxes.push(box);
+    const chosen = phase === "tune" && comparison.chosen[method] === run.trial;
+    const cells = columns.map((column) => {
+      const note = column.note?.(run);
+      return make("td", { class: looks(column) }, column.show(run), ...(note ? [make("small", { class: "warn" }, note)] : []));
+    });
+    const row = make("tr", { "data-row": run.index, class: chosen && "chosen", title: chosen && "the chosen point" }, make("td", {}, box), ...cells);
+    row.addEventListener("click", (event) => event.target.closest("input, button, a") || box.click());
+    body.append(row);
+  }
+  table.append(body);
+  settle();
+  const block = make("div", { class: "runs" }, make("div", { class: "head" }, make("h3", {}, title)), make("div", { class: "scroll" }, table));
+  prepareTable(table, comparison.runs);
+  return block;
+}
+
+// Validation metric and training loss of the runs that are ticked, side by side; the search's are dashed.
+function runFigure(comparison, method, runs, shown) {
+  const own = comparison.colours[method];
+  const format = comparison.percent ? ".2%" : ".4~g";
+  const traces = runs.filter((run) => run.curve && shown.has(`${run.phase}-${run.trial}`)).flatMap((run) => {
+    const name = run.phase === "tune" ? `trial ${run.trial + 1}, lr ${brief(run.lr)}` : `seed ${run.seed}`;
+    const line = { color: own, width: 1.5, dash: run.phase === "tune" ? "dot" : "solid" };
+    const [grid, metric, loss] = run.curve;
+    const x = comparison.grids[grid];
+    const shared = { x, name, line, mode: "lines", opacity: 0.75, showlegend: false, hoverlabel: { namelength: -1 } };
+    return [
+      { ...shared, y: metric, hovertemplate: `${name}: %{y:${format}}<extra></extra>` },
+      { ...shared, y: loss, xaxis: "x2", yaxis: "y2", hovertemplate: `${name}: %{y:.4~g}<extra></extra>` },
+    ];
+  });
+  const escape = (text) => make("span", {}, text).innerHTML; // Plotly reads markup in every text
+  const at = narrow.matches ? [[0, 1], [0.57, 1], [0, 1], [0, 0.4]] : [[0, 0.46], [0, 1], [0.54, 1], [0, 1]];
+  return {
+    data: traces,
+    switches: ["x", "loss"],
+    axes: { x: ["xaxis", "xaxis2"], loss: ["yaxis2"] },
+    layout: {
+      height: narrow.matches ? 520 : 320,
+      xaxis: { title: { text: "gradient evaluations" }, domain: at[0] },
+      yaxis: { title: { text: `validation ${escape(comparison.metric)}` }, domain: at[1], tickformat: comparison.percent ? ".1~%" : "~g" },
+      xaxis2: { title: { text: "gradient evaluations" }, domain: at[2], anchor: "y2" },
+      yaxis2: { title: { text: "training loss (log)" }, type: "log", domain: at[3], anchor: "x2", exponentformat: "power", nticks: 8 },
+    },
+  };
+}
+
+function detail(comparison, row, method, key) {
+  const id = `runs-${key}`;
+  const runs = runsOf(comparison, method);
+  const finals = runs.filter((run) => run.phase === "final");
+  state.shown[id] ??= new Set((finals.length ? finals : runs).map((run) => `${run.phase}-${run.trial}`));
+  const plot = kept.get(`plot-${id}`) ?? make("div", { class: "plot", id: `plot-${id}` });
+  const changed = () => {
+    plot.figure = runFigure(comparison, method, runs, state.shown[id]);
+    if (drawn.has(plot)) draw(plot);
+  };
+  const tables = ["final", "tune"].flatMap((phase) => {
+    const mine = runs.filter((run) => run.phase === phase);
+    return mine.length ? [runTable(comparison, method, phase, mine, id, changed)] : [];
+  });
+  const head = make("div", { class: "head" }, make("h3", {}, `Runs of ${method}`));
+  const caption = make("p", { class: "caption" }, "The curves of the runs that are ticked below; those of the search are dotted.");
+  const figure = runs.length ? [plot, caption] : [make("p", { class: "caption" }, "No run has ended yet.")];
+  const inside = [make("div", { class: "runs" }, head, ...figure), make("div", { class: "pair" }, ...tables)];
+  row.after(make("tr", { class: "detail", id }, make("td", { colspan: row.cells.length }, ...inside)));
+  if (!runs.length) return;
+  changed();
+  prepareFigure(plot, plot.figure);
+}
+
+function prepareRows(table, comparison, source) {
+  for (const row of bodyRows(table)) {
+    const method = source.rows[row.dataset.row][0];
+    const key = `${data.comparisons.indexOf(comparison)}-${comparison.methods.indexOf(method)}`;
+    const name = row.querySelector(".name");
+    const opener = button("", () => turn(), { class: "open", id: `open-${key}`, "aria-expanded": "false", "aria-controls": `runs-${key}` });
+    opener.append(...name.childNodes);
+    name.append(opener);
+    const turn = () => {
+      const open = opener.getAttribute("aria-expanded") !== "true";
+      opener.setAttribute("aria-expanded", open);
+      open ? (state.open[key] = true) : delete state.open[key];
+      open ? detail(comparison, row, method, key) : document.getElementById(`runs-${key}`).remove();
+    };
+    row.classList.add("opens");
+    row.addEventListener("click", (event) => event.target.closest("button, a, input") || getSelection().toString() || turn());
+    if (state.open[key]) turn();
+  }
+}

@@ -1,0 +1,27 @@
+"""Where data files lie."""
+
+import os
+from pathlib import Path
+
+from steepest._errors import InputError
+
+NO_FOLDER = "no data folder was given (--data-dir or STEEPEST_DATA)"
+
+
+def data_folder(data_dir: Path | None) -> Path | None:
+    """The folder that data is looked for in: the argument, else the environment variable ``STEEPEST_DATA``."""
+    if data_dir is not None:
+        return data_dir
+    return Path(os.environ["STEEPEST_DATA"]) if os.environ.get("STEEPEST_DATA") else None
+
+
+def existing_data_folder(data_dir: Path | None) -> Path | None:
+    """The same.
+
+    Raises:
+        InputError: it was given and does not exist.
+    """
+    folder = data_folder(data_dir)
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"the data folder {str(folder)!r} does not exist; give one with --data-dir or STEEPEST_DATA")
+    return folder
