@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
+settings.register_profile("steepest", deadline=None)  # no test asserts on seconds
+settings.load_profile("steepest")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -118,16 +118,14 @@ def compare(
         str | None,
         typer.Option(
             help="Comma-separated: built-in names, path/to/file.py:name or package.module:name; with a gradient "
-            "estimator in front, such as ssgd+sngm ('steepest methods' lists both).",
-            show_default=",".join(DEFAULT_METHODS),
+            "estimator in front, such as ssgd+sngm ('steepest methods' lists both). Default: "
+            f"{','.join(DEFAULT_METHODS)}.",
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(help="Points of the search, the same number for every method.", show_default="8")
+        int | None, typer.Option(help="Points of the search, the same number for every method. Default: 8.")
     ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Final runs of every method's best point.", show_default="5")
-    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Final runs of every method's best point. Default: 5.")] = None,
     epochs: Annotated[
         list[str] | None,
         typer.Option(help="Instead of the workload's own; WORKLOAD=N for one of several.", metavar="N"),
@@ -158,19 +156,18 @@ def compare(
     ] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}.", show_default="linear"),
+        typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}. Default: linear."),
     ] = None,
     sharpness: Annotated[
         bool | None,
         typer.Option(
             "--sharpness/--no-sharpness",
-            help="Measure the largest Hessian eigenvalue of the training loss after every final run.",
-            show_default="no",
+            help="Measure the largest Hessian eigenvalue of the training loss after every final run. Default: no.",
         ),
     ] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}.", show_default="none"),
+        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}. Default: none."),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -182,29 +179,39 @@ def compare(
         str | None,
         typer.Option(
             help=f"{' or '.join(STRATEGIES)}: the processes of torchrun do every run together, as in "
-            "'torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy ddp'.",
-            show_default="none",
+            "'torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy ddp'. Default: none.",
         ),
     ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
             help=f"Where runs happen: {' or '.join(ENGINES)}. Ray is the cluster of RAY_ADDRESS or of 'ray start', or "
-            "else one that is started for the study.",
-            show_default=ENGINES[0],
+            "else one that is started for the study. Default: processes.",
         ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.", show_default="auto"),
+        typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one. Default: auto."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/WORKLOAD.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="postgresql://USER:PASSWORD@HOST/DATABASE, where the runs are kept instead of in the folder, so that "
+            "any number of hosts can run the same command, each with a folder of its own.",
+            metavar="URL",
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", help="The study's name in the storage. Default: the workloads' names.", metavar="NAME"),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.")
     ] = None,
     checkpoint_seconds: Annotated[
         float | None,
-        typer.Option(help="Between two checkpoints of a run, from which it goes on.", show_default="30"),
+        typer.Option(help="Between two checkpoints of a run, from which it goes on. Default: 30."),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print what the study would cost, and run nothing of it but a few steps.")
@@ -232,24 +239,26 @@ def compare(
         "out": out,
         "data_dir": data_dir,
         "checkpoint_seconds": checkpoint_seconds,
+        "storage": storage,
+        "study": study,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     files = [text for text in workloads if is_file(text)]
     if files and len(workloads) > 1:
         raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
-    study = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
-    if study.follows:
-        study.run()
+    comparison = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
+    if comparison.follows:
+        comparison.run()
         return 0
     if plan:
-        _tell_plan(study.plan(), with_sharpness=any(c.sharpness_samples for c in study.spec.comparisons))
+        _tell_plan(comparison.plan(), with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons))
         return 0
     with ProgressDisplay(_err) as display:
-        finished = study.run(listener=display, command=_command())
-    summaries = study.summaries()
+        finished = comparison.run(listener=display, command=_command())
+    summaries = comparison.summaries()
     if finished and all(row.chosen is None for summary in summaries for row in summary.rows):
-        raise StudyError(_all_lost(summaries, _write(study.folder, summaries)))
-    _tell(study.folder, summaries)
+        raise StudyError(_all_lost(summaries, _write(comparison.folder, summaries)))
+    _tell(comparison.folder, summaries)
     if not finished:
         done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
         return _fail(

@@ -64,6 +64,14 @@ def runs(method, n, i, trials, seeds, points) -> list[Record]:
     return [*found, *(run("final", s, s + 1, 0.06, best) for s in range(seeds))]
 
 
+def with_fields(summary: Summary, change=lambda record: record, **fields) -> Summary:
+    """The same study with other fields in its spec, and its records changed."""
+    spec = dataclasses.replace(summary.spec)
+    for name, value in fields.items():
+        object.__setattr__(spec, name, value)
+    return summarize(spec, [change(r) for row in summary.rows for r in [*row.tuned, *row.finals]])
+
+
 def opened(browser, address, width=1280, height=900, scheme="light", offline=True):
     """A page on a file or an address; its ``messages`` and ``requests`` are kept."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=offline)

@@ -52,7 +52,7 @@ def test_what_was_under_way_waits_again_and_what_is_finished_does_not(tmp_path, 
         ledger.take(job)
     ledger.finish(record(JOBS[0]))
     # Killed between the two writes of `finish`: the record is there, the state is not.
-    ledger._storage.set_trial_user_attr(ledger._trial_id(JOBS[1].key), "record", "{}")
+    ledger.storage.set_trial_user_attr(ledger.trial_id(JOBS[1].key), "record", "{}")
     ledger.close()
 
     again = Ledger(tmp_path, spec)

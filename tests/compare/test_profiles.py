@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from steepest.compare.analysis.profiles import (
     across,
+    comparable,
     costs_of,
     geometric_mean_ratio,
     performance_profile,
@@ -27,7 +28,7 @@ COSTS = st.one_of(st.integers(1, 1000).map(float), st.just(INF))
 def study(name, **to_target):
     """A study of two methods with three seeds; the evaluations to the target of each."""
     spec = make_spec(("good", "twin"), seeds=3)
-    spec = dataclasses.replace(spec, workload=dataclasses.replace(spec.workload, name=name))
+    spec = dataclasses.replace(spec, name=name)
     runs = [final(m, s, 0.8, t) for m, ts in to_target.items() for s, t in enumerate(ts, 1)]
     return summarize(spec, [*searched("good", "twin"), *runs])
 
@@ -118,3 +119,22 @@ def test_a_lost_search_is_a_miss():
     finals = [final("good", s, 0.8) for s in range(1, 4)]
     summary = summarize(make_spec(("good", "twin"), seeds=3), [*searched("good"), *lost, *finals])
     assert costs_of([summary]) == {"good": [10], "twin": [INF]}
+
+
+def test_scores_wait_for_every_result():
+    whole = study("a", good=(10, 20, 30), twin=(40, 40, 40))
+    assert [comparable(found) for found in ([], [whole], [whole, whole])] == [False, False, True]
+    unfinished = study("b", good=(10, 20, 30))
+    assert not comparable([whole, unfinished])
+    lost = summarize(whole.spec, [tune(m, i, None, status="diverged") for m in ("good", "twin") for i in range(4)])
+    assert comparable([whole, lost])
+    assert [row.reached for row in across([whole, lost], "good")] == [1, 1]
+
+
+def test_final_runs_that_all_failed_are_misses():
+    whole = study("a", good=(10, 20, 30), twin=(40, 40, 40))
+    failed = [final("twin", seed, None, None, status="failed") for seed in (1, 2, 3)]
+    runs = [*searched("good", "twin"), *(final("good", seed, 0.8) for seed in (1, 2, 3)), *failed]
+    summaries = [whole, summarize(whole.spec, runs)]
+    assert comparable(summaries)
+    assert costs_of(summaries)["twin"] == [40, INF]

@@ -1,17 +1,22 @@
 """The report: in words, escaped, and in a real browser."""
 
 import dataclasses
+import io
 import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from steepest.compare.analysis.profiles import across
 from steepest.compare.analysis.summary import summarize
+from steepest.compare.display import across_table, result_table
 from steepest.compare.freeze import freeze
 from steepest.compare.report import write_report
+from steepest.compare.report.across import title
 from steepest.compare.running.jobs import Record
 
-from .pages import opened, scrolled_through
+from .pages import made_up, opened, scrolled_through, with_fields
 
 PLOTLY = r'<script type="text/plain" id="plotly">.*?</script>'
 TINY = str(Path(__file__).with_name("tiny.py"))
@@ -235,3 +240,24 @@ def test_a_study_without_results_still_has_a_page(browser, tmp_path):
         assert view.locator(absent).count() == 0
     assert errors == []
     context.close()
+
+
+def test_the_terminal_has_a_table_for_several_workloads():
+    summaries = made_up(workloads=("a", "b"), methods=("sgd", "sngm"), trials=4, seeds=3, points=8)
+    console = Console(width=200, file=io.StringIO())
+    console.print(result_table(summaries))
+    console.print(across_table(across(summaries, "sgd"), "sgd"))
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    firsts = [line[0] for line in lines]
+    orders = [[row.method.name for row in summary.rows] for summary in summaries]
+    scored = [row.method for row in across(summaries, "sgd")]
+    assert firsts == ["method", "a", *orders[0], "b", *orders[1], "method", *scored]
+    assert lines[-1][-3:] == ["2", "of", "2"]
+
+
+def test_titles_say_what_was_compared():
+    summaries = made_up(workloads=("a", "a"), methods=("sgd", "sngm"), trials=2, seeds=2, points=3)
+    assert title(summaries[:1]) == "a: 2 methods compared"
+    assert title([summaries[0], with_fields(summaries[1], batch_size=64)]) == "a with 2 batch sizes: 2 methods compared"
+    other = with_fields(summaries[1], workload=dataclasses.replace(summaries[1].spec.workload, name="b"))
+    assert title([summaries[0], other]) == "2 workloads: 2 methods compared"

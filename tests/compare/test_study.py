@@ -221,7 +221,9 @@ def test_a_run_that_kills_its_process_touches_no_other(tmp_path):
     assert done.returncode == 0, done.stderr
     found = records(out)
     assert [found["dying", "tune", i].status for i in range(2)] == ["failed", "failed"]
-    assert found["dying", "tune", 0].error == "The process of this run died 3 times, the last time with exit code -9."
+    assert found["dying", "tune", 0].error == (
+        "The process of this run died 5 times without getting further, the last time with exit code -9."
+    )
     assert all(r.status == "finished" for key, r in found.items() if key[0] == "good")
 
 

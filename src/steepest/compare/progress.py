@@ -42,6 +42,7 @@ class ProgressDisplay:
         self._tasks: dict[Key, TaskID] = {}
         self._fractions: dict[Key, float] = {}
         self._records: list[Record] = []
+        self._elsewhere = 0
 
     def __enter__(self) -> "ProgressDisplay":
         return self
@@ -74,11 +75,22 @@ class ProgressDisplay:
         self._running.update(self._tasks[job.key], completed=fraction)
         self._refresh()
 
+    def died(self, job: Job) -> None:
+        self._forget(job.key)
+
     def ended(self, record: Record) -> None:
-        self._running.remove_task(self._tasks.pop(record.key))
-        del self._fractions[record.key]
+        self._forget(record.key)
         self._records.append(record)
         self._refresh()
+
+    def waiting(self, elsewhere: int) -> None:
+        self._elsewhere = elsewhere
+        self._refresh()
+
+    def _forget(self, key: Key) -> None:
+        if key in self._tasks:  # else another host's
+            self._running.remove_task(self._tasks.pop(key))
+            del self._fractions[key]
 
     def _refresh(self) -> None:
         """Runs count by the samples that they may see, so that the time left is guessed across workloads."""
@@ -93,11 +105,13 @@ class ProgressDisplay:
         left = total - before - now
         seconds = (time.monotonic() - self._started) / now * left if now > 0 else None
         search = sum(record.phase == "tune" for record in records)
+        elsewhere = f", {count(self._elsewhere, 'run')} on other hosts" if self._elsewhere else ""
         self._overall.update(
             self._task,
             total=total,
             completed=before + now,
-            counts=f"search {search}/{sum(searches.values())}, final {len(records) - search}/{sum(finals.values())}",
+            counts=f"search {search}/{sum(searches.values())}, final {len(records) - search}/{sum(finals.values())}"
+            f"{elsewhere}",
             left="" if seconds is None else f"about {format_duration(seconds)} left",
         )
         if records:

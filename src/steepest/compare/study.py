@@ -23,17 +23,19 @@ from steepest.compare.plan import Plan, make_plan
 from steepest.compare.progress import ProgressDisplay
 from steepest.compare.report import write_report
 from steepest.compare.running import drive, rank_pool, ray_pool
-from steepest.compare.running.drive import Listener
 from steepest.compare.running.folder import invocations, usable_cores
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record
+from steepest.compare.running.loop import Listener
 from steepest.compare.running.pool import ENGINES
 from steepest.compare.running.ranks import number_of_ranks, own_rank
+from steepest.compare.running.storage import Storage
 from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 from steepest.compare.workload import Workload
 
 Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
-WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds", "engine")  # options on which no result depends
+# Options on which no result depends.
+WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds", "engine", "storage", "study")
 
 
 class Study:
@@ -66,6 +68,9 @@ class Study:
         checkpoint_seconds: between two checkpoints of a run, from which it goes on if it is interrupted.
         engine: ``"processes"`` of this machine, or ``"ray"``: actors of the cluster that ``RAY_ADDRESS`` or ``ray
             start`` names, or else of a Ray that is started for the study (see :mod:`.running.ray_pool`).
+        storage: ``postgresql://user:password@host/database``, where the runs are kept instead of in the folder, so that
+            any number of hosts work on the study at the same time, each in a folder of its own.
+        study: the study's name in the storage; if not given, the workloads' names.
 
     Raises:
         InputError: an argument cannot be used. What only the data can tell is raised once :attr:`spec` is needed.
@@ -106,6 +111,8 @@ class Study:
         jobs: int | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         engine: str = "processes",
+        storage: str | None = None,
+        study: str | None = None,
     ) -> None:
         self._request = Request(
             workloads=_parts("workloads", workloads, Workload),
@@ -142,6 +149,12 @@ class Study:
         self._out = None if out is None else Path(out)
         self._jobs = jobs
         self._engine = engine
+        self._study_name = None if study is None else options.text("study", study)
+        self._storage_url = None if storage is None else options.text("storage", storage)
+        if self._storage_url is not None:
+            Storage(self._storage_url, self._study_name or "study")  # a mistake is told before data is loaded
+        elif self._study_name is not None:
+            raise InputError(f"--study names a study in a --storage, and none is given, got {study!r}")
         self._frozen: StudySpec | None = None
 
     @classmethod
@@ -180,8 +193,14 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where everything about the study lies."""
-        names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
-        return self._out or Path("studies") / "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
+        return self._out or Path("studies") / self._workload_names()
+
+    @property
+    def storage(self) -> Storage | None:
+        """The storage that hosts share, and the study's name there."""
+        if self._storage_url is None:
+            return None
+        return Storage(self._storage_url, self._study_name or self._workload_names())
 
     @property
     def follows(self) -> bool:
@@ -210,8 +229,8 @@ class Study:
             command: how the study was called, for the report.
 
         Raises:
-            InputError: the folder holds something else, or Ray cannot be used.
-            StudyError: the folder can no longer be written; what is finished stays so.
+            InputError: the folder or the storage holds something else, or Ray cannot be used.
+            StudyError: one of them can no longer be written; what is finished stays so.
         """
         if self.follows:
             rank_pool.follow()
@@ -227,6 +246,7 @@ class Study:
                 listener=listener or display,
                 given=cloudpickle.dumps(dict(self._given())) if self._given() else None,
                 checkpoint_seconds=self._checkpoint_seconds,
+                storage=self.storage,
             )
         return not interrupted
 
@@ -234,7 +254,7 @@ class Study:
         """All runs that have ended; none if the study has not begun."""
         if not (self.folder / SPEC_FILE).exists():
             return []
-        return drive.finished_records(self.folder)[1]
+        return drive.finished_records(self.folder, self.storage)[1]
 
     def summaries(self) -> list[Summary]:
         """What the report shows, a summary for each comparison."""
@@ -251,6 +271,10 @@ class Study:
     def report(self) -> Path:
         """Write ``report.html`` and ``report.md`` into the folder; returns the path of the page."""
         return write_report(self.folder, self.summaries(), invocations(self.folder))
+
+    def _workload_names(self) -> str:
+        names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
+        return "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
 
     def _given(self) -> Given:
         parts = [*self._request.workloads, *self._request.methods]

@@ -28,9 +28,7 @@ def profile_figure(found: Sequence[Across], summaries: Sequence[Summary]) -> Fig
             line={"color": palette[row.method], "shape": "hv", "dash": dash(summaries[0], row.method)},
             hovertemplate=f"{name}, at most %{{x:.3~g}} times the fewest: %{{y:.0%}}<extra></extra>",
         )
-    plot.update_xaxes(
-        title="evaluations to target over the fewest of any method (log)", type="log", tickvals=[1, 1.5, 2, 3, 4]
-    )
+    plot.update_xaxes(title="evaluations over the fewest (log)", type="log", tickvals=[1, 1.5, 2, 3, 4])
     plot.update_yaxes(title="share of workloads", tickformat=".0%", range=[-0.03, 1.03])
     return Figure(
         "profile",

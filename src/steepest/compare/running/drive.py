@@ -1,75 +1,30 @@
 """Run a study: tune every method on the same budget, then run each one's best point on fresh seeds."""
 
 import errno
+import functools
+import logging
 import signal
 import threading
-import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
 
-import optuna
-import sqlalchemy.exc
-
-from steepest._errors import StudyError
-from steepest.compare.analysis.summary import choose
-from steepest.compare.points import quasi_random_points
+from steepest._errors import InputError, StudyError
 from steepest.compare.running import folder as study_folder
-from steepest.compare.running.checkpoint import checkpoint_path
-from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Job, Record, Setting, record_of
-from steepest.compare.running.ledger import FILE as LEDGER_FILE
+from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Key, Record, Setting
 from steepest.compare.running.ledger import Ledger
-from steepest.compare.running.pool import Pool
+from steepest.compare.running.loop import Driver, Listener, jobs_left
+from steepest.compare.running.patience import STORAGE_ERRORS, Patience, StorageAwayError, reason_of
 from steepest.compare.running.rank_pool import RankPool
 from steepest.compare.running.ray_pool import RayPool
+from steepest.compare.running.shared import SharedLedger
+from steepest.compare.running.storage import EMBEDDED, SHARED, Membership, Storage
 from steepest.compare.running.workers import ProcessPool
-from steepest.compare.spec import Spec, StudySpec
+from steepest.compare.spec import StudySpec
 
-ATTEMPTS = 3  # at a run whose process dies, before it is recorded as failed
-_POLL_SECONDS = 0.2
+_log = logging.getLogger("steepest")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _OUT_OF_REACH = {errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENOENT}
-
-
-class Listener(Protocol):
-    """Who is told what happens while a study runs."""
-
-    def begin(self, study: StudySpec, records: Sequence[Record]) -> None:
-        """The study starts, or goes on with these finished runs."""
-
-    def started(self, job: Job) -> None: ...
-
-    def progressed(self, job: Job, fraction: float) -> None: ...
-
-    def ended(self, record: Record) -> None: ...
-
-
-def jobs_left(study: StudySpec, records: Sequence[Record]) -> list[Job]:
-    """The runs that can be started once ``records`` are finished, in the order to start them.
-
-    A comparison comes after the other. Its search is first, a point of every method in turn; a method's final runs
-    follow once its search is finished.
-    """
-    done = {record.key for record in records}
-    return [job for spec in study.comparisons for job in _jobs(spec, records) if job.key not in done]
-
-
-def _jobs(spec: Spec, records: Sequence[Record]) -> list[Job]:
-    searches: list[Job] = []
-    finals: list[Job] = []
-    points = {m.name: quasi_random_points(m.space, spec.trials, spec.tuning_seed) for m in spec.methods}
-    for i in range(spec.trials):
-        searches += [Job(spec.name, m.name, "tune", i, spec.tuning_seed, points[m.name][i]) for m in spec.methods]
-    chosen = {}
-    for m in spec.methods:
-        tuned = [r for r in records if (r.workload, r.method, r.phase) == (spec.name, m.name, "tune")]
-        if len(tuned) == spec.trials and (best := choose(spec, tuned)) is not None:
-            chosen[m.name] = best.hyperparameters
-    for i, seed in enumerate(spec.seeds):
-        finals += [Job(spec.name, name, "final", i, seed, point) for name, point in chosen.items()]
-    return [*searches, *finals]
 
 
 def run(
@@ -83,10 +38,13 @@ def run(
     given: bytes | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     engine: str = "processes",
+    storage: Storage | None = None,
 ) -> tuple[list[Record], bool]:
     """Run what is left of a study and return all its records, and whether it was interrupted.
 
-    A finished run is never run again. SIGINT and SIGTERM end the runs under way and return what is there.
+    A finished run is never run again. SIGINT and SIGTERM end the runs under way and return what is there. With a
+    storage, others may run the same study at the same time, each in a folder of its own; it returns once all of it is
+    finished, wherever.
 
     Args:
         jobs: runs at a time; with Ray ``None`` stands for as many as it has room for.
@@ -94,95 +52,35 @@ def run(
         given: the pickled objects that the study refers to.
         checkpoint_seconds: between two checkpoints of a run.
         engine: one of ``ENGINES``: where the runs happen.
+        storage: where the runs are kept, instead of in the folder.
 
     Raises:
-        InputError: the folder cannot be used, or Ray.
-        StudyError: it can no longer be written; what is finished stays so.
+        InputError: the folder, the storage or Ray cannot be used.
+        StudyError: one of them can no longer be written; what is finished stays so.
     """
     setting = Setting(study, data_dir, given, folder.resolve(), checkpoint_seconds)
     with (
-        _sentence_for_lost_storage(folder),
-        study_folder.opened(folder, study),
+        _sentence_for_lost_storage(folder, storage),
         _interruptible() as interrupted,
-        make_pool(engine, jobs, setting) as pool,
+        _opened(folder, study, storage, interrupted) as ledger,
     ):
-        study_folder.note_invocation(folder, command, pool.size)
-        ledger = Ledger(folder, study)
         try:
+            with make_pool(engine, jobs, setting) as pool:
+                study_folder.note_invocation(folder, storage.masked_in(command) if storage else command, pool.size)
+                ledger.shared_invocations(study_folder.invocations(folder))
+                records = _catch_up(study, folder, ledger)
+                study_folder.write_records(folder, records)
+                listener.begin(study, records)
+                Driver(study, folder, ledger, pool, records, listener).run(interrupted)
             ledger.release()
             records = ledger.records()
             study_folder.write_records(folder, records)
-            listener.begin(study, records)
-            _drive(study, folder, ledger, pool, records, listener, interrupted)
-            ledger.release()
-            records = ledger.records()
-            study_folder.write_records(folder, records)
-        finally:
-            ledger.close()
+            study_folder.write_invocations(folder, ledger.shared_invocations(study_folder.invocations(folder)))
+        except StorageAwayError:
+            if not interrupted.is_set():
+                raise
+            records = study_folder.read_records(folder)
         return records, interrupted.is_set()
-
-
-def finished_records(folder: Path) -> tuple[StudySpec, list[Record]]:
-    """Spec and finished runs of a study's folder.
-
-    Raises:
-        InputError: the folder holds no study.
-    """
-    study = study_folder.load_spec(folder)
-    if not (folder / LEDGER_FILE).exists():  # stopped before the first run was planned
-        return study, []
-    with _sentence_for_lost_storage(folder):
-        ledger = Ledger(folder, study)
-        try:
-            return study, ledger.records()
-        finally:
-            ledger.close()
-
-
-def _drive(
-    study: StudySpec,
-    folder: Path,
-    ledger: Ledger,
-    pool: Pool[Any],
-    records: list[Record],
-    listener: Listener,
-    interrupted: threading.Event,
-) -> None:
-    deaths: Counter[object] = Counter()
-    left = jobs_left(study, records)
-    ledger.plan(left)
-    while not interrupted.is_set():
-        while pool.free and left:
-            job = left.pop(0)
-            ledger.take(job)
-            pool.submit(job)
-            listener.started(job)
-        if not pool.running:
-            return
-        for event in pool.events(_POLL_SECONDS):
-            record = event.record
-            if event.kind == "progress":
-                assert event.progress is not None
-                listener.progressed(event.job, event.progress.fraction)
-            elif event.kind == "died":
-                deaths[event.job.key] += 1
-                if deaths[event.job.key] < ATTEMPTS:
-                    pool.submit(event.job)
-                else:
-                    ended = f"died {ATTEMPTS} times, the last time with {event.reason}"
-                    fields = {"status": "failed", "error": f"The process of this run {ended}."}
-                    record = record_of(event.job, time.time(), fields)
-            if record is None:
-                continue
-            ledger.finish(record)
-            checkpoint_path(folder, *record.key).unlink(missing_ok=True)
-            study_folder.append_record(folder, record)
-            records.append(record)
-            listener.ended(record)
-            if record.phase == "tune":
-                under_way = {job.key for job in pool.running}
-                left = [job for job in jobs_left(study, records) if job.key not in under_way]
-                ledger.plan([job for job in left if job.phase == "final"])
 
 
 def make_pool(engine: str, jobs: int | None, setting: Setting) -> ProcessPool | RayPool | RankPool:
@@ -195,19 +93,100 @@ def make_pool(engine: str, jobs: int | None, setting: Setting) -> ProcessPool | 
     return ProcessPool(jobs, setting)
 
 
+def finished_records(folder: Path, storage: Storage | None = None) -> tuple[StudySpec, list[Record]]:
+    """Spec and finished runs of a study's folder, also while the study runs.
+
+    Runs that are kept in a shared storage are read there; if it cannot be reached, those that the folder knows are
+    returned, and the log says so.
+
+    Args:
+        storage: the shared storage, with a password that the folder does not remember.
+
+    Raises:
+        InputError: the folder holds no study.
+    """
+    study = study_folder.load_spec(folder)
+    with _sentence_for_lost_storage(folder, None):
+        found = {record.key: record for record in study_folder.read_records(folder)}
+    try:
+        member = Membership.of(folder)
+        if member is not None:
+            with SharedLedger(Membership(storage or member.storage, member.owner), study) as shared:
+                found.update({record.key: record for record in shared.records()})
+        elif (folder / EMBEDDED).exists():  # else it was stopped before the first run was planned
+            with Ledger(folder, study, read_only=True) as ledger:
+                found.update({record.key: record for record in ledger.records()})
+    except InputError as error:
+        _say_once(f"{error}; shown are the {len(found)} finished runs that {str(folder)!r} knows of")
+    except STORAGE_ERRORS as error:  # a file that is just being made, or was torn: the records lie beside it
+        _log.info("%s cannot be read (%s)", folder / EMBEDDED, reason_of(error))
+    place = {key: i for i, key in enumerate(all_keys(study))}
+    return study, sorted((r for r in found.values() if r.key in place), key=lambda record: place[record.key])
+
+
+def all_keys(study: StudySpec) -> Iterator[Key]:
+    """The runs that a study may have, in the order of its records: workload, method, phase, index."""
+    for spec in study.comparisons:
+        for method in spec.methods:
+            yield from ((spec.name, method.name, "tune", i) for i in range(spec.trials))
+            yield from ((spec.name, method.name, "final", i) for i in range(len(spec.seeds)))
+
+
 @contextmanager
-def _sentence_for_lost_storage(folder: Path) -> Iterator[None]:
+def _opened(folder: Path, study: StudySpec, storage: Storage | None, interrupted: threading.Event) -> Iterator[Ledger]:
+    """The ledger of a study, and its folder, held."""
+    if storage is None:
+        with study_folder.opened(folder, study):
+            if (member := Membership.of(folder)) is not None:
+                raise InputError(
+                    f"the runs of {str(folder)!r} are kept in --storage {member.storage}; give it, or choose --out"
+                )
+            with Ledger(folder, study, Patience(_place(folder, None), interrupted.wait)) as ledger:
+                yield ledger
+        return
+    member = Membership.joined(folder, storage)
+    patience = Patience(_place(folder, storage), interrupted.wait)
+    with SharedLedger(member, study, patience) as shared, study_folder.opened(folder, study):
+        study_folder.write_atomically(folder / SHARED, member.to_json())
+        shared.join()
+        yield shared
+
+
+def _catch_up(study: StudySpec, folder: Path, ledger: Ledger) -> list[Record]:
+    """All finished runs, once the ledger has those that a crash, or an outage, kept from it; the rest is planned."""
+    ledger.release()
+    records = ledger.records()
+    known = {record.key for record in records}
+    kept = [record for record in study_folder.read_records(folder) if record.key not in known]
+    for phase in ("tune", "final"):
+        left = jobs_left(study, records)
+        ledger.plan(left)
+        keys = {job.key for job in left}
+        records += [ledger.finish(record) for record in kept if record.phase == phase and record.key in keys]
+    return records
+
+
+def _place(folder: Path, storage: Storage | None) -> str:
+    return f"the study's folder {str(folder)!r}" if storage is None else f"the storage {storage}"
+
+
+@contextmanager
+def _sentence_for_lost_storage(folder: Path, storage: Storage | None) -> Iterator[None]:
     try:
         yield
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:
+    except (*STORAGE_ERRORS, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _FULL | _OUT_OF_REACH:
             raise
-        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        reason = str(getattr(cause, "orig", None) or getattr(cause, "strerror", None) or cause).splitlines()[0]
+        place = _place(folder, None if isinstance(error, OSError) else storage)
         raise StudyError(
-            f"the study's folder {str(folder)!r} can no longer be read or written ({reason}); "
+            f"{place} can no longer be read or written ({reason_of(error)}); "
             f"finished runs are safe, and the same command goes on from them"
         ) from error
+
+
+@functools.cache
+def _say_once(sentence: str) -> None:
+    _log.warning(sentence)
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 import json
 import os
 import platform
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from filelock import FileLock, Timeout
 from steepest._errors import InputError
 from steepest._version import __version__
 from steepest.compare import spec as spec_module
-from steepest.compare.running.jobs import Record
+from steepest.compare.running.jobs import Key, Record
 from steepest.compare.spec import StudySpec
 
 LOCK = ".lock"
 RECORDS = "trials.jsonl"
 INVOCATIONS = "invocations.jsonl"
+_TEMPORARY = ".tmp"
 
 
 @contextmanager
@@ -38,13 +40,15 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise InputError(
-            f"another process is running the study in {str(folder)!r}; wait for it or choose --out"
+            f"another process is running the study in {str(folder)!r}; wait for it or choose --out (with --storage, "
+            f"every host works in a folder of its own)"
         ) from None
     except OSError as error:
         raise InputError(
             f"--out must be a folder that can be written, got {str(folder)!r} ({error.strerror})"
         ) from error
     try:
+        _sweep(folder)
         if (folder / spec_module.FILE).exists():
             if differences := load_spec(folder).differences(spec):
                 more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
@@ -81,7 +85,7 @@ def load_spec(folder: Path) -> StudySpec:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that a reader, or a crash, sees either the old text or the whole new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{_TEMPORARY}")
     try:
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(text)
@@ -92,19 +96,41 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what writers left behind that were killed; one that is at work takes less than a minute."""
+    for path in folder.glob(f".*{_TEMPORARY}"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > 60:
+                path.unlink()
+
+
 def write_records(folder: Path, records: Iterable[Record]) -> None:
     """Write all records anew, one JSON object a line."""
     write_atomically(folder / RECORDS, "".join(_line(record.to_dict()) for record in records))
 
 
 def append_record(folder: Path, record: Record) -> None:
-    """Add one record while a study runs. What a crash cuts short, the next start writes anew from the ledger."""
+    """Add one record while a study runs. A line that a crash cuts short, the next start drops."""
     with open(folder / RECORDS, "a", encoding="utf-8") as file:
         file.write(_line(record.to_dict()))
 
 
+def read_records(folder: Path) -> list[Record]:
+    """What :func:`write_records` and :func:`append_record` wrote; of two records of a run, the later.
+
+    A line that is not whole is left out: it is being written now, or was when its writer was killed.
+    """
+    path = folder / RECORDS
+    found: dict[Key, Record] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        with suppress(ValueError, TypeError):
+            record = Record(**json.loads(line))
+            found[record.key] = record
+    return list(found.values())
+
+
 def note_invocation(folder: Path, command: str, jobs: int) -> None:
-    """Record who runs the study now: the exact command, the machine and the versions."""
+    """Record who runs the study now: the command, the machine and the versions."""
     entry = {
         "command": command,
         "jobs": jobs,
@@ -112,7 +138,12 @@ def note_invocation(folder: Path, command: str, jobs: int) -> None:
         "machine": machine(),
         "versions": {"steepest": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
-    write_atomically(folder / INVOCATIONS, "".join(map(_line, [*invocations(folder), entry])))
+    write_invocations(folder, [*invocations(folder), entry])
+
+
+def write_invocations(folder: Path, entries: Iterable[dict[str, Any]]) -> None:
+    """Write all of them anew, the oldest first."""
+    write_atomically(folder / INVOCATIONS, "".join(map(_line, entries)))
 
 
 def invocations(folder: Path) -> list[dict[str, Any]]:

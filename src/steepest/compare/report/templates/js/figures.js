@@ -1,6 +1,6 @@
 // Figures are drawn when they come into view.
 const drawn = new Set();
-let kept = new Map(); // of the page before, when a live one renews itself: they keep their zoom
+let kept = new Map(); // those of the page before, when a live one renews itself
 const watcher = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) draw(entry.target);
 }, { rootMargin: "300px" });
@@ -21,7 +21,8 @@ function colour(name, light = false) {
   return getComputedStyle(element).getPropertyValue(name).trim();
 }
 
-function layoutOf(figure, chosen = {}, light = false) {
+function layoutOf(figure, key, light = false) {
+  const [chosen, zoom] = [state.axes[key] ?? {}, state.zoom[key] ?? {}];
   const line = colour("--line", light);
   const own = figure.layout;
   const layout = {
@@ -34,7 +35,6 @@ function layoutOf(figure, chosen = {}, light = false) {
     margin: { l: narrow.matches ? 10 : 60, r: 15, t: 15, b: 50 },
     legend: { orientation: "h", y: -0.2, yanchor: "top", x: 0 },
     dragmode: narrow.matches ? false : "zoom",
-    uirevision: "kept",
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--text") },
   };
   for (const name of ["xaxis", "yaxis", ...Object.keys(own).filter((key) => /^[xy]axis\d/.test(key))]) {
@@ -44,21 +44,35 @@ function layoutOf(figure, chosen = {}, light = false) {
     if (type === scaleOf(figure, name)) continue;
     for (const axis of axesOf(figure, name)) {
       const text = (own[axis].title?.text ?? "").replace(" (log)", "");
-      Object.assign(layout[axis], { type, uirevision: type, title: { text: text + (type === "log" ? " (log)" : "") } });
+      Object.assign(layout[axis], { type, title: { text: text + (type === "log" ? " (log)" : "") } });
       for (const fixed of ["range", "dtick", "nticks", "exponentformat"]) delete layout[axis][fixed];
     }
   }
+  for (const [axis, range] of Object.entries(zoom)) Object.assign(layout[axis], { range });
   return layout;
+}
+
+// Plotly itself forgets a zoom when new records move the window behind it.
+function noteZoom(plot, key) {
+  plot.on("plotly_relayout", (change) => {
+    const zoom = (state.zoom[key] ??= {});
+    for (const name of Object.keys(change)) {
+      const [axis, what] = name.split(/[.[]/);
+      if (what === "range") zoom[axis] = [...plot.layout[axis].range];
+      if (what === "autorange") delete zoom[axis];
+    }
+  });
 }
 
 function draw(plot) {
   const key = plot.id.replace("plot-", "");
   const figure = plot.figure ?? data.figures[key];
-  drawn.add(plot);
-  plotly().react(plot, figure.data, layoutOf(figure, state.axes[key]), {
+  plotly().react(plot, figure.data, layoutOf(figure, key), {
     responsive: true, displaylogo: false, displayModeBar: narrow.matches ? false : "hover",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"],
   });
+  if (!drawn.has(plot)) noteZoom(plot, key);
+  drawn.add(plot);
 }
 
 function redraw() {
@@ -69,6 +83,7 @@ function axisButton(plot, key, figure, name) {
   const isLog = () => (state.axes[key]?.[name] ?? scaleOf(figure, name)) === "log";
   const toggle = button(`log ${name}`, () => {
     state.axes[key] = { ...state.axes[key], [name]: isLog() ? "linear" : "log" };
+    for (const axis of axesOf(figure, name)) delete state.zoom[key]?.[axis];
     toggle.setAttribute("aria-pressed", isLog());
     draw(plot);
   }, { class: "switch", "aria-pressed": String(isLog()) });
@@ -80,7 +95,7 @@ async function saveFigure(plot, key) {
   const figure = plot.figure ?? data.figures[key];
   const { width, height } = plot.getBoundingClientRect();
   const size = { width: Math.max(Math.round(width), 700), height: Math.max(Math.round(height), 320) };
-  const picture = { data: figure.data, layout: { ...layoutOf(figure, state.axes[key], true), ...size } };
+  const picture = { data: figure.data, layout: { ...layoutOf(figure, key, true), ...size } };
   const svg = await plotly().toImage(picture, { format: "svg", imageDataOnly: true, ...size });
   save(fileName(comparisonOf(plot)?.name, key) + ".svg", "image/svg+xml", svg);
 }

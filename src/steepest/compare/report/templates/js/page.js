@@ -5,8 +5,8 @@ const narrow = window.matchMedia("(max-width: 44rem)");
 const MISS = "inf";
 
 let data;
-// Kept when a live page renews itself: which tab, sorting, filter, open rows, shown runs and axes.
-const state = { tab: null, sort: {}, filter: {}, open: {}, shown: {}, axes: {} };
+// Kept when a live page renews itself: which tab, sorting, filter, open rows, shown runs, axes and zoom.
+const state = { tab: null, sort: {}, filter: {}, open: {}, shown: {}, axes: {}, zoom: {} };
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

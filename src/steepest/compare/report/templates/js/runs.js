@@ -149,8 +149,10 @@ function detail(comparison, row, method, key) {
   });
   const head = make("div", { class: "head" }, make("h3", {}, `Runs of ${method}`));
   const caption = make("p", { class: "caption" }, "The curves of the runs that are ticked below; those of the search are dotted.");
-  const inside = [make("div", { class: "runs" }, head, plot, caption), make("div", { class: "pair" }, ...tables)];
+  const figure = runs.length ? [plot, caption] : [make("p", { class: "caption" }, "No run has ended yet.")];
+  const inside = [make("div", { class: "runs" }, head, ...figure), make("div", { class: "pair" }, ...tables)];
   row.after(make("tr", { class: "detail", id }, make("td", { colspan: row.cells.length }, ...inside)));
+  if (!runs.length) return;
   changed();
   prepareFigure(plot, plot.figure);
 }

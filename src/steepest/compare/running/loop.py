@@ -1,0 +1,178 @@
+"""The loop of a study: what can be started is started, and what ends is remembered."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from steepest.compare.analysis.summary import choose
+from steepest.compare.points import quasi_random_points
+from steepest.compare.running import folder as study_folder
+from steepest.compare.running.checkpoint import checkpoint_path
+from steepest.compare.running.jobs import Job, Key, Record, record_of
+from steepest.compare.running.ledger import Ledger
+from steepest.compare.running.patience import StorageAwayError
+from steepest.compare.running.pool import Event, Pool
+from steepest.compare.spec import Spec, StudySpec
+
+# Deaths of a run's process before the run is recorded as failed. Who killed a process cannot be told, so that this is
+# high enough for a few strokes of bad luck; a run that gets further than before has all of them again.
+ATTEMPTS = 5
+_POLL_SECONDS = 0.2
+
+
+class Listener(Protocol):
+    """Who is told what happens while a study runs."""
+
+    def begin(self, study: StudySpec, records: Sequence[Record]) -> None:
+        """The study starts, or goes on with these finished runs."""
+
+    def started(self, job: Job) -> None: ...
+
+    def progressed(self, job: Job, fraction: float) -> None: ...
+
+    def died(self, job: Job) -> None:
+        """The process of a run is gone; the run will be started again."""
+
+    def ended(self, record: Record) -> None:
+        """A run has ended, here or on another host."""
+
+    def waiting(self, elsewhere: int) -> None:
+        """So many runs are under way on other hosts."""
+
+
+def jobs_left(study: StudySpec, records: Sequence[Record]) -> list[Job]:
+    """The runs that can be started once ``records`` are finished, in the order to start them.
+
+    A comparison comes after the other. Its search is first, a point of every method in turn; a method's final runs
+    follow once its search is finished.
+    """
+    done = {record.key for record in records}
+    return [job for spec in study.comparisons for job in _jobs(spec, records) if job.key not in done]
+
+
+def _jobs(spec: Spec, records: Sequence[Record]) -> list[Job]:
+    searches: list[Job] = []
+    finals: list[Job] = []
+    points = {m.name: quasi_random_points(m.space, spec.trials, spec.tuning_seed) for m in spec.methods}
+    for i in range(spec.trials):
+        searches += [Job(spec.name, m.name, "tune", i, spec.tuning_seed, points[m.name][i]) for m in spec.methods]
+    chosen = {}
+    for m in spec.methods:
+        tuned = [r for r in records if (r.workload, r.method, r.phase) == (spec.name, m.name, "tune")]
+        if len(tuned) == spec.trials and (best := choose(spec, tuned)) is not None:
+            chosen[m.name] = best.hyperparameters
+    for i, seed in enumerate(spec.seeds):
+        finals += [Job(spec.name, name, "final", i, seed, point) for name, point in chosen.items()]
+    return [*searches, *finals]
+
+
+class Driver:
+    """Keeps the workers busy until nothing is left, here or elsewhere. ``records`` grows with what ends."""
+
+    def __init__(
+        self, study: StudySpec, folder: Path, ledger: Ledger, pool: Pool[Any], records: list[Record], listener: Listener
+    ) -> None:
+        self._study = study
+        self._folder = folder
+        self._ledger = ledger
+        self._pool = pool
+        self._records = records
+        self._listener = listener
+        self._elsewhere: set[Key] = set()  # what other hosts have under way
+        self._deaths: Counter[Key] = Counter()  # of a run's process, since it last got further than ever
+        self._furthest: dict[Key, float] = {}
+        self._left = self._startable()
+
+    def run(self, interrupted: threading.Event) -> None:
+        """Until all is finished, or the event is set.
+
+        Raises:
+            StorageAwayError: the storage stayed away; the folder has all that ended until now.
+        """
+        try:
+            self._loop(interrupted)
+        except StorageAwayError:
+            for event in self._pool.events(0):
+                if event.record is not None:
+                    study_folder.append_record(self._folder, event.record)
+            raise
+
+    def _loop(self, interrupted: threading.Event) -> None:
+        while not interrupted.is_set():
+            self._hear()
+            while self._pool.free and self._left:
+                self._start(self._left.pop(0))
+            if not (self._pool.running or self._left or self._elsewhere):
+                return
+            if not self._pool.running:
+                interrupted.wait(_POLL_SECONDS)
+            for event in self._pool.events(_POLL_SECONDS):
+                self._handle(event)
+
+    def _startable(self) -> list[Job]:
+        """Runs whose process died come last: whatever killed it may be over by then."""
+        under_way = {job.key for job in self._pool.running} | self._elsewhere
+        left = [job for job in jobs_left(self._study, self._records) if job.key not in under_way]
+        return sorted(left, key=lambda job: self._deaths[job.key])
+
+    def _start(self, job: Job) -> None:
+        if self._ledger.take(job):
+            self._pool.submit(job)
+            self._listener.started(job)
+        else:
+            self._elsewhere.add(job.key)
+
+    def _hear(self) -> None:
+        """What others did since."""
+        known = {record.key for record in self._records}
+        news = self._ledger.news(known, idle=bool(self._pool.free and not self._left))
+        if news is None:
+            return
+        self._elsewhere = news.elsewhere
+        for record in news.records:
+            study_folder.append_record(self._folder, record)
+            self._records.append(record)
+            self._listener.ended(record)
+        self._listener.waiting(len(self._elsewhere))
+        self._plan()
+
+    def _plan(self) -> None:
+        self._left = self._startable()
+        self._ledger.plan([job for job in self._left if job.phase == "final"])
+
+    def _handle(self, event: Event) -> None:
+        key = event.job.key
+        if event.kind == "progress":
+            assert event.progress is not None
+            fraction = event.progress.fraction
+            if fraction > self._furthest.get(key, 0.0):
+                self._furthest[key] = fraction
+                del self._deaths[key]
+            self._listener.progressed(event.job, fraction)
+        elif event.record is not None:
+            self._end(event.record)
+        else:
+            self._deaths[key] += 1
+            if self._deaths[key] < ATTEMPTS:
+                self._ledger.give_back(event.job)
+                self._listener.died(event.job)
+                self._left = self._startable()
+            else:
+                ended = f"died {ATTEMPTS} times without getting further, the last time with {event.reason}"
+                fields = {"status": "failed", "error": f"The process of this run {ended}."}
+                self._end(record_of(event.job, time.time(), fields))
+
+    def _end(self, record: Record) -> None:
+        """The folder has the record before the storage has: it is not lost if that is away for good."""
+        study_folder.append_record(self._folder, record)
+        kept = self._ledger.finish(record)
+        checkpoint_path(self._folder, *record.key).unlink(missing_ok=True)
+        if kept != record:  # another host was faster
+            study_folder.append_record(self._folder, kept)
+        self._records.append(kept)
+        self._listener.ended(kept)
+        if record.phase == "tune":
+            self._plan()
