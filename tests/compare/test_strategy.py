@@ -52,14 +52,19 @@ def run(method, ranks=ALONE, model=network, **options):
     return dataclasses.replace(outcome, seconds=0), torch.cat([w.flatten() for w in weights])
 
 
+def one_layer():
+    """Here the parameters are those of the module that is called, which FSDP2 gathers otherwise than its children's."""
+    return nn.Linear(4, 2)
+
+
 def methods(rank):
     seen = {}
-    for name in METHODS:
-        alone, weights = run(name)
+    for name, model in [*((name, network) for name in METHODS), ("ssgd+sngm", one_layer), ("sam", one_layer)]:
+        alone, weights = run(name, model=model)
         for strategy in STRATEGIES:
-            outcome, others = run(name, ProcessGroup(strategy, CPU))
+            outcome, others = run(name, ProcessGroup(strategy, CPU), model)
             apart = ((others - weights).norm() / weights.norm()).item()
-            seen[strategy, name] = (outcome, alone, apart)
+            seen[strategy, name, model.__name__] = (outcome, alone, apart)
     return seen
 
 
@@ -164,7 +169,7 @@ def seen():
 
 def test_two_ranks_are_one_process(seen):
     for ranks in seen:
-        assert len(ranks["methods"]) == len(METHODS) * len(STRATEGIES)
+        assert len(ranks["methods"]) == (len(METHODS) + 2) * len(STRATEGIES)
         for case, (outcome, alone, apart) in ranks["methods"].items():
             assert apart < 1e-5, case
             assert outcome.curve.gradient_evaluations == alone.curve.gradient_evaluations, case
