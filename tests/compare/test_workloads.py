@@ -290,7 +290,7 @@ def test_the_list_of_workloads(capsys):
         assert f"{template.usage} " in out
         assert f" {template.example} " in out
         assert template.example.startswith(f"{template.name}:")
-    assert " 2.5 bits per character " in out
+    assert " 2.6 bits per character " in out
     assert " 95 % accuracy " in out
 
 
