@@ -92,7 +92,7 @@ class Pool:
             job = self._busy[worker]
             try:
                 message = worker.connection.recv()
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # also in the middle of a message
                 del self._busy[worker]
                 worker.stop()
                 yield Event("died", job, exit_code=worker.process.exitcode)
