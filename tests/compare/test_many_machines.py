@@ -239,7 +239,7 @@ def test_a_folder_reads_its_storage_and_knows_its_own_if_that_is_away(host, post
         study_folder.write_records(tmp_path, [record(JOBS[0])])
     assert len(finished_records(tmp_path, storage)[1]) == 2
     assert finished_records(tmp_path)[1] == [record(JOBS[0])]  # no password
-    assert "shown are the 1 finished runs that" in caplog.text
+    assert "shown is what" in caplog.text
     assert "s3cr" not in caplog.text + (tmp_path / "storage.json").read_text()
 
 
