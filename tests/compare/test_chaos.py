@@ -1,4 +1,4 @@
-"""Forty runs under fire: workers killed, commands killed, the storage stopped; the table stays the same to the digit."""
+"""Forty runs under fire: workers killed, commands killed, the storage stopped. The table stays the same."""
 
 import contextlib
 import os

@@ -186,7 +186,9 @@ def test_news_are_what_others_ended_and_have_under_way(host):
 def test_another_spec_under_the_same_name_is_refused_and_another_name_is_not(host, spec, postgresql):
     a = host("a", study="same")
     other = StudySpec((dataclasses.replace(spec.comparisons[0], trials=7),))
-    with pytest.raises(InputError, match=r"study 'same' with another spec \(trials differs: 6 there, 7 here\).*--study"):
+    with pytest.raises(
+        InputError, match=r"study 'same' with another spec \(trials differs: 6 there, 7 here\).*--study"
+    ):
         host("b", study="same", spec=other)
     host("b", study="another", spec=other).plan(JOBS)
     assert states(a) == []
@@ -220,7 +222,9 @@ def test_patience_ends_with_a_sentence(host, postgresql, monkeypatch):
     a.plan(JOBS)
     postgresql.stop()
     try:
-        with pytest.raises(StorageAwayError, match="the storage of this test is away .* finished runs are safe, and the"):
+        with pytest.raises(
+            StorageAwayError, match=r"the storage of this test is away .* finished runs are safe, and the"
+        ):
             a.take(JOBS[0])
     finally:
         postgresql.start()
@@ -246,11 +250,11 @@ def test_a_folder_reads_its_storage_and_knows_its_own_if_that_is_away(host, post
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("--storage mysql://me:s3cret@h/db", "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, got 'mysql://me:***@h/db'"),
+        ("--storage mysql://me:s3cret@h/db", "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, got 'mysql:"),
         ("--storage me:s3cret@h", "PORT/DATABASE, got 'me:***@h'"),
-        ("--storage postgresql://h/db --study a/b", "--study must be made of letters, digits and any of . _ + -, got 'a/b'"),
+        ("--storage postgresql://h/db --study a/b", "--study must be made of letters, digits and any of . _ + -, got"),
         ("--study a", "--study names a study in a --storage, and none is given, got 'a'"),
-        ("--storage postgresql://me:s3cret@127.0.0.1:1/db", "--storage postgresql://me:***@127.0.0.1:1/db cannot be opened ("),
+        ("--storage postgresql://me:s3cret@127.0.0.1:1/db", "//me:***@127.0.0.1:1/db cannot be opened ("),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_sentence_without_the_password(arguments, sentence, capsys, tmp_path):

@@ -13,8 +13,8 @@ import pytest
 from filelock import FileLock
 
 from steepest.compare.builtin import METHODS
-from steepest.compare.running.folder import LOCK, RECORDS
 from steepest.compare.running.drive import finished_records
+from steepest.compare.running.folder import LOCK, RECORDS
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 
