@@ -34,6 +34,7 @@ from steepest.compare.report.wording import (
     format_duration,
     format_options,
     lost_run_warnings,
+    pruning_note,
     sharpness_note,
     sharpness_warnings,
     verdict_sentence,
@@ -372,7 +373,8 @@ def _tell_comparison(summary: Summary) -> None:
     _out.print(Text(verdict_sentence(summary), style="bold"))
     for sentence in caveats(summary):
         _out.print(Text(sentence))
-    for note in [*cost_notes(summary), *([sharpness_note(summary.spec)] if summary.spec.sharpness_samples else [])]:
+    sharpness = sharpness_note(summary.spec) if summary.spec.sharpness_samples else ""
+    for note in filter(None, [*cost_notes(summary), pruning_note(summary), sharpness]):
         _out.print(Text(note))
     for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:
         _out.print(Text(warning, style="yellow"))
@@ -396,8 +398,10 @@ def _all_lost(summaries: Sequence[Summary], page: Path) -> str:
     lost = [record for summary in summaries for row in summary.rows for record in row.tuned]
     errors = [record.error for record in lost if record.error]
     diverged = sum(record.status == "diverged" for record in lost)
+    pruned = sum(record.status == "pruned" for record in lost)
+    stopped = f", {pruned} were stopped early" if pruned else ""
     first = f"; the first failure was: {errors[0].strip().splitlines()[-1].rstrip('.')}" if errors else ""
-    return f"no run of the search finished: {diverged} diverged and {len(errors)} failed{first}; see {page}"
+    return f"no run of the search finished: {diverged} diverged and {len(errors)} failed{stopped}{first}; see {page}"
 
 
 def _plain_table(*headings: str) -> Table:

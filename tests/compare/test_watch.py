@@ -168,13 +168,26 @@ def test_a_page_renews_itself_and_the_reader_stays_where_he_is(browser, tmp_path
         after = view.evaluate(look)
         assert abs(after.pop("top") - before.pop("top")) < 5
         assert after == before
+        legend = view.locator("#plot-validation-2 .legendtext")
+        assert sorted(legend.all_text_contents()) == ["adamw", "sgd"]
         now["share"] = 1.0
         view.get_by_text("Unfinished").wait_for(state="detached")
+        legend.get_by_text("sngm").wait_for()
         assert view.locator("#across tbody tr").count() == 3
         assert all(request.startswith(f"http://127.0.0.1:{port}/") for request in view.requests)
         assert view.messages == []
     view.get_by_text("the watch has ended").wait_for()
     view.context.close()
+
+
+def test_a_reader_who_leaves_is_no_error_and_all_else_is(capsys):
+    with watch.Server(("127.0.0.1", 0), watch.Handler) as server:
+        for error, told in ((BrokenPipeError(), False), (ZeroDivisionError(), True)):
+            try:
+                raise error
+            except (OSError, ArithmeticError):
+                server.handle_error(None, ("127.0.0.1", 1))
+            assert (type(error).__name__ in capsys.readouterr().err) is told
 
 
 def test_ctrl_c_ends_quietly(folder):

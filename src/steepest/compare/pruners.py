@@ -12,7 +12,7 @@ class Pruner:
 
     Args:
         name: what a user writes.
-        description: how a report goes on after "a run of the search was stopped".
+        description: how a report goes on after "a run was stopped early".
         make: Optuna's pruner.
     """
 
@@ -24,13 +24,13 @@ class Pruner:
 _ALL = (
     Pruner(
         "median",
-        "once its best validation metric so far was worse than the median of the method's earlier runs at that "
+        "once its best validation metric so far was worse than the median of the method's finished runs at that "
         "point, of which there had to be 4 (Optuna's MedianPruner)",
         lambda: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0),
     ),
     Pruner(
         "halving",
-        "unless it was among the best quarter of the method's runs at every power of 4 of the validations "
+        "unless it was among the best quarter of the method's runs so far at the 1st, 4th, 16th, ... validation "
         "(Optuna's SuccessiveHalvingPruner)",
         lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=4),
     ),

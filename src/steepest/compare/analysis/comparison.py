@@ -18,12 +18,6 @@ def targets_of(spec: Spec) -> tuple[float, ...]:
     return tuple(getattr(spec, "targets", ())) or (spec.workload.target,)
 
 
-def pruner_of(spec: Spec) -> str | None:
-    """What stops hopeless search runs early, if anything does."""
-    found = getattr(spec, "pruner", None)
-    return None if found is None else str(found)
-
-
 def pruned(records: Sequence[Record]) -> int:
     """How many runs a pruner stopped."""
     return sum(record.status == PRUNED for record in records)

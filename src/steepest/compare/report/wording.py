@@ -5,11 +5,12 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from steepest.compare.analysis.comparison import name_of, pruned, pruner_of
+from steepest.compare.analysis.comparison import name_of, pruned
 from steepest.compare.analysis.statistics import Interval
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.verdicts import Comparison
 from steepest.compare.method import Range
+from steepest.compare.pruners import PRUNERS
 from steepest.compare.spec import MethodSpec, Spec
 
 NONE = "-"
@@ -177,14 +178,14 @@ def cost_notes(summary: Summary) -> list[str]:
 
 def pruning_note(summary: Summary) -> str:
     """How many runs of the search were stopped early, and by what; nothing if there is no pruner."""
-    spec = summary.spec
-    stopped, tuned = (sum(f(row.tuned) for row in summary.rows) for f in (pruned, len))
-    if not stopped and pruner_of(spec) is None:
+    pruner = summary.spec.pruner
+    if pruner is None:
         return ""
-    by = f" by the pruner {pruner_of(spec)}" if pruner_of(spec) else ""
+    stopped, tuned = (sum(f(row.tuned) for row in summary.rows) for f in (pruned, len))
     return (
-        f"{stopped} of {count(tuned, 'run')} of the search {'was' if stopped == 1 else 'were'} stopped early{by}; such "
-        "a run cannot be chosen."
+        f"{stopped} of {count(tuned, 'run')} of the search {'was' if stopped == 1 else 'were'} stopped early by the "
+        f"pruner {pruner}: a run was, {PRUNERS[pruner].description}. Such a run cannot be chosen; which ones they are "
+        "depends on the order in which runs finish."
     )
 
 

@@ -87,6 +87,12 @@ class Record:
         return dataclasses.asdict(self)
 
 
+def may_be_pruned(study: StudySpec, job: Job) -> bool:
+    """Whether a run stands still after every validation until it is told to go on or to stop: in a search with a
+    pruner."""
+    return job.phase == "tune" and study.comparison(job.workload).pruner is not None
+
+
 def record_of(job: Job, started: float, fields: dict[str, Any]) -> Record:
     """The record of a job that ends now; ``fields`` hold its status and whatever else is known."""
     return Record(
@@ -105,7 +111,7 @@ def record_of(job: Job, started: float, fields: dict[str, Any]) -> Record:
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     """An outcome as the fields of a record: JSON has no NaN, so a number that is not finite becomes ``None``."""
     fields = dataclasses.asdict(outcome)
-    del fields["pruned"]
-    status: Status = "diverged" if fields.pop("diverged") else "finished"
+    diverged, pruned = fields.pop("diverged"), fields.pop("pruned")
+    status: Status = "diverged" if diverged else "pruned" if pruned else "finished"
     finite = {key: [x if abs(x) < float("inf") else None for x in values] for key, values in fields["curve"].items()}
     return {**fields, "curve": finite, "status": status}

@@ -6,6 +6,7 @@ state says so: that is one transaction, after everything else about the run has 
 the trial's user attribute ``record``. Every operation may be repeated: its answer, not its effect, may have been lost.
 """
 
+import copy
 import functools
 import itertools
 import json
@@ -18,6 +19,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from steepest.compare.points import distributions
+from steepest.compare.pruners import PRUNERS
 from steepest.compare.running.jobs import Job, Key, Phase, Record
 from steepest.compare.running.patience import Patience
 from steepest.compare.running.storage import embedded_url
@@ -132,6 +134,25 @@ class Ledger:
     def is_ours(self, trial: FrozenTrial) -> bool:
         """Whether this study's folder, and no other host, took a running trial."""
         return True
+
+    @patiently
+    def is_hopeless(self, job: Job, step: int, metric: float) -> bool:
+        """Whether the pruner of a search stops a run, whose validation number ``step`` found this metric.
+
+        What was decided before a run was interrupted holds when it comes there again: the metric is stored last.
+        """
+        trial_id = self.trial_id(job.key)
+        trial = copy.copy(self.storage.get_trial(trial_id))
+        if step in trial.intermediate_values:
+            return bool(trial.user_attrs.get("hopeless_at") == step)
+        trial.intermediate_values = {**trial.intermediate_values, step: metric}
+        pruner = PRUNERS[str(self.spec.comparison(job.workload).pruner)].make()
+        study = optuna.load_study(study_name=self.prefix + "/".join(job.key[:3]), storage=self.storage)
+        hopeless = pruner.prune(study, trial)
+        if hopeless:
+            self.storage.set_trial_user_attr(trial_id, "hopeless_at", step)
+        self.storage.set_trial_intermediate_value(trial_id, step, metric)
+        return hopeless
 
     @patiently
     def finish(self, record: Record) -> Record:

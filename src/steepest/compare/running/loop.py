@@ -11,10 +11,11 @@ from steepest.compare.analysis.summary import choose
 from steepest.compare.points import quasi_random_points
 from steepest.compare.running import folder as study_folder
 from steepest.compare.running.checkpoint import checkpoint_path
-from steepest.compare.running.jobs import Job, Key, Record, record_of
+from steepest.compare.running.jobs import Job, Key, Record, may_be_pruned, record_of
 from steepest.compare.running.ledger import Ledger
 from steepest.compare.running.patience import StorageAwayError
 from steepest.compare.running.pool import Event, Pool
+from steepest.compare.running.train import Progress
 from steepest.compare.spec import Spec, StudySpec
 
 # Deaths of a run's process before the run is recorded as failed. Who killed a process cannot be told, so that this is
@@ -152,6 +153,8 @@ class Driver:
                 self._furthest[key] = fraction
                 del self._deaths[key]
             self._listener.progressed(event.job, fraction)
+            if may_be_pruned(self._study, event.job):
+                self._pool.answer(event.job, stop=self._is_hopeless(event.job, event.progress))
         elif event.record is not None:
             self._end(event.record)
         else:
@@ -164,6 +167,12 @@ class Driver:
                 ended = f"died {ATTEMPTS} times without getting further, the last time with {event.reason}"
                 fields = {"status": "failed", "error": f"The process of this run {ended}."}
                 self._end(record_of(event.job, time.time(), fields))
+
+    def _is_hopeless(self, job: Job, seen: Progress) -> bool:
+        """What the pruner says; a run at its end is not stopped any more."""
+        spec = self._study.comparison(job.workload)
+        step = seen.gradient_evaluations * spec.epochs // spec.gradient_evaluations
+        return seen.fraction < 1 and self._ledger.is_hopeless(job, step, seen.validation_metric)
 
     def _end(self, record: Record) -> None:
         """The folder has the record before the storage has: it is not lost if that is away for good."""

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
 
-from steepest.compare.running.jobs import Job, Setting, outcome_fields, record_of
+from steepest.compare.running.jobs import Job, Setting, may_be_pruned, outcome_fields, record_of
 from steepest.compare.running.pool import Pool
 
 if TYPE_CHECKING:
     from steepest.compare.given import Given
     from steepest.compare.running.checkpoint import Checkpoint
     from steepest.compare.running.ranks import Ranks
+    from steepest.compare.running.train import Progress
     from steepest.compare.workload import Workload
     from steepest.data import Splits
 
@@ -185,6 +186,10 @@ class _Runner:
         from steepest.compare.running.train import train
         from steepest.compare.schedule import SCHEDULES
 
+        def progress(seen: "Progress") -> bool:
+            pipe.send(seen)
+            return may_be_pruned(self._study, job) and bool(pipe.receive())
+
         spec = self._study.comparison(job.workload)
         workload, splits = self._workload(spec.workload.reference)
         outcome = train(
@@ -199,7 +204,7 @@ class _Runner:
             schedule=SCHEDULES[spec.schedule],
             sharpness_samples=spec.sharpness_samples if job.phase == "final" and self._ranks.rank == 0 else 0,
             checkpoint=self._checkpoint(job),
-            progress=pipe.send,
+            progress=progress,
             ranks=self._ranks,
         )
         return {**outcome_fields(outcome), **self._machine}
