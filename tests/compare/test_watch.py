@@ -1,6 +1,7 @@
 """Others look on while a study runs: the live page, and optuna-dashboard."""
 
 import contextlib
+import dataclasses
 import hashlib
 import http.client
 import io
@@ -18,7 +19,7 @@ from steepest import cli
 from steepest._errors import InputError
 from steepest.compare import watch
 
-from .pages import made_up, opened
+from .pages import made_up, opened, with_fields
 from .test_study import compare
 
 
@@ -119,8 +120,9 @@ def test_a_study_that_goes_away_says_so_and_comes_back(folder, tmp_path, monkeyp
 def test_the_version_is_that_of_the_records():
     (summary,) = made_up(workloads=("a",), methods=("sgd",), trials=2, seeds=2, points=3)
     (fewer,) = made_up(workloads=("a",), methods=("sgd",), trials=2, seeds=2, points=3, share=0.75)
-    versions = {watch.version_of([s]) for s in (summary, fewer)}
-    assert len(versions) == 2
+    again = with_fields(summary, lambda record: dataclasses.replace(record, finished=2.0))
+    versions = {watch.version_of([s]) for s in (summary, fewer, again)}
+    assert len(versions) == 3
     assert watch.version_of([summary]) in versions
 
 
