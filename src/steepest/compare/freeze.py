@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -240,6 +241,22 @@ def load_data(workload: Workload, data_dir: Path | None) -> Splits:
         raise InputError(
             f"the data of {workload.name!r} could not be loaded: {type(error).__name__}: {error}"
         ) from error
+
+
+def check_unchanged(frozen: MethodSpec | WorkloadSpec, splits: Splits | None = None) -> None:
+    """Make sure that the user's file, and the data if it is given, are those that the study began with.
+
+    Raises:
+        InputError: they are not.
+    """
+    found = [("file", frozen.source_sha256, digest_of(frozen.reference))]
+    if isinstance(frozen, WorkloadSpec) and splits is not None:
+        found.append(("data", frozen.data_sha256, _data_digest(splits)))
+    for what, there, here in found:
+        if here != there:
+            raise InputError(
+                f"the {what} of {frozen.name!r} on {platform.node()} differs from what the study began with"
+            )
 
 
 def _check_sharpness(workload: Workload, splits: Splits) -> None:

@@ -5,7 +5,8 @@ this machine's cores and GPUs is started, and ended with the study. A worker is 
 threads and, for a study on CUDA, a GPU or a share of it, from its first run to the end of the study. Ray restarts and
 retries nothing: what becomes of a run whose process died is the study's business.
 
-Every node needs the same Python, torch and steepest, and sees the user's files and the data at the same paths.
+Every node needs the same Python, torch and steepest, and sees the user's files and the data at the same paths; a run
+that finds others there than the study began with fails.
 """
 
 import logging
@@ -37,9 +38,7 @@ def connected() -> Iterator[Any]:
     Raises:
         InputError: Ray is not installed, or the cluster cannot be reached.
     """
-    # Ray prints what a raylet says of a dead worker, whatever it is told of logs; the run's record says it.
-    with environment({"RAY_DEDUP_LOGS_SKIP_REGEX": os.environ.get("RAY_DEDUP_LOGS_SKIP_REGEX", ".")}):
-        ray = require("ray", "ray")
+    ray = _quiet_ray()
     if ray.is_initialized():
         yield ray
         return
@@ -62,6 +61,12 @@ def connected() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _quiet_ray() -> Any:
+    """Ray prints what a raylet says of a dead worker, whatever it is told of logs; the run's record says it too."""
+    with environment({"RAY_DEDUP_LOGS_SKIP_REGEX": os.environ.get("RAY_DEDUP_LOGS_SKIP_REGEX", ".")}):
+        return require("ray", "ray")
 
 
 def slots(study: StudySpec) -> int:
@@ -121,7 +126,7 @@ class RayPool(Pool["_Worker"]):
             )
         # A worker's folder need not be this one, and its environment has no STEEPEST_DATA.
         folder = data_folder(setting.data_dir)
-        self._setting = replace(setting, data_dir=None if folder is None else folder.absolute())
+        self._setting = replace(setting, data_dir=None if folder is None else folder.absolute(), elsewhere=True)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

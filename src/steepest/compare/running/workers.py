@@ -21,9 +21,11 @@ from steepest.compare.running.pool import Pool
 
 if TYPE_CHECKING:
     from steepest.compare.given import Given
+    from steepest.compare.method import Method
     from steepest.compare.running.checkpoint import Checkpoint
     from steepest.compare.running.ranks import Ranks
     from steepest.compare.running.train import Progress
+    from steepest.compare.spec import MethodSpec, WorkloadSpec
     from steepest.compare.workload import Workload
     from steepest.data import Splits
 
@@ -182,7 +184,6 @@ class _Runner:
         }
 
     def __call__(self, job: Job, pipe: Pipe) -> dict[str, Any]:
-        from steepest.compare.given import the_method
         from steepest.compare.running.train import train
         from steepest.compare.schedule import SCHEDULES
 
@@ -191,10 +192,10 @@ class _Runner:
             return may_be_pruned(self._study, job) and bool(pipe.receive())
 
         spec = self._study.comparison(job.workload)
-        workload, splits = self._workload(spec.workload.reference)
+        workload, splits = self._workload(spec.workload)
         outcome = train(
             dataclasses.replace(workload, target=spec.targets[0]),
-            the_method(spec.method(job.method).reference, self._given),
+            self._method(spec.method(job.method)),
             splits,
             job.hyperparameters,
             seed=job.seed,
@@ -217,11 +218,24 @@ class _Runner:
         path = checkpoint_path(self._setting.folder, *job.key, rank=self._ranks.rank)
         return Checkpoint(path, self._setting.checkpoint_seconds)
 
-    def _workload(self, reference: str) -> "tuple[Workload, Splits]":
-        from steepest.compare.freeze import load_data
+    def _method(self, frozen: "MethodSpec") -> "Method":
+        from steepest.compare.freeze import check_unchanged
+        from steepest.compare.given import the_method
+
+        found = the_method(frozen.reference, self._given)
+        if self._setting.elsewhere:
+            check_unchanged(frozen)
+        return found
+
+    def _workload(self, frozen: "WorkloadSpec") -> "tuple[Workload, Splits]":
+        from steepest.compare.freeze import check_unchanged, load_data
         from steepest.compare.given import the_workload
 
+        reference = frozen.reference
         if reference not in self._splits:
             self._workloads[reference] = the_workload(reference, self._given)
-            self._splits[reference] = load_data(self._workloads[reference], self._setting.data_dir).to(self._device)
+            splits = load_data(self._workloads[reference], self._setting.data_dir)
+            if self._setting.elsewhere:
+                check_unchanged(frozen, splits)
+            self._splits[reference] = splits.to(self._device)
         return self._workloads[reference], self._splits[reference]
