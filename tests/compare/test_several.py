@@ -234,8 +234,8 @@ class TestFromPython:
         assert study.run(progress=False)
         table = study.table()
         assert sorted(table.method) == ["good", "mine-sgd"]
-        assert set(table.workload) == {"mine"}
-        assert table["mean"].between(0.5, 1).all()
+        assert set(table.comparison) == {"mine"}
+        assert table.test_metric.between(0.5, 1).all()
         assert (table.seeds == 2).all()
         runs = study.runs()
         assert len(runs) == 8
