@@ -7,7 +7,8 @@ from tests.markdown import ROOT, python_block_count, run_python_blocks
 README = ROOT / "README.md"
 
 
-def test_python_blocks_run():
+def test_python_blocks_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert python_block_count(README) >= 2
     assert run_python_blocks(README)["optimizer"].nonfinite_steps == 0
 

@@ -249,7 +249,8 @@ def compare(
         raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
     comparison = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
     if comparison.follows:
-        comparison.run()
+        if not plan:
+            comparison.run()
         return 0
     if plan:
         _tell_plan(comparison.plan(), with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons))

@@ -28,7 +28,7 @@ def made_up(workloads=WORKLOADS, methods=METHODS, trials=16, seeds=10, points=30
     for i, name in enumerate(workloads):
         spec = freeze(f"{TINY}:clouds", list(methods), trials=trials, seeds=seeds)
         workload = dataclasses.replace(spec.workload, name=name, target=0.85, train_samples=20 * 16)
-        spec = dataclasses.replace(spec, workload=workload, epochs=points)
+        spec = dataclasses.replace(spec, name=name, targets=(0.85,), workload=workload, epochs=points)
         records = [r for n, m in enumerate(methods) for r in runs(m, n, i, trials, seeds, points)]
         found.append(summarize(spec, records[: round(share * len(records))]))
     return found

@@ -209,6 +209,12 @@ def test_in_a_browser_without_network(browser, request, which, width, scheme):
     if which == "hostile_page":
         assert view.locator("#final tbody th").first.inner_text().startswith(("good", "<b>bold</b>|</script>"))
         assert "<b>bold</b>|</script>" in view.locator("#plot-lr .legend").text_content()
+        view.locator("#final button.open").first.click()
+        scrolled_through(view)
+        metric = "</script><script>alert(2)</script>"
+        assert view.locator("tr.detail .ytitle").text_content() == f"validation {metric}"
+        assert metric in view.locator("tr.detail table").first.inner_text()
+        assert view.messages == []
     view.context.close()
 
 

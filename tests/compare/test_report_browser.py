@@ -11,6 +11,7 @@ from steepest.compare.report import write_report
 
 from .pages import INVOCATION, made_up, opened, scrolled_through, with_fields
 
+SAID = 'ValueError: "a", <b>'
 FIRST = "#final tbody tr[data-row]"
 
 
@@ -31,6 +32,8 @@ def small(summaries, tmp_path_factory):
     def change(record):
         if record.phase == "tune" and record.trial == 0:
             return dataclasses.replace(record, status="pruned")
+        if record.phase == "tune" and record.status == "diverged":
+            return dataclasses.replace(record, status="failed", error=f"Traceback\n{SAID}")
         return record
 
     (summary,) = made_up(workloads=("digits-mlp",), methods=("sgd", "adamw", "sngm"), trials=4, seeds=3, points=8)
@@ -90,6 +93,7 @@ def test_verdicts_scores_and_tabs(view, summaries):
     assert tabs.nth(1).get_attribute("aria-selected") == "true"
     assert view.locator("[role=tabpanel]:visible").get_attribute("id") == "comparison-2"
     assert view.evaluate("document.activeElement.id") == "tab-2"
+    assert [tab.get_attribute("tabindex") for tab in tabs.all()] == ["-1", "0", "-1"]
     assert names(view, "final-2") == [row.method.name for row in summaries[1].rows]
     view.locator(".verdicts a").nth(2).click()
     assert view.locator("[role=tabpanel]:visible").get_attribute("id") == "comparison-3"
@@ -116,8 +120,12 @@ def test_sorting_with_mouse_and_keyboard(view, summaries):
     assert heading.get_attribute("aria-sort") == "none"
     difference = view.locator("#final th[data-by=difference] button")
     for _ in range(2):
-        difference.click()
-        assert names(view)[-1] == "sgd"  # it has none, which comes last either way
+        heading.locator("button").click()
+        heading.locator("button").click()  # from Z to A, then back: where it stood before makes no difference
+        for _ in range(2):
+            difference.click()
+            assert names(view)[-1] == "sgd"  # it has none, which comes last either way
+        heading.locator("button").click()
     assert names(view, "overview")[0] == "sgd"  # the other tables stay as they are
 
 
@@ -239,6 +247,14 @@ def test_a_figure_goes_into_a_paper_in_light_colours(browser, small):
     assert "rgb(28, 33, 38)" in text  # of the words
     assert "validation accuracy" in text
     view.context.close()
+
+
+def test_what_a_failed_run_said_is_shown_and_saved(small_view):
+    small_view.locator("#final button.open", has_text="adamw").click()
+    assert small_view.locator("tr.detail .warn").inner_text() == SAID
+    assert small_view.locator("tr.detail input:disabled").count() == 1
+    _, path = saved(small_view, small_view.get_by_label("Save table adamw-search as CSV"))
+    assert [row["error"] for row in read_csv(path)] == ["", "", "", SAID]
 
 
 def test_axes_turn_logarithmic_and_back(small_view):

@@ -11,8 +11,9 @@ from steepest._errors import InputError
 from steepest.cli import run
 from steepest.compare import Method, Range, Study, Workload, flags
 from steepest.compare.freeze import Request, freeze_study
-from steepest.compare.running.drive import finished_records, jobs_left
+from steepest.compare.running.drive import finished_records
 from steepest.compare.running.folder import load_spec
+from steepest.compare.running.loop import jobs_left
 from tests.compare import tiny
 from tests.compare.test_study import results
 
@@ -233,8 +234,8 @@ class TestFromPython:
         assert study.run(progress=False)
         table = study.table()
         assert sorted(table.method) == ["good", "mine-sgd"]
-        assert set(table.workload) == {"mine"}
-        assert table["mean"].between(0.5, 1).all()
+        assert set(table.comparison) == {"mine"}
+        assert table.test_metric.between(0.5, 1).all()
         assert (table.seeds == 2).all()
         runs = study.runs()
         assert len(runs) == 8

@@ -1,18 +1,27 @@
 """One run on two ranks is that run on one; and the whole command under torchrun."""
 
 import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from steepest.cli import run as run_command
 from steepest.compare.lookup import find_method
 from steepest.compare.running.checkpoint import Checkpoint, same
+from steepest.compare.running.folder import RECORDS, load_spec
 from steepest.compare.running.ranks import ALONE, ProcessGroup
 from steepest.compare.running.train import train
 from tests.compare import tiny
+from tests.compare.tiny import Held
 from tests.ranks import on_ranks
 
 METHODS = ("sgd", "adamw", "sngm", "bng", "lars", "ssgd+sngm", "csgd", "csgd-learned", "sam")
@@ -20,15 +29,25 @@ STRATEGIES = ("ddp", "fsdp2")
 CPU = torch.device("cpu")
 
 
+class Tanh(nn.Tanh):
+    """As some layers do, it refuses an empty batch."""
+
+    def forward(self, inputs):
+        assert len(inputs)
+        return super().forward(inputs)
+
+
 def network():
-    return nn.Sequential(nn.Linear(4, 7), nn.Tanh(), nn.Sequential(nn.Linear(7, 5), nn.Tanh()), nn.Linear(5, 2))
+    return nn.Sequential(nn.Linear(4, 7), Tanh(), nn.Sequential(nn.Linear(7, 5), nn.Tanh()), nn.Linear(5, 2))
 
 
 def jittered(inputs, generator):
     return inputs + 0.1 * torch.randn(inputs.shape, generator=generator)
 
 
-workload = dataclasses.replace(tiny.clouds, model=network, augment=jittered, evaluation_batch=33)
+workload = dataclasses.replace(
+    tiny.clouds, model=network, augment=jittered, evaluation_batch=59
+)  # and 1, too few for two
 
 
 def run(method, ranks=ALONE, model=network, **options):
@@ -41,14 +60,19 @@ def run(method, ranks=ALONE, model=network, **options):
     return dataclasses.replace(outcome, seconds=0), torch.cat([w.flatten() for w in weights])
 
 
+def one_layer():
+    """Here the parameters are those of the module that is called, which FSDP2 gathers otherwise than its children's."""
+    return nn.Linear(4, 2)
+
+
 def methods(rank):
     seen = {}
-    for name in METHODS:
-        alone, weights = run(name)
+    for name, model in [*((name, network) for name in METHODS), ("ssgd+sngm", one_layer), ("sam", one_layer)]:
+        alone, weights = run(name, model=model)
         for strategy in STRATEGIES:
-            outcome, others = run(name, ProcessGroup(strategy, CPU))
+            outcome, others = run(name, ProcessGroup(strategy, CPU), model)
             apart = ((others - weights).norm() / weights.norm()).item()
-            seen[strategy, name] = (outcome, alone, apart)
+            seen[strategy, name, model.__name__] = (outcome, alone, apart)
     return seen
 
 
@@ -153,7 +177,7 @@ def seen():
 
 def test_two_ranks_are_one_process(seen):
     for ranks in seen:
-        assert len(ranks["methods"]) == len(METHODS) * len(STRATEGIES)
+        assert len(ranks["methods"]) == (len(METHODS) + 2) * len(STRATEGIES)
         for case, (outcome, alone, apart) in ranks["methods"].items():
             assert apart < 1e-5, case
             assert outcome.curve.gradient_evaluations == alone.curve.gradient_evaluations, case
@@ -194,3 +218,112 @@ def test_rank_0_decides_about_pruning(seen):
         assert stopped.pruned
         assert stopped.gradient_evaluations == 5
         assert not went_on.pruned
+
+
+TINY = str(Path(tiny.__file__))
+
+
+def torchrun(out, *arguments, hold=None):
+    """The command on two ranks, started."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "steepest"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **({} if hold is None else {"TINY_HOLD": hold})}
+    return subprocess.Popen(
+        [*command, "compare", f"{TINY}:clouds", "--out", str(out), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def results(folder):
+    """What the records say but for times."""
+    records = [json.loads(line) for line in (folder / RECORDS).read_text().splitlines()]
+    times = ("started", "finished", "seconds")
+    return sorted(json.dumps({k: v for k, v in record.items() if k not in times}) for record in records)
+
+
+def test_the_command_under_torchrun(tmp_path):
+    """A method that fails on all ranks at once is a failed run, and the others go on."""
+    out = tmp_path / "study"
+    methods = f"csgd+ssgd+sngm,{TINY}:raising"
+    process = torchrun(out, "--methods", methods, "--trials", "2", "--seeds", "1", "--strategy", "fsdp2")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert said.count("Report: ") == 1
+    assert "2 of 2 runs failed, first with: ValueError: planted in step" in said
+    assert "2 ranks by fsdp2" in (out / "report.html").read_text()
+    assert len(results(out)) == 5
+    spec = load_spec(out)
+    assert (spec.strategy, spec.comparisons[0].ranks) == ("fsdp2", 2)
+    assert "torchrun --nproc-per-node 2 -m steepest compare" in (out / "report.md").read_text()
+    assert not list(out.glob("checkpoints/*"))
+
+
+@pytest.mark.slow
+def test_killed_and_interrupted_it_ends_in_the_same_table(tmp_path):
+    arguments = ("--methods", f"{TINY}:held,csgd-learned+sngm", "--trials", "2", "--seeds", "2", "--strategy", "ddp")
+    arguments += ("--checkpoint-seconds", "0", "--sharpness")
+    undisturbed = torchrun(tmp_path / "undisturbed", *arguments)
+    said, _ = undisturbed.communicate(timeout=120)
+    assert undisturbed.returncode == 0, said
+    out = tmp_path / "study"
+    for count, disturb in ((1, kill_rank_1), (2, interrupt), (5, kill_torchrun)):
+        process = torchrun(out, *arguments, hold=f"{out / RECORDS}:{count}")
+        wait_for(lambda count=count: Held.finished(f"{out / RECORDS}:") >= count)
+        time.sleep(0.5)
+        disturb(process)
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode != 0, said
+    for more in ((), (), ("--plan",)):  # where nothing is left to run, the other rank does not wait for it
+        process = torchrun(out, *arguments, *more)
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    assert results(out) == results(tmp_path / "undisturbed")
+
+
+def kill_rank_1(process):
+    ranks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(ranks[1]), signal.SIGKILL)
+
+
+def interrupt(process):
+    """As Ctrl-C does."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def kill_torchrun(process):
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 100
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--strategy", "dp"], "--strategy must be one of ddp, fsdp2, got 'dp'"),
+        (["--strategy", "ddp", "--jobs", "2"], "--strategy takes one run at a time"),
+        (["--strategy", "ddp", "--engine", "ray"], "--strategy takes one run at a time"),
+        (["--strategy", "ddp", "--batch-size", "33"], "must divide by them, got 33"),
+        (["--strategy", "ddp", "--batch-size", "2", "--methods", "ssgd"], "over 2 ranks and needs at least 4 samples"),
+        (["--strategy", "fsdp2", "--sharpness"], "--sharpness cannot be had with --strategy fsdp2"),
+        (["--strategy", "ddp", "--device", "cpu:0"], "--device must be cpu or cuda with --strategy"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(arguments, sentence, monkeypatch, capsys):
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "localhost")):
+        monkeypatch.setenv(name, value)
+    assert run_command(["compare", "digits-mlp", *arguments]) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
+
+
+def test_without_torchrun_the_sentence_says_what_to_type(monkeypatch, capsys):
+    monkeypatch.delenv("RANK", raising=False)
+    assert run_command(["compare", "digits-mlp", "--strategy", "ddp"]) == 2
+    assert "torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy ddp" in capsys.readouterr().err

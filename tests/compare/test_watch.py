@@ -1,6 +1,7 @@
 """Others look on while a study runs: the live page, and optuna-dashboard."""
 
 import contextlib
+import dataclasses
 import hashlib
 import http.client
 import io
@@ -18,7 +19,7 @@ from steepest import cli
 from steepest._errors import InputError
 from steepest.compare import watch
 
-from .pages import made_up, opened
+from .pages import made_up, opened, with_fields
 from .test_study import compare
 
 
@@ -119,8 +120,9 @@ def test_a_study_that_goes_away_says_so_and_comes_back(folder, tmp_path, monkeyp
 def test_the_version_is_that_of_the_records():
     (summary,) = made_up(workloads=("a",), methods=("sgd",), trials=2, seeds=2, points=3)
     (fewer,) = made_up(workloads=("a",), methods=("sgd",), trials=2, seeds=2, points=3, share=0.75)
-    versions = {watch.version_of([s]) for s in (summary, fewer)}
-    assert len(versions) == 2
+    again = with_fields(summary, lambda record: dataclasses.replace(record, finished=2.0))
+    versions = {watch.version_of([s]) for s in (summary, fewer, again)}
+    assert len(versions) == 3
     assert watch.version_of([summary]) in versions
 
 
@@ -168,13 +170,26 @@ def test_a_page_renews_itself_and_the_reader_stays_where_he_is(browser, tmp_path
         after = view.evaluate(look)
         assert abs(after.pop("top") - before.pop("top")) < 5
         assert after == before
+        legend = view.locator("#plot-validation-2 .legendtext")
+        assert sorted(legend.all_text_contents()) == ["adamw", "sgd"]
         now["share"] = 1.0
         view.get_by_text("Unfinished").wait_for(state="detached")
+        legend.get_by_text("sngm").wait_for()
         assert view.locator("#across tbody tr").count() == 3
         assert all(request.startswith(f"http://127.0.0.1:{port}/") for request in view.requests)
         assert view.messages == []
     view.get_by_text("the watch has ended").wait_for()
     view.context.close()
+
+
+def test_a_reader_who_leaves_is_no_error_and_all_else_is(capsys):
+    with watch.Server(("127.0.0.1", 0), watch.Handler) as server:
+        for error, told in ((BrokenPipeError(), False), (ZeroDivisionError(), True)):
+            try:
+                raise error
+            except (OSError, ArithmeticError):
+                server.handle_error(None, ("127.0.0.1", 1))
+            assert (type(error).__name__ in capsys.readouterr().err) is told
 
 
 def test_ctrl_c_ends_quietly(folder):

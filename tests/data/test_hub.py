@@ -132,6 +132,7 @@ def test_where_cifar10_is_looked_for(tmp_path, monkeypatch):
         InputError, match=r"folder cifar10 or cifar10-jpeg of the data folder: there are none in .* hub"
     ):
         cifar10(tmp_path)
+    assert datasets.config.HF_HUB_OFFLINE  # so that nothing is tried again and again
     write(tmp_path / "cifar10-jpeg", train=20, test=4)
     assert [tuple(split.inputs.shape) for split in cifar10(tmp_path)] == [
         (18, 3, 32, 32),

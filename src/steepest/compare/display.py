@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from steepest.compare.analysis.comparison import name_of
 from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.plan import Plan
@@ -45,7 +44,7 @@ def result_table(summaries: Sequence[Summary]) -> Table:
         table.add_column(Text(heading), justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
     for summary in summaries:
         if several:
-            table.add_row(Text(name_of(summary.spec), style="bold"))
+            table.add_row(Text(summary.spec.name, style="bold"))
         for row in summary.rows:
             table.add_row(*map(Text, _cells(summary.spec, row)))
     return table

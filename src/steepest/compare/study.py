@@ -13,7 +13,6 @@ from rich.console import Console
 
 from steepest._errors import InputError, check_extra
 from steepest.compare import options
-from steepest.compare.analysis.frames import result_frame, run_frame
 from steepest.compare.analysis.summary import Summary, summarize_study
 from steepest.compare.builtin import DEFAULT_METHODS
 from steepest.compare.freeze import Request, freeze_study
@@ -22,6 +21,8 @@ from steepest.compare.method import Method, Range
 from steepest.compare.plan import Plan, make_plan
 from steepest.compare.progress import ProgressDisplay
 from steepest.compare.report import write_report
+from steepest.compare.report.exports import final_table, run_table
+from steepest.compare.report.tables import Table
 from steepest.compare.running import drive, rank_pool, ray_pool
 from steepest.compare.running.folder import invocations, usable_cores
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record
@@ -261,12 +262,18 @@ class Study:
         return summarize_study(self.spec, self.records())
 
     def table(self) -> pd.DataFrame:
-        """The result: a row for every method of every comparison (:func:`result_frame` says which columns)."""
-        return result_frame(self.summaries())
+        """The result, a row for every method of every comparison, with the numbers of the report in full precision.
+
+        The columns are those of the report's ``final.csv``: the name of the ``comparison``, the ``method``, its
+        ``test_metric`` (a fraction where the report shows percent) with the ends of its interval, the ``difference``
+        to the baseline with its own, the ``verdict``, the median ``evaluations_to_target``, where a miss is infinite,
+        the chosen hyperparameters, and more.
+        """
+        return _frame(final_table(self.summaries()))
 
     def runs(self) -> pd.DataFrame:
-        """A row for every run that has ended."""
-        return run_frame(self.records())
+        """A row for every run that has ended; :meth:`records` have their curves too."""
+        return _frame(run_table(self.summaries()))
 
     def report(self) -> Path:
         """Write ``report.html`` and ``report.md`` into the folder; returns the path of the page."""
@@ -279,6 +286,10 @@ class Study:
     def _given(self) -> Given:
         parts = [*self._request.workloads, *self._request.methods]
         return {reference_of(part): part for part in parts if not isinstance(part, str)}
+
+
+def _frame(table: Table) -> pd.DataFrame:
+    return pd.DataFrame(table.rows, columns=list(table.columns))
 
 
 def _parts(name: str, value: object, kind: type) -> list[Any]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import scipy.stats
 
-from steepest.compare.analysis.comparison import name_of
 from steepest.compare.analysis.summary import Row, Summary
 
 UP_TO = 4.0  # AlgoPerf's r_max
@@ -72,13 +71,13 @@ def costs_of(summaries: Sequence[Summary]) -> dict[str, list[float]]:
     for summary in summaries:
         if {method.name for method in summary.spec.methods} != set(names):
             raise ValueError(
-                f"the studies must compare the same methods; {name_of(summaries[0].spec)} has "
-                f"{', '.join(names)}, {name_of(summary.spec)} has "
+                f"the studies must compare the same methods; {summaries[0].spec.name} has "
+                f"{', '.join(names)}, {summary.spec.name} has "
                 f"{', '.join(method.name for method in summary.spec.methods)}"
             )
         for row in summary.rows:
             if _open(summary, row):
-                raise ValueError(f"{row.method.name} has no final run on {name_of(summary.spec)} yet")
+                raise ValueError(f"{row.method.name} has no final run on {summary.spec.name} yet")
             costs[row.method.name].append(math.inf if row.evaluations_to_target is None else row.evaluations_to_target)
     return costs
 

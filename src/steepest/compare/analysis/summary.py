@@ -40,10 +40,6 @@ class Row:
         """Final runs behind the mean."""
         return len(scores(self.finals))
 
-    @property
-    def median_sharpness(self) -> float | None:
-        return statistics.median(self.sharpness) if self.sharpness else None
-
 
 @dataclass(frozen=True)
 class Summary:

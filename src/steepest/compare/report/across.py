@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from steepest.compare.analysis.comparison import name_of
 from steepest.compare.analysis.profiles import UP_TO, Across, performance_profile
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.figures import Figure
@@ -46,7 +45,7 @@ def title(summaries: Sequence[Summary]) -> str:
     specs = [summary.spec for summary in summaries]
     methods = count(len(specs[0].methods), "method")
     if len(specs) == 1:
-        return f"{name_of(specs[0])}: {methods} compared"
+        return f"{specs[0].name}: {methods} compared"
     names, sizes = {spec.workload.name for spec in specs}, {spec.batch_size for spec in specs}
     if len(names) == 1 and len(sizes) == len(specs):
         return f"{names.pop()} with {len(sizes)} batch sizes: {methods} compared"

@@ -4,7 +4,6 @@ import math
 import statistics
 from collections.abc import Mapping
 
-from steepest.compare.analysis.comparison import found_by
 from steepest.compare.analysis.sensitivity import Order, sensitivity
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.tuning_curve import TuningCurve, tuning_curve
@@ -55,7 +54,7 @@ def searched(spec: Spec, row: Row) -> TuningCurve | None:
     """The tuning curve of a method; ``None`` if its search is not over or found nothing."""
     if len(row.tuned) < spec.trials or row.chosen is None:
         return None
-    return tuning_curve([found_by(r) for r in row.tuned], spec.workload.higher_is_better)
+    return tuning_curve([r.found for r in row.tuned], spec.workload.higher_is_better)
 
 
 def order_sentence(summary: Summary) -> str:

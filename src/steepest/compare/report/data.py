@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from steepest.compare.analysis.comparison import name_of, targets_of
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report import tables
 from steepest.compare.report.figures import Figure
@@ -57,11 +56,11 @@ def _comparison(summary: Summary, anchor: str) -> dict[str, Any]:
         curves.append([grids.setdefault(at, len(grids)), *drawn])
     return {
         "suffix": anchor,
-        "name": name_of(spec),
+        "name": spec.name,
         "metric": spec.workload.metric_name,
         "percent": spec.workload.percent,
         "methods": [method.name for method in spec.methods],
-        "targets": [(target, tables.target_column(target)) for target in targets_of(spec)],
+        "targets": [(target, tables.target_column(target)) for target in spec.targets],
         "window": _window(curves, spec.workload.higher_is_better),
         "hyperparameters": tables.hyperparameters(summary),
         "colours": colours(summary),

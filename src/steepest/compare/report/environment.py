@@ -5,7 +5,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from steepest.compare.analysis.comparison import name_of, pruned, targets_of
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.caveats import (
     caveats,
@@ -89,10 +88,9 @@ def environment(summary: Summary, *, escape: bool) -> jinja2.Environment:
         sharpness_median=format_sharpness_median,
         sharpness_range=format_sharpness_range,
         ranges=format_ranges,
-        name=name_of,
+        name=lambda spec: spec.name,
         sentence=verdict_sentence,
         linked=_linked_sentence,
-        pruned=pruned,
         general=lambda value: f"{value:g}",
         metric_of=lambda value, of: format_metric(of.spec, value),
         difference_of=lambda row, of: format_difference(of.spec, row.comparison.difference),
@@ -102,7 +100,7 @@ def environment(summary: Summary, *, escape: bool) -> jinja2.Environment:
 
 def _linked_sentence(summary: Summary, anchor: str) -> Markup:
     """The verdict, whose first mention of the comparison leads to it."""
-    before, name, after = verdict_sentence(summary).partition(name_of(summary.spec))
+    before, name, after = verdict_sentence(summary).partition(summary.spec.name)
     return Markup('{}<a href="{}">{}</a>{}').format(before, anchor, name, after)
 
 
@@ -111,12 +109,12 @@ def context(summary: Summary) -> dict[str, Any]:
     spec = summary.spec
     records = records_of(summary)
     rows = {row.method.name: row for row in summary.rows}
-    several = len(targets_of(spec)) > 1
+    several = len(spec.targets) > 1
     return {
         "summary": summary,
         "spec": spec,
         "workload": spec.workload,
-        "name": name_of(spec),
+        "name": spec.name,
         "budget": spec.gradient_evaluations,
         "schedule": SCHEDULES[spec.schedule].description,
         "sentence": verdict_sentence(summary),

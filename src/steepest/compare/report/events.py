@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from steepest._errors import InputError, StudyError, require
-from steepest.compare.analysis.comparison import name_of
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.tables import records_of
 from steepest.compare.running.jobs import Record
@@ -36,9 +35,7 @@ def write_events(summaries: Sequence[Summary], into: Path) -> int:
     try:
         for summary in summaries:
             for record in records_of(summary):
-                folder = _free(
-                    into / _plain(name_of(summary.spec)) / _plain(record.method) / _run_name(record), folders
-                )
+                folder = _free(into / _plain(summary.spec.name) / _plain(record.method) / _run_name(record), folders)
                 _write(folder, summary.spec, record)
     except OSError as error:
         raise StudyError(f"the events could not be written to {str(into)!r} ({error.strerror})") from error

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from steepest._errors import InputError, StudyError
-from steepest.compare.analysis.comparison import name_of
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report import tables
 from steepest.compare.report.tables import Table, Value
@@ -30,8 +29,8 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
         StudyError: it cannot be written.
     """
     found = {
-        "final.csv": _joined(summaries, [_with_metric(summary, tables.results(summary)) for summary in summaries]),
-        "runs.csv": _joined(summaries, [tables.runs(summary) for summary in summaries]),
+        "final.csv": final_table(summaries),
+        "runs.csv": run_table(summaries),
         "curves.csv": _joined(summaries, [_curves(summary) for summary in summaries]),
     }
     if into.exists() and not into.is_dir():
@@ -43,6 +42,16 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
     except OSError as error:
         raise StudyError(f"the tables could not be written to {str(into)!r} ({error.strerror})") from error
     return [into / name for name in found]
+
+
+def final_table(summaries: Sequence[Summary]) -> Table:
+    """A row for every method of every comparison."""
+    return _joined(summaries, [_with_metric(summary, tables.results(summary)) for summary in summaries])
+
+
+def run_table(summaries: Sequence[Summary]) -> Table:
+    """A row for every run that has ended."""
+    return _joined(summaries, [tables.runs(summary) for summary in summaries])
 
 
 def _with_metric(summary: Summary, table: Table) -> Table:
@@ -63,7 +72,7 @@ def _curves(summary: Summary) -> Table:
 
 def _joined(summaries: Sequence[Summary], parts: Iterable[Table]) -> Table:
     """One table of all comparisons: a column that only some of them have is empty in the others."""
-    named = [(name_of(summary.spec), table) for summary, table in zip(summaries, parts, strict=True)]
+    named = [(summary.spec.name, table) for summary, table in zip(summaries, parts, strict=True)]
     columns = tuple(dict.fromkeys(column for _, table in named for column in table.columns))
     rows: list[tuple[Value, ...]] = []
     for name, table in named:

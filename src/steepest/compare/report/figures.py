@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from steepest.compare.analysis.comparison import pruned, targets_of
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.caveats import searched
 from steepest.compare.report.runs import curves, finals
@@ -32,7 +31,7 @@ def figures(summary: Summary) -> list[Figure]:
     rows = [row for row in summary.rows if row.finals]
     found = []
     if any(row.mean is not None for row in rows):
-        targets = [format_target(spec, target) for target in targets_of(spec)]
+        targets = [format_target(spec, target) for target in spec.targets]
         found.append(
             Figure(
                 "finals",
@@ -62,7 +61,7 @@ def figures(summary: Summary) -> list[Figure]:
             )
         )
     if any(row.tuned for row in summary.rows):
-        stopped = any(pruned(row.tuned) for row in summary.rows)
+        stopped = any(row.pruned for row in summary.rows)
         found.append(
             Figure(
                 "lr",

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from steepest.compare.analysis.comparison import targets_of
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.report.style import (
     BASELINE_COLOUR,
@@ -90,8 +89,8 @@ def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
     plot.update_xaxes(title="gradient evaluations")
     if is_metric:
         seen = [v for row in rows for r in row.finals if r.curve for v in _column(r, what) if v is not None]
-        validation_axis(summary, plot, seen, include=targets_of(summary.spec))
-        for target in targets_of(summary.spec):
+        validation_axis(summary, plot, seen, include=summary.spec.targets)
+        for target in summary.spec.targets:
             plot.add_hline(y=target, line={"dash": "dot", "width": 1, "color": BASELINE_COLOUR})
     else:
         plot.update_yaxes(title="training loss (log)", type="log", exponentformat="power", nticks=8)

@@ -4,7 +4,6 @@ import math
 
 import plotly.graph_objects as go
 
-from steepest.compare.analysis.comparison import PRUNED, found_by
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.caveats import searched
 from steepest.compare.report.style import (
@@ -22,7 +21,7 @@ from steepest.compare.report.style import (
 def lr_sensitivity(summary: Summary) -> go.Figure:
     plot = go.Figure()
     palette = colours(summary)
-    finished_values = [x for row in summary.rows for r in row.tuned if (x := found_by(r)) is not None]
+    finished_values = [x for row in summary.rows for r in row.tuned if (x := r.found) is not None]
     window = metric_window(summary, finished_values) or [
         min(finished_values, default=0.0),
         max(finished_values, default=1.0),
@@ -31,8 +30,8 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
     for row in summary.rows:
         name, colour = label(row.method.name), palette[row.method.name]
         tuned = sorted(row.tuned, key=lambda r: r.hyperparameters["lr"])
-        runs = [r for r in tuned if found_by(r) is not None]
-        lost = [r for r in tuned if found_by(r) is None]
+        runs = [r for r in tuned if r.found is not None]
+        lost = [r for r in tuned if r.found is None]
         plot.add_scatter(
             x=[r.hyperparameters["lr"] for r in runs],
             y=[r.validation_metric for r in runs],
@@ -60,7 +59,7 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
                 marker={
                     "color": colour,
                     "size": 10,
-                    "symbol": ["triangle-down-open" if r.status == PRUNED else "x" for r in lost],
+                    "symbol": ["triangle-down-open" if r.status == "pruned" else "x" for r in lost],
                 },
                 customdata=[r.status for r in lost],
                 hovertemplate=f"{name}, lr %{{x:.3~g}}: %{{customdata}}<extra></extra>",
@@ -81,7 +80,7 @@ def best_so_far(summary: Summary) -> go.Figure:
         best: float | None = None
         trials, values = [], []
         for r in sorted(row.tuned, key=lambda r: r.trial):
-            if (value := found_by(r)) is not None:
+            if (value := r.found) is not None:
                 best = value if best is None else better(best, value)
             if best is not None:
                 trials.append(r.trial + 1)

@@ -5,7 +5,6 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from steepest.compare.analysis.comparison import name_of, pruned, targets_of
 from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.sensitivity import evaluations_to
 from steepest.compare.analysis.statistics import Interval
@@ -49,7 +48,7 @@ def results(summary: Summary) -> Table:
                 **(_sharpness(row) if summary.spec.sharpness_samples else {}),
                 "diverged": row.diverged,
                 "failed": row.failed,
-                "pruned": pruned(row.tuned),
+                "pruned": row.pruned,
                 "runs": row.runs,
                 "seconds": row.seconds,
             }
@@ -95,7 +94,7 @@ def targets(summary: Summary) -> Table:
 def to_targets(spec: Spec, row: Row) -> dict[float, tuple[float | None, int, int]]:
     """Target to the median evaluations of the final runs, how many of them got there, and of how many."""
     found = {}
-    for target in targets_of(spec):
+    for target in spec.targets:
         each = [x for r in row.finals if (x := reached_at(spec, r, target)) is not None]
         median = statistics.median(each) if each else None
         found[target] = median, sum(map(math.isfinite, each)), len(each)
@@ -146,7 +145,7 @@ def runs(summary: Summary) -> Table:
             "validation_loss": r.validation_loss,
             "test_metric": r.test_metric,
             "test_loss": r.test_loss,
-            **{target_column(target): reached_at(spec, r, target) for target in targets_of(spec)},
+            **{target_column(target): reached_at(spec, r, target) for target in spec.targets},
             "gradient_evaluations": r.gradient_evaluations,
             "samples": r.samples,
             "seconds": r.seconds,
@@ -165,7 +164,7 @@ def records_of(summary: Summary) -> list[Record]:
 
 def across_workloads(found: Sequence[Across], summaries: Sequence[Summary]) -> Table:
     """The scores over all workloads, one row a method, highest score first."""
-    names = [name_of(summary.spec) for summary in summaries]
+    names = [summary.spec.name for summary in summaries]
     return _table(
         {
             "method": row.method,
@@ -187,7 +186,7 @@ def overview(summaries: Sequence[Summary]) -> Table:
     for name, cells in by_method(summaries).items():
         row: dict[str, Value] = {"method": name}
         for summary, cell in zip(summaries, cells, strict=True):
-            where = name_of(summary.spec)
+            where = summary.spec.name
             row |= {f"difference: {where}": cell.comparison.difference, f"verdict: {where}": cell.comparison.verdict}
         rows.append(row)
     return _table(rows)

@@ -5,7 +5,6 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from steepest.compare.analysis.comparison import name_of, pruned
 from steepest.compare.analysis.statistics import Interval
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.verdicts import Comparison
@@ -22,11 +21,11 @@ def verdict_sentence(summary: Summary) -> str:
     metric = f"test {spec.workload.metric_name}"
     base = summary.baseline
     if base.mean is None:
-        return f"No verdict on {name_of(spec)}: the baseline {spec.baseline} has no finished final run."
+        return f"No verdict on {spec.name}: the baseline {spec.baseline} has no finished final run."
     others = [row for row in rows if row is not base]
     stands = f"{spec.baseline} reaches {format_metric(spec, base.mean)} {metric} ({count(base.seeds, 'seed')})"
     if not others:
-        return f"On {name_of(spec)}, {stands}; nothing was compared with it."
+        return f"On {spec.name}, {stands}; nothing was compared with it."
     parts = []
     for verdict, words in (("better", "better than"), ("worse", "worse than")):
         members = [row for row in others if row.comparison.verdict == verdict]
@@ -42,7 +41,7 @@ def verdict_sentence(summary: Summary) -> str:
         parts.append(f"no difference from {spec.baseline} was seen for {listed(unseen, 'or')}")
     if open_ := [row.method.name for row in others if row.comparison.verdict == "no verdict"]:
         parts.append(f"there is no verdict on {listed(open_, 'or')}")
-    return f"On {name_of(spec)}, where {stands}, {'; '.join(parts)}."
+    return f"On {spec.name}, where {stands}, {'; '.join(parts)}."
 
 
 def listed(words: list[str], conjunction: str) -> str:
@@ -181,7 +180,7 @@ def pruning_note(summary: Summary) -> str:
     pruner = summary.spec.pruner
     if pruner is None:
         return ""
-    stopped, tuned = (sum(f(row.tuned) for row in summary.rows) for f in (pruned, len))
+    stopped, tuned = sum(row.pruned for row in summary.rows), sum(len(row.tuned) for row in summary.rows)
     return (
         f"{stopped} of {count(tuned, 'run')} of the search {'was' if stopped == 1 else 'were'} stopped early by the "
         f"pruner {pruner}: a run was, {PRUNERS[pruner].description}. Such a run cannot be chosen; which ones they are "

@@ -117,7 +117,7 @@ def finished_records(folder: Path, storage: Storage | None = None) -> tuple[Stud
             with Ledger(folder, study, read_only=True) as ledger:
                 found.update({record.key: record for record in ledger.records()})
     except InputError as error:
-        _say_once(f"{error}; shown are the {len(found)} finished runs that {str(folder)!r} knows of")
+        _say_once(f"{error}; shown is what {str(folder)!r} knows of the study")
     except STORAGE_ERRORS as error:  # a file that is just being made, or was torn: the records lie beside it
         _log.info("%s cannot be read (%s)", folder / EMBEDDED, reason_of(error))
     place = {key: i for i, key in enumerate(all_keys(study))}

@@ -85,6 +85,11 @@ class Record:
     def key(self) -> Key:
         return self.workload, self.method, self.phase, self.trial
 
+    @property
+    def found(self) -> float | None:
+        """What a run adds to the search: its validation metric, unless it diverged, failed or was stopped early."""
+        return self.validation_metric if self.status == "finished" else None
+
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 

@@ -12,6 +12,7 @@ import pickle
 import queue
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -92,7 +93,7 @@ class _Team:
     def stop(self) -> None:
         """The ranks end where they are idle. One in a run is left to torchrun, which ends them all with this one."""
         self._in.put(None)
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=2)
 
     def _work(self, setting: Setting) -> None:
         try:
@@ -171,8 +172,22 @@ class _Follower:
         self._done, self._job = self._job, None
 
 
+def _end_with_torchrun() -> None:
+    """If torchrun is killed -9, its processes are left behind: they would hold the folder, or wait for each other."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        threading.Thread(target=watch, daemon=True).start()
+
+
 def _store() -> Store:
-    """Where the ranks meet."""
+    """Where the ranks meet; whoever comes here is one of them."""
+    _end_with_torchrun()
     store, _, _ = next(rendezvous("env://", timeout=_FOREVER))
     return PrefixStore("steepest", store)
 

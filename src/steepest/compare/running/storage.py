@@ -34,7 +34,7 @@ def masked(url: str) -> str:
         >>> masked("postgresql://me:p@ssword@host/db?sslpassword=secret")
         'postgresql://me:***@host/db?sslpassword=***'
     """
-    url = re.sub(r"(://[^/:@]*):.*@", r"\1:***@", url)
+    url = re.sub(r"(://[^/:@]*):.*@" if "://" in url else r"^([^/:@]*):.*@", r"\1:***@", url)
     return re.sub(r"([?&]\w*password=)[^&\s]*", r"\1***", url)
 
 

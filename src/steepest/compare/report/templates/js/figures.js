@@ -2,7 +2,11 @@
 const drawn = new Set();
 let kept = new Map(); // those of the page before, when a live one renews itself
 const watcher = new IntersectionObserver((entries) => {
-  for (const entry of entries) if (entry.isIntersecting) draw(entry.target);
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    watcher.unobserve(target);
+    draw(target);
+  }
 }, { rootMargin: "300px" });
 
 // Plotly's script is large: it is run when the page stands, or when the first figure is wanted before that.

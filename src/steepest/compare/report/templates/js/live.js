@@ -8,7 +8,6 @@ function renew(text) {
   for (const place of ["#top", "main", "#data"]) document.querySelector(place).replaceWith(next.querySelector(place));
   document.title = next.title;
   start();
-  redraw();
   scrollTo({ top, behavior: "instant" });
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }

@@ -1,0 +1,81 @@
+"""What a study costs beyond its runs, and what a second job gains.
+
+    python benchmarks/scheduling.py --data-dir DIR
+
+The same runs of `fashion-mlp` (SGD, one epoch each, one thread each) three times over: in a plain loop of one process,
+in a study with one job, and in a study with two. Prints two ratios, asserts nothing:
+
+- *scheduling*: the study with one job over the plain loop, less 1. Interleaved, median of the rounds. The study's time
+  is that of `Study.run`: its worker's start, reading the data there once more, every record, the storage;
+- *two jobs*: the study with one job over that with two.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch
+
+from steepest.compare import Study
+from steepest.compare.builtin import METHODS, WORKLOADS
+from steepest.compare.freeze import load_data
+from steepest.compare.running.loop import jobs_left
+from steepest.compare.running.train import train
+from steepest.compare.schedule import SCHEDULES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--data-dir", type=Path, help="folder with fashion-mnist/; default: STEEPEST_DATA, or the hub")
+    parser.add_argument("--runs", type=int, default=16, help="of the search; none is final but one")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--storage", help="postgresql://..., instead of a file in the study's folder")
+    arguments = parser.parse_args()
+
+    torch.set_num_threads(1)
+    workload = WORKLOADS["fashion-mlp"]
+    splits = load_data(workload, arguments.data_dir)
+
+    def study(jobs: int) -> Study:
+        out = Path(tempfile.mkdtemp()) / "study"
+        where = {"storage": arguments.storage, "study": out.parent.name} if arguments.storage else {}
+        return Study(
+            workload.name, methods="sgd", trials=arguments.runs, seeds=1, epochs=arguments.epochs, device="cpu",
+            data_dir=arguments.data_dir, jobs=jobs, out=out, **where,
+        )  # fmt: skip
+
+    def plain() -> float:
+        spec = study(1).spec
+        jobs = jobs_left(spec, [])
+        comparison = spec.comparisons[0]
+        started = time.perf_counter()
+        for job in [*jobs, jobs[0]]:
+            train(
+                workload, METHODS["sgd"], splits, job.hyperparameters, seed=job.seed, epochs=comparison.epochs,
+                batch_size=comparison.batch_size, with_test=False, schedule=SCHEDULES[comparison.schedule],
+            )  # fmt: skip
+        return time.perf_counter() - started
+
+    def managed(jobs: int) -> float:
+        one = study(jobs)
+        one.spec  # noqa: B018 - loads the data, as the plain loop has before it starts
+        started = time.perf_counter()
+        one.run(progress=False)
+        return time.perf_counter() - started
+
+    rounds = [(plain(), managed(1), managed(2)) for _ in range(arguments.rounds)]
+    for loop, one, two in rounds:
+        print(f"  plain loop {loop:.1f} s, one job {one:.1f} s, two jobs {two:.1f} s")
+    overhead = statistics.median(one / loop for loop, one, _ in rounds) - 1
+    gain = statistics.median(one / two for _, one, two in rounds)
+    print(f"scheduling costs {100 * overhead:.1f} %; two jobs are {gain:.2f} times sooner than one")
+
+
+if __name__ == "__main__":
+    main()
