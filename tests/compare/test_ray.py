@@ -68,6 +68,7 @@ def ray_processes(of_group):
     return [args for session, args in found if session == str(of_group) and ("ray::" in args or "/ray/core" in args)]
 
 
+@pytest.mark.slow
 def test_the_command_gives_the_same_numbers(cluster, tmp_path):
     options = {"methods": "good,raising", "trials": 2, "seeds": 2, "jobs": 2}
     done = subprocess.run(
@@ -134,11 +135,11 @@ def test_an_interrupted_study_leaves_the_cluster_idle_and_goes_on(cluster, tmp_p
 
     monkeypatch.setenv("RAY_ADDRESS", cluster)
     out = tmp_path / "study"
-    options = {"methods": "held", "trials": 2, "seeds": 1, "engine": "ray"}
+    options = {"methods": "slow", "trials": 4, "seeds": 1, "epochs": 30, "jobs": 1, "engine": "ray"}
     code, stderr = stopped_after(1, out, lambda pid: os.killpg(pid, signal.SIGINT), **options)
     assert (code, stderr) == (
         130,
-        "error: interrupted with 1 of 3 runs finished; the same command goes on from there.\n",
+        "error: interrupted with 1 of 5 runs finished; the same command goes on from there.\n",
     )
     assert idle(ray)
     survived = records(out)
