@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -263,6 +264,10 @@ def test_workloads_from_a_users_data(own_data, monkeypatch, reference, name, inp
 def test_absolute_references(own_data):
     assert absolute_reference("hub:ylecun/mnist") == "hub:ylecun/mnist"
     assert absolute_reference("char-gpt:a/../b.txt") == f"char-gpt:{own_data}/b.txt"
+    for reference in ("digits-mlp", "package.module:name", "csgd+ssgd+sngm"):
+        assert absolute_reference(reference) == reference
+    (own_data / "own.py").touch()
+    assert absolute_reference("ssgd+own.py:m") == f"ssgd+{own_data}/own.py:m"
 
 
 @pytest.mark.parametrize(
@@ -278,6 +283,15 @@ def test_absolute_references(own_data):
 def test_references_that_lead_nowhere(own_data, reference, message):
     with pytest.raises(InputError, match=message):
         find_workload(reference)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=lambda w: w.name)
+def test_the_page_of_workloads(workload):
+    page = (Path(__file__).parent.parent.parent / "docs" / "workloads.md").read_text()
+    cells = next(line for line in page.splitlines() if line.startswith(f"| `{workload.name}` |")).split(" | ")
+    target = f"{100 * workload.target:g} %" if workload.percent else f"{workload.target:g} bits per character"
+    count = f"{parameter_count(workload.model()):,}"
+    assert cells[3:] == [count, str(workload.batch_size), str(workload.epochs), f"{target} |"]
 
 
 def test_the_list_of_workloads(capsys):
