@@ -38,6 +38,20 @@ def cluster():
     ray.shutdown()
 
 
+@pytest.fixture
+def two_minutes():
+    """A worker that waits for another's CPU for good fails the test, rather than the suite."""
+
+    def expired(number, frame):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def idle(ray, cpus=2):
     """Whether nobody holds a CPU any more, soon."""
     for _ in range(100):
@@ -101,7 +115,7 @@ def test_pruning_is_the_same_as_with_processes(cluster, tmp_path):
     assert on_ray == on_processes
 
 
-def test_objects_travel_and_more_jobs_than_room_finish(cluster, tmp_path):
+def test_objects_travel_and_more_jobs_than_room_finish(cluster, two_minutes, tmp_path):
     import ray
 
     study = Study(clouds, methods=[good, twin], trials=2, seeds=2, jobs=3, engine="ray", out=tmp_path / "study")
