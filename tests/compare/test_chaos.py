@@ -32,19 +32,22 @@ def command(out, jobs, **options):
     ]  # fmt: skip
 
 
-def start(*arguments, **options):
-    environment = {**os.environ, "STEEPEST_GRACE": "2"}
-    return subprocess.Popen(
-        command(*arguments, **options), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, env=environment,
-    )  # fmt: skip
+def start(out, jobs, **options):
+    with open(said_in(out), "w") as said:
+        return subprocess.Popen(
+            command(out, jobs, **options), start_new_session=True, stdout=subprocess.DEVNULL, stderr=said,
+            env={**os.environ, "STEEPEST_GRACE": "2"},
+        )  # fmt: skip
 
 
-def ended(process):
-    stderr = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, stderr
-    assert "Traceback" not in stderr
-    return stderr
+def said_in(out):
+    return out.with_name(f"{out.name}.txt")
+
+
+def ended(process, out):
+    """What it said, once it ended well."""
+    assert process.wait(timeout=300) == 0, said_in(out).read_text()
+    return said_in(out).read_text()
 
 
 def lines(out):
@@ -53,7 +56,7 @@ def lines(out):
 
 def wait_for(condition, process):
     while not condition():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.args
         time.sleep(0.02)
 
 
@@ -88,7 +91,7 @@ def read_all_the_time(out):
         while not over.is_set():
             if (out / "spec.json").exists():
                 codes.append(run(["report", str(out)]))
-            over.wait(0.3)
+            over.wait(1)
 
     thread = threading.Thread(target=read)
     thread.start()
@@ -125,7 +128,7 @@ def test_workers_killed_ten_times(undisturbed, tmp_path):
             wait_for(lambda n=finished: lines(out) >= n and workers(process.pid), process)
             time.sleep(chance.uniform(0, 0.2))
             os.kill(chance.choice(workers(process.pid)), signal.SIGKILL)
-        assert ended(process) == ""
+        assert ended(process, out) == ""
     assert_same(out, undisturbed)
 
 
@@ -138,8 +141,8 @@ def test_the_command_killed_ten_times(undisturbed, tmp_path):
             wait_for(lambda n=finished: lines(out) >= n, process)
             time.sleep(chance.uniform(0, 0.5))
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-        assert ended(start(out, 2)) == ""
+            process.wait()
+        assert ended(start(out, 2), out) == ""
     assert_same(out, undisturbed)
 
 
@@ -150,20 +153,18 @@ def test_two_hosts_with_the_storage_stopped_and_a_host_killed(undisturbed, tmp_p
         with read_all_the_time(a):
             wait_for(lambda: lines(a) >= 3 and lines(b) >= 3, first)
             postgresql.stop()
+            wait_for(lambda: "is away (" in said_in(a).read_text(), first)
             time.sleep(5)
             postgresql.start()
-            before = lines(b)
-            wait_for(lambda: lines(b) > before, second)
-            os.killpg(second.pid, signal.SIGKILL)
-            second.communicate()
-            told = ended(first)
+            os.killpg(second.pid, signal.SIGKILL)  # a run of its own in hand
+            second.wait()
+            told = ended(first, a)
         assert told.count("is away (") == told.count("is back after") == 1
         assert_same(a, undisturbed)
-        again = ended(start(b, 1, storage=postgresql.url))  # finds nothing left to do
-        assert again == ""
+        assert ended(start(b, 1, storage=postgresql.url), b) == ""  # nothing is left to do
         assert_same(b, undisturbed)
         assert lines(a) == lines(b) == RUNS
-        machines = {r.started for r in finished_records(a)[1]}
-        assert machines == {r.started for r in finished_records(b)[1]}  # the same runs, not the same results twice
-    for path in [*a.iterdir(), *b.iterdir()]:
+        times = {r.started for r in finished_records(a)[1]}
+        assert times == {r.started for r in finished_records(b)[1]}  # the same runs, not the same results twice
+    for path in [*a.iterdir(), *b.iterdir(), said_in(a), said_in(b)]:
         assert b"s3cr" not in path.read_bytes(), path

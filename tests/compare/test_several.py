@@ -10,7 +10,8 @@ import pytest
 from steepest._errors import InputError
 from steepest.cli import run
 from steepest.compare import Method, Range, Study, Workload, flags
-from steepest.compare.freeze import Request, freeze_study
+from steepest.compare.freeze import freeze_study
+from steepest.compare.request import Request
 from steepest.compare.running.drive import finished_records
 from steepest.compare.running.folder import load_spec
 from steepest.compare.running.loop import jobs_left

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,12 +15,12 @@ from steepest.cli import run as command
 from steepest.compare.builtin import DEFAULT_METHODS, METHODS, TEMPLATES, WORKLOADS
 from steepest.compare.builtin.language import AttentionBlock, CharGPT, CharLSTM, bits_per_character, character_loss
 from steepest.compare.builtin.models import toy_cnn
-from steepest.compare.builtin.resnet import Block, RandomCropFlip, resnet20
+from steepest.compare.builtin.resnet import Block, resnet20
 from steepest.compare.freeze import load_data
 from steepest.compare.lookup import absolute_reference, find_method, find_workload, source_digest
 from steepest.compare.running.drive import finished_records
 from steepest.compare.running.train import train
-from steepest.data import Split, Splits
+from steepest.data import Split, Splits, random_crop_flip
 from steepest.optim.input_power import record_of
 from tests.data.pictures import picture, write_folder, write_parquet
 
@@ -75,32 +76,21 @@ def test_without_batchnorm_the_signal_does_not_explode():
 
 def test_crops_and_flips_are_those_of_a_plain_loop():
     x = torch.randn(40, 3, 6, 8)
-    torch.manual_seed(5)
-    augmented = RandomCropFlip(2)(x)
-    torch.manual_seed(5)
-    top, left = torch.randint(5, (2, 40, 1)).squeeze(-1).tolist()
-    mirrored = (torch.rand(40, 1) < 0.5).flatten().tolist()
+    augmented = random_crop_flip(x, torch.Generator().manual_seed(5), padding=2)
+    same = torch.Generator().manual_seed(5)
+    top, left = torch.randint(5, (2, 40, 1), generator=same).squeeze(-1).tolist()
+    mirrored = (torch.rand(40, 1, generator=same) < 0.5).flatten().tolist()
     for i in range(40):
         crop = F.pad(x[i], (2, 2, 2, 2))[:, top[i] : top[i] + 6, left[i] : left[i] + 8]
         assert torch.equal(augmented[i], crop.flip(-1) if mirrored[i] else crop)
     assert {*top} == {*left} == {0, 1, 2, 3, 4}
     assert 10 < sum(mirrored) < 30
-    assert torch.equal(RandomCropFlip().eval()(x), x)
 
 
-def test_augmentation_is_off_in_evaluation_and_follows_the_seed():
-    torch.manual_seed(0)
-    model, x = resnet20(augment=True), torch.randn(8, 3, 32, 32)
-    outputs = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        outputs.append(model(x))
-    assert torch.equal(outputs[0], outputs[1])
-    assert not torch.equal(outputs[0], outputs[2])
-    model.eval()
-    assert torch.equal(model(x), model[1:](x))
-    torch.manual_seed(0)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), resnet20().parameters(), strict=True))
+def test_resnets_train_on_crops_and_flips_and_nothing_else_does():
+    augmenting = {name for name, workload in WORKLOADS.items() if workload.augment is not None}
+    assert augmenting == {"cifar10-resnet20", "cifar10-resnet20-nobn"}
+    assert {WORKLOADS[name].augment for name in augmenting} == {random_crop_flip}
 
 
 @pytest.mark.parametrize("make", [lambda: CharGPT(VOCABULARY, 12), lambda: CharLSTM(VOCABULARY)], ids=["gpt", "lstm"])
@@ -263,6 +253,10 @@ def test_workloads_from_a_users_data(own_data, monkeypatch, reference, name, inp
 def test_absolute_references(own_data):
     assert absolute_reference("hub:ylecun/mnist") == "hub:ylecun/mnist"
     assert absolute_reference("char-gpt:a/../b.txt") == f"char-gpt:{own_data}/b.txt"
+    for reference in ("digits-mlp", "package.module:name", "csgd+ssgd+sngm"):
+        assert absolute_reference(reference) == reference
+    (own_data / "own.py").touch()
+    assert absolute_reference("ssgd+own.py:m") == f"ssgd+{own_data}/own.py:m"
 
 
 @pytest.mark.parametrize(
@@ -278,6 +272,15 @@ def test_absolute_references(own_data):
 def test_references_that_lead_nowhere(own_data, reference, message):
     with pytest.raises(InputError, match=message):
         find_workload(reference)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=lambda w: w.name)
+def test_the_page_of_workloads(workload):
+    page = (Path(__file__).parent.parent.parent / "docs" / "workloads.md").read_text()
+    cells = next(line for line in page.splitlines() if line.startswith(f"| `{workload.name}` |")).split(" | ")
+    target = f"{100 * workload.target:g} %" if workload.percent else f"{workload.target:g} bits per character"
+    count = f"{parameter_count(workload.model()):,}"
+    assert cells[3:] == [count, str(workload.batch_size), str(workload.epochs), f"{target} |"]
 
 
 def test_the_list_of_workloads(capsys):

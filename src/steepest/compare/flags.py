@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from steepest._errors import InputError
-from steepest.compare.freeze import ALL
 from steepest.compare.method import Range
+from steepest.compare.request import ALL
 
 T = TypeVar("T")
 

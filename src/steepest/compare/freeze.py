@@ -5,18 +5,17 @@ import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from steepest._errors import InputError
-from steepest.compare.builtin import DEFAULT_METHODS
 from steepest.compare.given import digest_of, reference_of, the_method, the_workload
-from steepest.compare.method import Method, Range
+from steepest.compare.method import Method
 from steepest.compare.points import quasi_random_points
 from steepest.compare.pruners import PRUNERS
+from steepest.compare.request import ALL, Request
 from steepest.compare.running.train import SHARPNESS_SAMPLES, batches_for_sharpness, steps_in, steps_per_epoch
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, StudySpec, WorkloadSpec
@@ -24,46 +23,7 @@ from steepest.compare.workload import Workload
 from steepest.data import Splits, as_split, data_folder
 from steepest.diagnostics import largest_hessian_eigenvalue
 
-ALL = ""  # every workload that is not named
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for, as flags, a file and the Python API say it; every field but the first has a default.
-
-    Numbers that may differ by workload are given for one name of a workload each, or under ``ALL`` for the others.
-
-    Args:
-        workloads: references, at least one; or workloads themselves.
-        methods: references; or methods themselves.
-        trials: points that every method tries, at least 1.
-        seeds: final runs of every method, at least 1.
-        epochs: instead of the workload's own.
-        batch_sizes: instead of the workload's own; each is a comparison of its own.
-        targets: instead of the workload's own; the first of them counts in the table.
-        spaces: method name to ranges that replace its own, or search what it has fixed.
-        schedule: of the learning rate, one of ``SCHEDULES``.
-        sharpness: measure it after every final run.
-        pruner: one of ``PRUNERS``, to stop hopeless runs of the search; ``None`` for none.
-        strategy: one of ``STRATEGIES``, by which ``ranks`` processes do every run together; ``None`` for one process.
-        device: ``"auto"`` (the GPU if there is one), or anything ``torch.device`` takes.
-    """
-
-    workloads: Sequence[str | Workload]
-    methods: Sequence[str | Method] = DEFAULT_METHODS
-    trials: int = 8
-    seeds: int = 5
-    epochs: Mapping[str, int] = field(default_factory=dict)
-    batch_sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    targets: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
-    schedule: str = "linear"
-    sharpness: bool = False
-    pruner: str | None = None
-    strategy: str | None = None
-    ranks: int = 1
-    device: str = "auto"
 
 
 def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:

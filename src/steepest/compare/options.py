@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from steepest._errors import InputError
-from steepest.compare.freeze import ALL
 from steepest.compare.given import is_given
 from steepest.compare.lookup import nearest
 from steepest.compare.method import Range
+from steepest.compare.request import ALL
 from steepest.compare.spec import StudySpec
 
 T = TypeVar("T")

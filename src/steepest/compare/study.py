@@ -15,7 +15,7 @@ from steepest._errors import InputError, check_extra
 from steepest.compare import options
 from steepest.compare.analysis.summary import Summary, summarize_study
 from steepest.compare.builtin import DEFAULT_METHODS
-from steepest.compare.freeze import Request, freeze_study
+from steepest.compare.freeze import freeze_study
 from steepest.compare.given import Given, reference_of
 from steepest.compare.method import Method, Range
 from steepest.compare.plan import Plan, make_plan
@@ -23,6 +23,7 @@ from steepest.compare.progress import ProgressDisplay
 from steepest.compare.report import write_report
 from steepest.compare.report.exports import final_table, run_table
 from steepest.compare.report.tables import Table
+from steepest.compare.request import Request
 from steepest.compare.running import drive, rank_pool, ray_pool
 from steepest.compare.running.folder import invocations, usable_cores
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record

@@ -1,5 +1,6 @@
 """Data for the workloads: embedded, from files, or from the hub; always in memory, always split the same way."""
 
+from steepest.data.augmentation import random_crop_flip
 from steepest.data.cifar import cifar10
 from steepest.data.digits import digits
 from steepest.data.hub import hub_images, load_hub_images
@@ -21,6 +22,7 @@ __all__ = [
     "image_folder",
     "images",
     "load_hub_images",
+    "random_crop_flip",
     "shakespeare",
     "standardize",
     "text",

@@ -1,4 +1,4 @@
-"""ResNet-20 for small images, with and without BatchNorm, and the augmentation it is trained with."""
+"""ResNet-20 for small images, with and without BatchNorm."""
 
 import itertools
 
@@ -7,41 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _WIDTHS = [16, 16, 16, 16, 32, 32, 32, 64, 64, 64]
-
-
-class RandomCropFlip(nn.Module):
-    """While training, crops images (N, C, H, W) at random from their own padding with zeros, and mirrors half of them.
-
-    The images keep their size. It works on whole tensors, on their device, and draws from torch's global generator of
-    that device, as dropout does; in evaluation mode images pass untouched.
-
-    Args:
-        padding: pixels on each side.
-
-    Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
-
-    Example:
-        >>> images = torch.arange(9.0).view(1, 1, 3, 3)
-        >>> RandomCropFlip()(images).shape, torch.equal(RandomCropFlip().eval()(images), images)
-        (torch.Size([1, 1, 3, 3]), True)
-    """
-
-    def __init__(self, padding: int = 4) -> None:
-        super().__init__()
-        self.padding = padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x
-        (count, channels, height, width), device = x.shape, x.device
-        top, left = torch.randint(2 * self.padding + 1, (2, count, 1), device=device)
-        mirrored = torch.rand(count, 1, device=device) < 0.5
-        rows = top + torch.arange(height, device=device)
-        columns = torch.arange(width, device=device)
-        columns = left + torch.where(mirrored, columns.flip(0), columns)
-        wide = width + 2 * self.padding
-        pixels = (rows[:, :, None] * wide + columns[:, None, :]).view(count, 1, -1).expand(-1, channels, -1)
-        return F.pad(x, [self.padding] * 4).flatten(2).gather(2, pixels).view_as(x)
 
 
 class Block(nn.Module):
@@ -63,7 +28,7 @@ class Block(nn.Module):
         return F.relu(inner + shortcut)
 
 
-def resnet20(classes: int = 10, *, channels: int = 3, norm: bool = True, augment: bool = False) -> nn.Sequential:
+def resnet20(classes: int = 10, *, channels: int = 3, norm: bool = True) -> nn.Sequential:
     """ResNet-20 for images of shape (channels, H, W) of any size, with global pooling at the end.
 
     Convolutions begin with Kaiming's normal initialisation. Without BatchNorm the mean square of the signal could then
@@ -72,7 +37,6 @@ def resnet20(classes: int = 10, *, channels: int = 3, norm: bool = True, augment
 
     Args:
         norm: with BatchNorm; without it, convolutions have biases.
-        augment: with :class:`RandomCropFlip` in front.
 
     Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2 and table 6:
     0.27 million parameters. Without BatchNorm: De and Smith, "Batch Normalization Biases Residual Blocks Towards the
@@ -85,8 +49,7 @@ def resnet20(classes: int = 10, *, channels: int = 3, norm: bool = True, augment
     """
     blocks = [Block(i, o, norm) for i, o in itertools.pairwise(_WIDTHS)]
     stem = [nn.Conv2d(channels, 16, 3, padding=1, bias=not norm), nn.BatchNorm2d(16) if norm else nn.Identity()]
-    body = [*stem, nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes)]
-    model = nn.Sequential(*[RandomCropFlip()] * augment, *body)
+    model = nn.Sequential(*stem, nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -114,20 +114,22 @@ _ALL = (
     Workload(
         "cifar10-resnet20",
         data=data.cifar10,
-        model=partial(resnet20, augment=True),
+        model=resnet20,
         batch_size=128,
         epochs=10,
         target=0.7,
         description="CIFAR-10 with random crops and flips, ResNet-20",
+        augment=data.random_crop_flip,
     ),
     Workload(
         "cifar10-resnet20-nobn",
         data=data.cifar10,
-        model=partial(resnet20, augment=True, norm=False),
+        model=partial(resnet20, norm=False),
         batch_size=128,
         epochs=10,
-        target=0.7,
+        target=0.6,
         description="CIFAR-10 with random crops and flips, ResNet-20 without BatchNorm",
+        augment=data.random_crop_flip,
     ),
     *(
         predict_characters(

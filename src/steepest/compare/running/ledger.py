@@ -69,12 +69,13 @@ class Ledger:
     ) -> None:
         self.spec = spec
         self.patience = patience or Patience(f"the study's folder {str(folder)!r}")
-        self.open(embedded_url(folder, read_only=read_only), read_only=read_only)
+        self.open(embedded_url(folder, read_only=read_only))
 
-    def open(self, url: str, *, read_only: bool = False) -> None:
+    def open(self, url: str) -> None:
+        """Connect, and make the tables that are not there."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         braced = url.replace("{", "{{").replace("}", "}}")  # Optuna fills in a template
-        self.database = optuna.storages.RDBStorage(braced, {"pool_pre_ping": True}, skip_table_creation=read_only)
+        self.database = optuna.storages.RDBStorage(braced, {"pool_pre_ping": True})
         self.storage = optuna.storages.get_storage(self.database)
         self._ids: dict[str, int] = {}
 
