@@ -95,7 +95,7 @@ def test_by_default_the_update_rules_are_compared(capsys):
     """And not the estimators, which would double the number of comparisons."""
     assert run(["compare", "--help"]) == 0
     words = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
-    assert "Default:sgd,nesterov,adamw,lars,sngm,bng,bng-ratio." in words.replace(" ", "")
+    assert "Default: sgd, nesterov, adamw, lars, sngm, bng, bng-ratio." in words
     assert "--sharpness" in words
 
 

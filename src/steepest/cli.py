@@ -120,7 +120,7 @@ def compare(
         typer.Option(
             help="Comma-separated: built-in names, path/to/file.py:name or package.module:name; with a gradient "
             "estimator in front, such as ssgd+sngm ('steepest methods' lists both). Default: "
-            f"{','.join(DEFAULT_METHODS)}.",
+            f"{', '.join(DEFAULT_METHODS)}.",
         ),
     ] = None,
     trials: Annotated[
