@@ -102,8 +102,7 @@ class Driver:
     def _loop(self, interrupted: threading.Event) -> None:
         while not interrupted.is_set():
             self._hear()
-            while self._pool.free and self._left:
-                self._start(self._left.pop(0))
+            self._fill()
             if not (self._pool.running or self._left or self._elsewhere):
                 return
             if not self._pool.running:
@@ -117,12 +116,15 @@ class Driver:
         left = [job for job in jobs_left(self._study, self._records) if job.key not in under_way]
         return sorted(left, key=lambda job: self._deaths[job.key])
 
-    def _start(self, job: Job) -> None:
-        if self._ledger.take(job):
-            self._pool.submit(job)
-            self._listener.started(job)
-        else:
-            self._elsewhere.add(job.key)
+    def _fill(self) -> None:
+        """Give every free worker a run."""
+        while self._pool.free and self._left:
+            job = self._left.pop(0)
+            if self._ledger.take(job):
+                self._pool.submit(job)
+                self._listener.started(job)
+            else:
+                self._elsewhere.add(job.key)
 
     def _hear(self) -> None:
         """What others did since."""
@@ -163,8 +165,10 @@ class Driver:
                 self._end(record_of(event.job, time.time(), fields))
 
     def _end(self, record: Record) -> None:
-        """The folder has the record before the storage has: it is not lost if that is away for good."""
+        """The folder has the record before the storage has: it is not lost if that is away for good. The worker has its
+        next run before either the storage or the display is served: it need not wait for a disk."""
         study_folder.append_record(self._folder, record)
+        self._fill()
         kept = self._ledger.finish(record)
         if kept != record:  # another host was faster
             study_folder.append_record(self._folder, kept)
