@@ -104,8 +104,7 @@ class Driver:
     def _loop(self, interrupted: threading.Event) -> None:
         while not interrupted.is_set():
             self._hear()
-            while self._pool.free and self._left:
-                self._start(self._left.pop(0))
+            self._fill()
             if not (self._pool.running or self._left or self._elsewhere):
                 return
             if not self._pool.running:
@@ -119,12 +118,15 @@ class Driver:
         left = [job for job in jobs_left(self._study, self._records) if job.key not in under_way]
         return sorted(left, key=lambda job: self._deaths[job.key])
 
-    def _start(self, job: Job) -> None:
-        if self._ledger.take(job):
-            self._pool.submit(job)
-            self._listener.started(job)
-        else:
-            self._elsewhere.add(job.key)
+    def _fill(self) -> None:
+        """Give every free worker a run."""
+        while self._pool.free and self._left:
+            job = self._left.pop(0)
+            if self._ledger.take(job):
+                self._pool.submit(job)
+                self._listener.started(job)
+            else:
+                self._elsewhere.add(job.key)
 
     def _hear(self) -> None:
         """What others did since."""
@@ -175,8 +177,10 @@ class Driver:
         return seen.fraction < 1 and self._ledger.is_hopeless(job, step, seen.validation_metric)
 
     def _end(self, record: Record) -> None:
-        """The folder has the record before the storage has: it is not lost if that is away for good."""
+        """The folder has the record before the storage has: it is not lost if that is away for good. The worker has its
+        next run before either the storage or the display is served: it need not wait for a disk."""
         study_folder.append_record(self._folder, record)
+        self._fill()
         kept = self._ledger.finish(record)
         checkpoint_path(self._folder, *record.key).unlink(missing_ok=True)
         if kept != record:  # another host was faster
