@@ -6,10 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, Self, TypeVar
 
+from steepest._errors import StudyError
 from steepest.compare.running.jobs import Job, Record
 from steepest.compare.running.train import Progress
 
 ENGINES = ("processes", "ray")
+_STARTS = 10
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,26 @@ class Pool(ABC, Generic[W]):
         return list(self._busy.values())
 
     def submit(self, job: Job) -> None:
-        """Start a job; at most :attr:`free` of them."""
-        worker = self._idle.pop() if self._idle else self._start()
-        try:
-            worker.send(job)
-        except OSError:  # it died while idle
-            worker.stop()
-            worker = self._start()
-            worker.send(job)
-        self._busy[worker] = job
+        """Start a job; at most :attr:`free` of them.
+
+        Raises:
+            StudyError: no worker can be started.
+        """
+        for attempt in range(_STARTS):
+            try:
+                worker = self._idle.pop() if self._idle else self._start()
+            except OSError as error:  # it was killed before it was there, or there is no room for it
+                if attempt == _STARTS - 1:
+                    raise StudyError(f"no worker can be started ({error}); finished runs are safe") from error
+                continue
+            try:
+                worker.send(job)
+            except OSError:  # it died while idle
+                worker.stop()
+                continue
+            self._busy[worker] = job
+            return
+        raise StudyError("every worker died before it had a job; finished runs are safe")
 
     def answer(self, job: Job, *, stop: bool) -> None:
         """Let a job that may be pruned go on, or end here. It stands still after every ``progress`` until then."""
