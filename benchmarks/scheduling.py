@@ -2,8 +2,9 @@
 
     python benchmarks/scheduling.py --data-dir DIR
 
-The same runs of `fashion-mlp` (SGD, one epoch each, one thread each) three times over: in a plain loop of one process,
-in a study with one job, and in a study with two; interleaved, medians of the rounds. Prints ratios, asserts nothing:
+The same runs of `fashion-mlp` (SGD with either momentum, one thread each) three times over: in a plain loop of one
+process, in a study with one job, and in a study with two; interleaved, medians of the rounds. Prints ratios, asserts
+nothing:
 
 - *scheduling*: the study with one job over the plain loop, less 1. The study's time is that of `Study.run`: its
   worker's start and reading the data there, which come once, every record, the storage;
@@ -34,8 +35,8 @@ from steepest.compare.schedule import SCHEDULES
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--data-dir", type=Path, help="folder with fashion-mnist/; default: STEEPEST_DATA, or the hub")
-    parser.add_argument("--runs", type=int, default=16, help="of the search; none is final but one")
-    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=24, help="in all; four are final ones")
+    parser.add_argument("--epochs", type=int, default=5, help="default: 5, the workload's own")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--storage", help="postgresql://..., instead of a file in the study's folder")
     arguments = parser.parse_args()
@@ -48,8 +49,8 @@ def main() -> None:
         out = Path(tempfile.mkdtemp()) / "study"
         where = {"storage": arguments.storage, "study": out.parent.name} if arguments.storage else {}
         return Study(
-            workload.name, methods="sgd", trials=arguments.runs, seeds=1, epochs=arguments.epochs, device="cpu",
-            data_dir=arguments.data_dir, jobs=jobs, out=out, **where,
+            workload.name, methods=["sgd", "nesterov"], trials=arguments.runs // 2 - 2, seeds=2,
+            epochs=arguments.epochs, device="cpu", data_dir=arguments.data_dir, jobs=jobs, out=out, **where,
         )  # fmt: skip
 
     def plain() -> float:
@@ -57,9 +58,9 @@ def main() -> None:
         jobs = jobs_left(spec, [])
         comparison = spec.comparisons[0]
         started = time.perf_counter()
-        for job in [*jobs, jobs[0]]:
+        for job in [*jobs, *jobs[:4]]:  # as many more as there will be final ones
             train(
-                workload, METHODS["sgd"], splits, job.hyperparameters, seed=job.seed, epochs=comparison.epochs,
+                workload, METHODS[job.method], splits, job.hyperparameters, seed=job.seed, epochs=comparison.epochs,
                 batch_size=comparison.batch_size, with_test=False, schedule=SCHEDULES[comparison.schedule],
             )  # fmt: skip
         return time.perf_counter() - started
