@@ -88,7 +88,6 @@ def environment(summary: Summary, *, escape: bool) -> jinja2.Environment:
         sharpness_median=format_sharpness_median,
         sharpness_range=format_sharpness_range,
         ranges=format_ranges,
-        name=lambda spec: spec.name,
         sentence=verdict_sentence,
         linked=_linked_sentence,
         general=lambda value: f"{value:g}",
