@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -35,9 +36,7 @@ class PostgreSQL:
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         if self._user:
             shutil.chown(self._folder, self._user)
-        with contextlib.closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = _free_port()
 
     def __enter__(self):
         password = self._folder / "password"
@@ -72,6 +71,15 @@ class PostgreSQL:
         data = str(self._folder / "data")
         subprocess.run([self._bin / program, "-D", data, *arguments], check=True, user=self._user, cwd=self._folder,
                        stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, timeout=60)  # fmt: skip
+
+
+def _free_port():
+    """Below those the system gives to connections, one of which could take it while the server is stopped."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), contextlib.closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port among a hundred")
 
 
 def _exists(user):

@@ -306,6 +306,11 @@ def test_several_targets_and_a_pruner(small_view, small):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone(browser, path, scheme):
     view = opened(browser, path, width=390, scheme=scheme)
+    top_of_tabs = "document.querySelector('.tabs').getBoundingClientRect().top + scrollY"
+    before = view.evaluate(top_of_tabs)
+    view.locator("#plot-profile").scroll_into_view_if_needed()
+    view.locator("#plot-profile .main-svg").first.wait_for()
+    assert view.evaluate(top_of_tabs) == before  # a figure that is drawn moves nothing under a finger
     view.locator("[role=tab]").nth(1).click()
     view.locator("#final-2 button.open").first.click()
     for plot in view.locator("#comparison-2 .plot").all()[:3]:

@@ -4,9 +4,7 @@ import copy
 import io
 import itertools
 import math
-import os
 import pickle
-import socket
 
 import numpy as np
 import pytest
@@ -23,6 +21,7 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 from torch.nn.parallel import DistributedDataParallel
 
 from steepest import INSGD, track_input_power
+from tests.ranks import RANKS, on_ranks
 
 PATHS = {"loop": {"foreach": False, "fused": False}, "foreach": {"foreach": True}}
 paths = pytest.mark.parametrize("path", PATHS)
@@ -503,8 +502,6 @@ def test_a_compiled_step_is_the_same_step_and_is_compiled_at_the_start_only():
 
 # Two gloo ranks, each with half of the batch, against one process with all of it.
 
-RANKS = 2
-
 
 class Branched(Net):
     """A layer that is not called for every batch."""
@@ -539,10 +536,8 @@ def two_layers():
     return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4)).double()
 
 
-def compare_on_this_rank(rank, port, results):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=RANKS)
+def compare_on_this_rank(rank):
+    results = []
     mesh = init_device_mesh("cpu", (RANKS,))
     reductions = []
     all_reduce = dist.all_reduce
@@ -563,7 +558,7 @@ def compare_on_this_rank(rank, port, results):
         optimizer = INSGD(sharded.named_parameters(), **options)
         train(alone, INSGD(alone.named_parameters(), **options), [x[:4] for x in batches(8)])
         train(sharded, optimizer, [x[2 * rank : 2 * rank + 2] for x in batches(8)])
-        results.put((rank, f"fsdp-{groups}-{path}", distance(sharded, alone)))
+        results.append((f"fsdp-{groups}-{path}", distance(sharded, alone)))
         # A checkpoint of whole tensors restores the powers, which are not sharded.
         whole = dcp.StateDictOptions(full_state_dict=True)
         saved = copy.deepcopy(dcp.get_optimizer_state_dict(sharded, optimizer, options=whole))
@@ -582,7 +577,7 @@ def compare_on_this_rank(rank, port, results):
         train_in_halves(wrapped, INSGD(wrapped.named_parameters(), lr=0.05), [rank], called)
         # 4 channels and 2 linear layers, each with its rows: one reduction a step.
         assert reductions == [(4 + 1 + 2 + 2, both)] * 8
-        results.put((rank, f"ddp-{called}", distance(model, alone)))
+        results.append((f"ddp-{called}", distance(model, alone)))
     # Tensor parallelism: the second layer's input is itself spread over the ranks.
     for path in PATHS:
         alone, parallel = two_layers(), two_layers()
@@ -591,20 +586,16 @@ def compare_on_this_rank(rank, port, results):
         track_input_power(parallel)
         for model in (alone, parallel):
             train(model, INSGD(model.named_parameters(), **PATHS[path]), [randn(5, 6, seed=i) for i in range(8)])
-        results.put((rank, f"tensor-parallel-{path}", distance(parallel, alone)))
-    dist.destroy_process_group()
+        results.append((f"tensor-parallel-{path}", distance(parallel, alone)))
+    return results
 
 
 def test_two_ranks_are_one_process():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    results = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    torch.multiprocessing.spawn(compare_on_this_rank, (port, results), nprocs=RANKS)
-    seen = [results.get() for _ in range(RANKS * (3 * len(PATHS) + 2))]
-    assert len({(rank, name) for rank, name, _ in seen}) == len(seen)
-    for _, name, apart in seen:
-        assert apart == pytest.approx(0, abs=1e-9), name
+    seen = on_ranks(compare_on_this_rank)
+    for results in seen:
+        assert len(dict(results)) == len(results) == 3 * len(PATHS) + 2
+        for name, apart in results:
+            assert apart == pytest.approx(0, abs=1e-9), name
 
 
 @pytest.mark.parametrize("path", [{"fused": False}, {"foreach": True}], ids=str)

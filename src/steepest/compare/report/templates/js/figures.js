@@ -1,3 +1,4 @@
+const HEIGHT = 420; // of a figure that says nothing else, in pixels
 // Figures are drawn when they come into view.
 const drawn = new Set();
 let kept = new Map(); // those of the page before, when a live one renews itself
@@ -30,7 +31,7 @@ function layoutOf(figure, key, light = false) {
   const line = colour("--line", light);
   const own = figure.layout;
   const layout = {
-    height: 420,
+    height: HEIGHT,
     ...own,
     hoverlabel: { bgcolor: colour("--raised", light), bordercolor: line, font: { color: colour("--text", light) } },
     paper_bgcolor: light ? colour("--page", light) : "rgba(0,0,0,0)",
@@ -111,5 +112,6 @@ function prepareFigure(place, figure) {
   const bar = tools(plot);
   for (const name of figure.switches) bar.append(axisButton(plot, key, figure, name));
   bar.append(button("SVG", () => saveFigure(plot, key), { "aria-label": `Save figure ${key} as SVG` }));
+  plot.style.minHeight = `${figure.layout.height ?? HEIGHT}px`; // its place is kept: drawn, it moves nothing
   watcher.observe(plot);
 }
