@@ -9,42 +9,25 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from steepest._errors import InputError, StudyError
 from steepest._version import __version__
 from steepest.compare import flags
-from steepest.compare.analysis.profiles import across, comparable
-from steepest.compare.analysis.summary import Summary, summarize_study
-from steepest.compare.builtin import DEFAULT_METHODS, ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
-from steepest.compare.display import across_table, plan_table, result_table
+from steepest.compare.analysis.summary import summarize_study
+from steepest.compare.builtin import DEFAULT_METHODS
 from steepest.compare.options import is_file
-from steepest.compare.plan import Plan
 from steepest.compare.progress import ProgressDisplay
 from steepest.compare.pruners import PRUNERS
-from steepest.compare.report import write_report
-from steepest.compare.report.caveats import caveats
 from steepest.compare.report.events import write_events
 from steepest.compare.report.exports import export_csv
-from steepest.compare.report.wording import (
-    cost_notes,
-    count,
-    edge_warnings,
-    format_duration,
-    format_options,
-    lost_run_warnings,
-    pruning_note,
-    sharpness_note,
-    sharpness_warnings,
-    verdict_sentence,
-)
+from steepest.compare.report.wording import count
 from steepest.compare.running.drive import finished_records
-from steepest.compare.running.folder import invocations
 from steepest.compare.running.pool import ENGINES
 from steepest.compare.running.ranks import STRATEGIES
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.study import Study
+from steepest.compare.terminal import all_lost, print_methods, print_plan, print_result, print_workloads, write
 from steepest.compare.watch import serve
 
 app = typer.Typer(
@@ -52,10 +35,6 @@ app = typer.Typer(
     help="Better stochastic gradient descent for PyTorch, with the evidence.",
     add_completion=False,
     pretty_exceptions_enable=False,
-)
-_COMBINING = (
-    "An estimator goes in front of any method: ssgd+sngm, csgd+adamw; alone it stands in front of sgd. One of csgd,\n"
-    "csgd-lipschitz and csgd-learned goes with one of the others: csgd+ssgd+sngm."
 )
 # Newer typers carry a copy of click, older ones use the package: this is the base class of either's usage errors.
 _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
@@ -253,14 +232,16 @@ def compare(
             comparison.run()
         return 0
     if plan:
-        _tell_plan(comparison.plan(), with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons))
+        print_plan(
+            _out, comparison.plan(), with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons)
+        )
         return 0
     with ProgressDisplay(_err) as display:
         finished = comparison.run(listener=display, command=_command())
     summaries = comparison.summaries()
     if finished and all(row.chosen is None for summary in summaries for row in summary.rows):
-        raise StudyError(_all_lost(summaries, _write(comparison.folder, summaries)))
-    _tell(comparison.folder, summaries)
+        raise StudyError(all_lost(summaries, write(comparison.folder, summaries)))
+    print_result(_out, comparison.folder, summaries)
     if not finished:
         done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
         return _fail(
@@ -286,7 +267,7 @@ def report(
     """Write a study's report anew from its records, and print the result."""
     study, records = finished_records(folder)
     summaries = summarize_study(study, records)
-    _tell(folder, summaries)
+    print_result(_out, folder, summaries)
     if csv is not None:
         _out.print(Text(f"Tables: {', '.join(map(str, export_csv(summaries, csv)))}"))
     if tensorboard is not None:
@@ -310,99 +291,10 @@ def watch(
 @app.command("methods")
 def list_methods() -> None:
     """List the built-in methods with their search spaces, and the gradient estimators that go in front of them."""
-    table = _plain_table("method", "searched", "fixed", "what it is")
-    for method in (method for name, method in METHODS.items() if name not in ESTIMATORS):
-        searched = ", ".join(f"{name} {space.low:g}:{space.high:g}" for name, space in method.space.items())
-        fixed = ", ".join(f"{name}={value}" for name, value in method.fixed.items())
-        table.add_row(method.name, searched, fixed, method.description)
-    _out.print(table)
-    table = _plain_table("gradient estimator", "evaluations per step", "options", "what it is")
-    for name, estimator in ESTIMATORS.items():
-        cost = str(estimator.evaluations_per_step)
-        table.add_row(name, cost, format_options(estimator.options), estimator.description)
-    _out.print()
-    _out.print(table)
-    _out.print(f"\n{_COMBINING}", highlight=False)
-    _out.print(
-        "Your own: path/to/file.py:name, where name is a steepest.compare.Method, or an Estimator in front of a +.",
-        highlight=False,
-    )
+    print_methods(_out)
 
 
 @app.command("workloads")
 def list_workloads() -> None:
     """List the built-in workloads, and those that are made from data of yours."""
-    table = _plain_table("workload", "batch size", "epochs", "target", "what it is")
-    for workload in WORKLOADS.values():
-        target = f"{100 * workload.target:g} %" if workload.percent else f"{workload.target:g}"
-        sizes = (str(workload.batch_size), str(workload.epochs))
-        table.add_row(workload.name, *sizes, f"{target} {workload.metric_name}", workload.description)
-    _out.print(table)
-    table = _plain_table("from your data", "example", "what it is")
-    for template in TEMPLATES.values():
-        table.add_row(template.usage, template.example, template.description)
-    _out.print()
-    _out.print(table)
-    _out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
-
-
-def _write(folder: Path, summaries: Sequence[Summary]) -> Path:
-    try:
-        return write_report(folder, summaries, invocations(folder))
-    except OSError as error:
-        raise StudyError(
-            f"the report could not be written to {str(folder)!r} ({error.strerror}); the records are safe, "
-            f"'steepest report {shlex.quote(str(folder))}' writes it later"
-        ) from error
-
-
-def _tell(folder: Path, summaries: Sequence[Summary]) -> None:
-    """Print the result, then write the report: what is known is said even where nothing can be written."""
-    _out.print(result_table(summaries))
-    if comparable(summaries):
-        baseline = summaries[0].spec.baseline
-        _out.print()
-        _out.print(across_table(across(summaries, baseline), baseline))
-    for summary in summaries:
-        _tell_comparison(summary)
-    _out.print(Text(f"Report: {_write(folder, summaries)}"))
-
-
-def _tell_comparison(summary: Summary) -> None:
-    _out.print()
-    _out.print(Text(verdict_sentence(summary), style="bold"))
-    for sentence in caveats(summary):
-        _out.print(Text(sentence))
-    sharpness = sharpness_note(summary.spec) if summary.spec.sharpness_samples else ""
-    for note in filter(None, [*cost_notes(summary), pruning_note(summary), sharpness]):
-        _out.print(Text(note))
-    for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:
-        _out.print(Text(warning, style="yellow"))
-
-
-def _tell_plan(plan: Plan, *, with_sharpness: bool) -> None:
-    _out.print(plan_table(plan))
-    without = "; measuring sharpness comes on top" if with_sharpness else ""
-    _out.print(
-        f"\n{count(plan.runs, 'run')}, {plan.gradient_evaluations:,} gradient evaluations, {plan.samples:,} samples; "
-        f"about {format_duration(plan.seconds)} with {count(plan.jobs, 'job')}, from a few steps of each method"
-        f"{without}.",
-        highlight=False,
-    )
-    for method in plan.methods:
-        if method.failure:
-            _out.print(Text(f"{method.name} fails: {method.failure}", style="yellow"))
-
-
-def _all_lost(summaries: Sequence[Summary], page: Path) -> str:
-    lost = [record for summary in summaries for row in summary.rows for record in row.tuned]
-    errors = [record.error for record in lost if record.error]
-    diverged = sum(record.status == "diverged" for record in lost)
-    pruned = sum(record.status == "pruned" for record in lost)
-    stopped = f", {pruned} were stopped early" if pruned else ""
-    first = f"; the first failure was: {errors[0].strip().splitlines()[-1].rstrip('.')}" if errors else ""
-    return f"no run of the search finished: {diverged} diverged and {len(errors)} failed{stopped}{first}; see {page}"
-
-
-def _plain_table(*headings: str) -> Table:
-    return Table(*headings, box=None, pad_edge=False, header_style="bold")
+    print_workloads(_out)

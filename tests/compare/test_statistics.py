@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steepest.compare.analysis.statistics import bootstrap_interval, holm, paired_difference
+from steepest.compare.analysis.statistics import bootstrap_interval, holm, paired_difference, student_interval
 
 
 def test_bootstrap_is_reproducible_and_brackets_the_mean():
@@ -31,6 +31,15 @@ def test_bootstrap_of_too_little_or_of_no_spread():
     assert bootstrap_interval([]) is None
     interval = bootstrap_interval([0.5, 0.5])
     assert (interval.low, interval.high) == (0.5, 0.5)
+
+
+def test_interval_of_a_mean_by_hand():
+    interval = student_interval([0.0, 1.0])  # t with one degree of freedom is Cauchy's: tan(0.475 pi) = 12.706
+    assert (interval.low, interval.high) == pytest.approx((0.5 - 12.7062 / 2, 0.5 + 12.7062 / 2), abs=1e-4)
+    bounded = student_interval([0.0, 1.0], 0, 1)
+    assert (bounded.low, bounded.high) == (0, 1)
+    for nothing in ([], [0.5], [0.5, 0.5]):
+        assert student_interval(nothing) is None
 
 
 @settings(max_examples=50, deadline=None)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steepest.compare.analysis import summary as summary_module
 from steepest.compare.analysis import verdicts
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.freeze import freeze
@@ -27,7 +26,6 @@ def tiny_spec():
 def _without_bootstrap(monkeypatch):
     """The bootstrap's intervals decide nothing, and take the longest."""
     monkeypatch.setattr(verdicts, "bootstrap_interval", lambda values: None)
-    monkeypatch.setattr(summary_module, "bootstrap_interval", lambda values: None)
 
 
 def verdicts_of(spec, metrics):

@@ -22,6 +22,35 @@ class Interval:
     high: float
 
 
+def student_interval(values: Sequence[float], lowest: float = -math.inf, highest: float = math.inf) -> Interval | None:
+    """95 % interval of the mean by Student's t; ``None`` for fewer than two values, or if all are equal.
+
+    Values that are all equal have been rounded, which says nothing of their spread: an accuracy counts samples.
+
+    Args:
+        lowest: of all values that can be; the interval does not go below it.
+        highest: likewise.
+
+    Source: Student, "The probable error of a mean", Biometrika 6 (1908). :func:`paired_difference` says why not a
+    bootstrap.
+
+    Example:
+        >>> student_interval([0.97, 0.98, 0.99])
+        Interval(low=0.955..., high=1.004...)
+        >>> student_interval([0.97, 0.98, 0.99], lowest=0, highest=1)
+        Interval(low=0.955..., high=1)
+    """
+    if len(values) < 2 or len(set(values)) == 1:
+        return None
+    mean, reach = statistics.fmean(values), _reach(statistics.stdev(values), len(values))
+    return Interval(max(lowest, mean - reach), min(highest, mean + reach))
+
+
+def _reach(deviation: float, n: int) -> float:
+    """From the mean of ``n`` values to an end of its 95 % interval."""
+    return float(scipy.special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(n)
+
+
 def bootstrap_interval(values: Sequence[float], seed: int = 0) -> Interval | None:
     """95 % bootstrap interval of the mean (bias-corrected and accelerated); ``None`` for fewer than two values.
 
@@ -78,12 +107,12 @@ def paired_difference(
     mean = statistics.fmean(differences)
     if len(differences) < 2:
         return mean, None, None
-    half = statistics.stdev(differences) / math.sqrt(len(differences))
-    if max(differences) - min(differences) <= resolution or half == 0:
+    deviation = statistics.stdev(differences)
+    if max(differences) - min(differences) <= resolution or deviation == 0:
         return (mean, Interval(mean, mean), 1.0) if abs(mean) <= resolution else (mean, None, None)
-    df = len(differences) - 1
-    reach = float(scipy.special.stdtrit(df, (1 + CONFIDENCE) / 2)) * half
-    return mean, Interval(mean - reach, mean + reach), 2 * float(scipy.special.stdtr(df, -abs(mean) / half))
+    t = abs(mean) / (deviation / math.sqrt(len(differences)))
+    p = 2 * float(scipy.special.stdtr(len(differences) - 1, -t))
+    return mean, student_interval(differences), p
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from steepest.compare.analysis.statistics import Interval, bootstrap_interval
+from steepest.compare.analysis.statistics import Interval, student_interval
 from steepest.compare.analysis.verdicts import Comparison, compare, scores
 from steepest.compare.running.jobs import Record
 from steepest.compare.spec import MethodSpec, Spec, StudySpec
@@ -104,7 +104,7 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
         tuned=tuned,
         finals=finals,
         mean=statistics.fmean(values) if values else None,
-        interval=bootstrap_interval(values),
+        interval=student_interval(values, *((0, 1) if spec.workload.percent else ())),
         comparison=comparison,
         evaluations_to_target=statistics.median(to_target) if to_target else None,
         reached=sum(math.isfinite(x) for x in to_target),

@@ -36,7 +36,7 @@ def figures(summary: Summary) -> list[Figure]:
             Figure(
                 "finals",
                 f"Test {metric} on fresh seeds",
-                "One dot per seed; the diamond is the mean, the bar its 95 % bootstrap interval.",
+                "One dot per seed; the diamond is the mean, the bar its 95 % interval.",
                 finals(summary, rows),
             )
         )

@@ -1,14 +1,23 @@
 // The page while the study runs: a new one takes its place when there are new records.
 const EVERY = 2000;
 
+// What the reader looks at: it stays where it is on the screen, whatever appears above.
+function lookedAt() {
+  const from = (element) => Math.abs(element.getBoundingClientRect().top);
+  const seen = [...document.querySelectorAll("main :is(h2, table, .plot)[id]")].filter((e) => e.getClientRects().length);
+  const nearest = seen.reduce((a, b) => (from(b) < from(a) ? b : a), document.body);
+  return [nearest.id, nearest.getBoundingClientRect().top];
+}
+
 function renew(text) {
   const next = new DOMParser().parseFromString(text, "text/html");
-  const [top, focused] = [scrollY, document.activeElement?.id];
+  const [[id, top], focused] = [scrollY ? lookedAt() : [], document.activeElement?.id];
   kept = new Map([...drawn].map((plot) => [plot.id, plot]));
   for (const place of ["#top", "main", "#data"]) document.querySelector(place).replaceWith(next.querySelector(place));
   document.title = next.title;
   start();
-  scrollTo({ top, behavior: "instant" });
+  const nearest = document.getElementById(id);
+  if (nearest) scrollBy({ top: nearest.getBoundingClientRect().top - top, behavior: "instant" });
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
