@@ -1,4 +1,4 @@
-"""Several workloads at once: the performance profile, and the words for it."""
+"""Several comparisons at once: the performance profile, and the words for it."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from steepest.compare.report.wording import count
 
 
 def profile_figure(found: Sequence[Across], summaries: Sequence[Summary]) -> Figure:
-    """The share of workloads on which a method costs at most so many times what the cheapest costs."""
+    """The share of comparisons in which a method costs at most so many times what the cheapest costs."""
     plot = go.Figure()
     palette = colours(summaries[0])
     for row in found:
@@ -28,13 +28,13 @@ def profile_figure(found: Sequence[Across], summaries: Sequence[Summary]) -> Fig
             hovertemplate=f"{name}, at most %{{x:.3~g}} times the fewest: %{{y:.0%}}<extra></extra>",
         )
     plot.update_xaxes(title="evaluations over the fewest (log)", type="log", tickvals=[1, 1.5, 2, 3, 4])
-    plot.update_yaxes(title="share of workloads", tickformat=".0%", range=[-0.03, 1.03])
+    plot.update_yaxes(title=f"share of {kinds(summaries)}", tickformat=".0%", range=[-0.03, 1.03])
     return Figure(
         "profile",
         "Performance profile",
-        f"How many of the {len(summaries)} workloads a method solves with at most so many times the evaluations that "
-        "the fastest one needs. Higher is better; at the left edge is the share of workloads on which it is the "
-        "fastest.",
+        f"On how many of the {len(summaries)} {kinds(summaries)} a method reaches the target with at most so many "
+        f"times the evaluations that the fastest one needs. Higher is better; at the left edge is the share of "
+        f"{kinds(summaries)} on which it is the fastest.",
         plot,
         switches=("x",),
     )
@@ -52,11 +52,18 @@ def title(summaries: Sequence[Summary]) -> str:
     return f"{count(len(names), 'workload')}: {methods} compared"
 
 
-def across_caption(baseline: str) -> str:
-    """What the scores across workloads are."""
+def kinds(summaries: Sequence[Summary]) -> str:
+    """What the comparisons of a study differ in."""
+    names = {summary.spec.workload.name for summary in summaries}
+    return "workloads" if len(names) == len(summaries) else "batch sizes" if len(names) == 1 else "comparisons"
+
+
+def across_caption(summaries: Sequence[Summary]) -> str:
+    """What the scores across comparisons are."""
+    baseline = summaries[0].spec.baseline
     return (
-        f"Cost is the median of the gradient evaluations to a workload's target; a miss is infinite. The score is the "
+        f"Cost is the median of the gradient evaluations to the target; a miss is infinite. The score is the "
         f"mean height of the performance profile up to {UP_TO:g} times the fewest, from 0 to 1 (AlgoPerf's). It "
         f"depends on which methods are compared. The geometric mean is that of the ratios to {baseline}: below 1 is "
-        f"fewer evaluations. Workloads on which both miss are left out of it."
+        f"fewer evaluations. {kinds(summaries).capitalize()} on which both miss are left out of it."
     )

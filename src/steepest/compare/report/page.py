@@ -12,7 +12,8 @@ from markupsafe import Markup
 from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report import tables
-from steepest.compare.report.across import across_caption, profile_figure, title
+from steepest.compare.report.across import across_caption, kinds, profile_figure, title
+from steepest.compare.report.batch_sizes import sweep_figures
 from steepest.compare.report.data import page_data, suffix, to_json
 from steepest.compare.report.environment import context, environment
 from steepest.compare.report.figures import Figure, figures
@@ -49,6 +50,8 @@ def render_html(summaries: Sequence[Summary], invocations: Sequence[Mapping[str,
     if shared["across"]:
         drawn["profile"] = profile_figure(shared["across"], summaries)
         found["across"] = tables.across_workloads(shared["across"], summaries)
+    drawn |= sweep_figures(summaries)
+    whole = dict(drawn)
     if len(summaries) > 1:
         found["overview"] = tables.overview(summaries)
     contexts = [context(summary) for summary in summaries]
@@ -67,7 +70,7 @@ def render_html(summaries: Sequence[Summary], invocations: Sequence[Mapping[str,
             **shared,
             **contexts[0],
             panels=panels,
-            profile=drawn.get("profile"),
+            whole=whole,
             data=Markup(to_json(page_data(summaries, drawn, found, live))),
             plotly="" if live else Markup(plotly.offline.get_plotlyjs()),
             live=live,
@@ -95,7 +98,8 @@ def _shared(summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any
         "several": len(summaries) > 1,
         "title": title(summaries),
         "across": across(summaries, baseline) if comparable(summaries) else [],
-        "across_caption": across_caption(baseline),
+        "across_caption": across_caption(summaries),
+        "kinds": kinds(summaries),
         "by_method": tables.by_method(summaries),
         "invocations": _distinct(invocations),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

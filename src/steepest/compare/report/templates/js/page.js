@@ -41,6 +41,7 @@ function fileName(...parts) {
 
 function comparisonOf(element) {
   const panel = element.closest("[role=tabpanel]");
+  if (!panel && data.comparisons.length > 1) return undefined; // it is about all of them
   const suffix = panel ? panel.id.replace("comparison", "") : "";
   return data.comparisons.find((comparison) => comparison.suffix === suffix);
 }
