@@ -43,6 +43,10 @@ _err = Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, sof
 _out = Console() if sys.stdout.isatty() else Console(width=200, soft_wrap=True)
 
 
+class _InterruptedError(Exception):
+    """A study was stopped in good order."""
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code: 0 done, 1 no result, 2 bad input, 130 interrupted."""
     try:
@@ -53,7 +57,11 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(str(error), 2)
     except StudyError as error:
         return _fail(str(error), 1)
+    except _InterruptedError as error:
+        return _fail(str(error), 130)
     except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    if code == 130:  # newer typers make this of a KeyboardInterrupt
         return _fail("interrupted", 130)
     return code if isinstance(code, int) else 0
 
@@ -244,8 +252,8 @@ def compare(
     print_result(_out, comparison.folder, summaries)
     if not finished:
         done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
-        return _fail(
-            f"interrupted with {done} of {count(planned, 'run')} finished; the same command goes on from there", 130
+        raise _InterruptedError(
+            f"interrupted with {done} of {count(planned, 'run')} finished; the same command goes on from there"
         )
     return 0
 

@@ -1,11 +1,20 @@
-"""Workers that die before they have done anything."""
+"""Workers that die before they have done anything, and those that wait for something to do."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
 
 import pytest
 
 from steepest._errors import StudyError
-from steepest.compare.running.jobs import Job
+from steepest.compare.freeze import freeze
+from steepest.compare.running.jobs import Job, Setting
 from steepest.compare.running.pool import Pool
+from steepest.compare.running.workers import ProcessPool, Spares
+from steepest.compare.spec import StudySpec
 
+TINY = Path(__file__).with_name("tiny.py")
 JOB = Job("w", "sgd", "tune", 0, 0, {"lr": 0.1})
 
 
@@ -56,3 +65,29 @@ def test_after_ten_births_it_is_said(births):
     with pytest.raises(StudyError, match=r"finished runs are safe"):
         pool.submit(JOB)
     assert pool.running == []
+
+
+def children():
+    return {process.pid for process in multiprocessing.active_children()}
+
+
+def test_a_pool_takes_spare_processes_first_and_the_others_are_ended():
+    spec = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=3)
+    jobs = [Job("clouds", "good", "tune", i, 0, {"lr": 0.1}) for i in range(3)]
+    before = children()
+    with Spares(3) as spares:
+        spare = children() - before
+        dead = sorted(spare)[1]  # neither the first nor the last
+        os.kill(dead, signal.SIGKILL)
+        os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
+        with ProcessPool(3, Setting(StudySpec((spec,)), None), spares) as pool:
+            for job in jobs:
+                pool.submit(job)
+            assert len(children() - before - spare) == 1  # in the place of the dead one
+            events = []
+            while pool.running:
+                events += pool.events(1.0)
+        assert [event.record.status for event in events if event.kind == "ended"] == ["finished"] * 3
+    with Spares(2):
+        assert len(children() - before) == 2
+    assert children() - before == set()

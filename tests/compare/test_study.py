@@ -215,6 +215,20 @@ def test_an_interrupted_study_ends_cleanly_and_goes_on(whole_study, tmp_path):
     assert final_table(out) == final_table(whole_study)
 
 
+def test_an_interruption_while_workers_import_is_no_traceback(tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path / "study"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    ours = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None and len(ours.read_text().split()) < 3:  # two workers, and who tracks their resources
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.startswith("error: interrupted")
+    assert stderr.count("\n") == 1
+
+
 def test_a_run_that_kills_its_process_touches_no_other(tmp_path):
     out = tmp_path / "study"
     done = compare(out, methods="good,dying", trials=2, seeds=2)

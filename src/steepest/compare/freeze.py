@@ -54,7 +54,7 @@ def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
         raise InputError(f"--schedule must be one of {', '.join(SCHEDULES)}, got {request.schedule!r}")
     if request.pruner is not None and request.pruner not in PRUNERS:
         raise InputError(f"--pruner must be one of {', '.join(PRUNERS)}, got {request.pruner!r}")
-    device = _device(request.device)
+    device = device_named(request.device)
     if request.strategy is not None:
         _check_strategy(request, device)
     found: list[Spec] = []
@@ -231,7 +231,7 @@ def _check_sharpness(workload: Workload, splits: Splits) -> None:
         ) from error
 
 
-def _device(wanted: str) -> str:
+def device_named(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

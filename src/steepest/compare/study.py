@@ -15,7 +15,7 @@ from steepest._errors import InputError, check_extra
 from steepest.compare import options
 from steepest.compare.analysis.summary import Summary, summarize_study
 from steepest.compare.builtin import DEFAULT_METHODS
-from steepest.compare.freeze import freeze_study
+from steepest.compare.freeze import device_named, freeze_study
 from steepest.compare.given import Given, reference_of
 from steepest.compare.method import Method, Range
 from steepest.compare.plan import Plan, make_plan
@@ -31,11 +31,13 @@ from steepest.compare.running.loop import Listener
 from steepest.compare.running.pool import ENGINES
 from steepest.compare.running.ranks import number_of_ranks, own_rank
 from steepest.compare.running.storage import Storage
+from steepest.compare.running.workers import Spares
 from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 from steepest.compare.workload import Workload
 
 Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
+_SPARES = 4
 # Options on which no result depends.
 WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds", "engine", "storage", "study")
 
@@ -216,7 +218,7 @@ class Study:
             return ray_pool.slots(self.spec)
         if self._request.strategy is not None:
             return 1
-        return self._jobs or (usable_cores() if self.spec.device == "cpu" else 1)
+        return self._jobs or (usable_cores() if device_named(self._request.device) == "cpu" else 1)
 
     def plan(self) -> Plan:
         """What the study would cost; runs nothing of it but a few steps of every method, on one process."""
@@ -237,7 +239,8 @@ class Study:
         if self.follows:
             rank_pool.follow()
             return True
-        with ProgressDisplay(Console(stderr=True, quiet=not progress)) as display:
+        quiet = Console(stderr=True, quiet=not progress)
+        with Spares(self._spares()) as spares, ProgressDisplay(quiet) as display:
             _, interrupted = drive.run(
                 self.spec,
                 self.folder,
@@ -249,8 +252,15 @@ class Study:
                 given=cloudpickle.dumps(dict(self._given())) if self._given() else None,
                 checkpoint_seconds=self._checkpoint_seconds,
                 storage=self.storage,
+                spares=spares,
             )
         return not interrupted
+
+    def _spares(self) -> int:
+        """Processes to start while the data is being read; the study may turn out to need none."""
+        if self._engine != "processes" or self._request.strategy is not None:
+            return 0
+        return min(self.jobs, len(self._request.methods) * self._request.trials, _SPARES)
 
     def records(self) -> list[Record]:
         """All runs that have ended; none if the study has not begun."""

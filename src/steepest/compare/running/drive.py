@@ -19,7 +19,7 @@ from steepest.compare.running.rank_pool import RankPool
 from steepest.compare.running.ray_pool import RayPool
 from steepest.compare.running.shared import SharedLedger
 from steepest.compare.running.storage import EMBEDDED, SHARED, Membership, Storage
-from steepest.compare.running.workers import ProcessPool
+from steepest.compare.running.workers import ProcessPool, Spares
 from steepest.compare.spec import StudySpec
 
 _log = logging.getLogger("steepest")
@@ -39,6 +39,7 @@ def run(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     engine: str = "processes",
     storage: Storage | None = None,
+    spares: Spares | None = None,
 ) -> tuple[list[Record], bool]:
     """Run what is left of a study and return all its records, and whether it was interrupted.
 
@@ -53,6 +54,7 @@ def run(
         checkpoint_seconds: between two checkpoints of a run.
         engine: one of ``ENGINES``: where the runs happen.
         storage: where the runs are kept, instead of in the folder.
+        spares: processes that wait for the runs.
 
     Raises:
         InputError: the folder, the storage or Ray cannot be used.
@@ -65,7 +67,7 @@ def run(
         _opened(folder, study, storage, interrupted) as ledger,
     ):
         try:
-            with make_pool(engine, jobs, setting) as pool:
+            with make_pool(engine, jobs, setting, spares) as pool:
                 study_folder.note_invocation(folder, storage.masked_in(command) if storage else command, pool.size)
                 ledger.shared_invocations(study_folder.invocations(folder))
                 records = _catch_up(study, folder, ledger)
@@ -83,14 +85,16 @@ def run(
         return records, interrupted.is_set()
 
 
-def make_pool(engine: str, jobs: int | None, setting: Setting) -> ProcessPool | RayPool | RankPool:
+def make_pool(
+    engine: str, jobs: int | None, setting: Setting, spares: Spares | None = None
+) -> ProcessPool | RayPool | RankPool:
     """The workers of an engine; ``jobs`` is theirs to choose with Ray alone. With a strategy all ranks are one."""
     if setting.study.strategy is not None:
         return RankPool(setting)
     if engine == "ray":
         return RayPool(jobs, setting)
     assert jobs is not None
-    return ProcessPool(jobs, setting)
+    return ProcessPool(jobs, setting, spares)
 
 
 def finished_records(folder: Path, storage: Storage | None = None) -> tuple[StudySpec, list[Record]]:

@@ -139,7 +139,7 @@ class RayPool(Pool["_Worker"]):
                 num_gpus=_gpu_share(resources, study, self.size),
                 max_restarts=0,
                 max_task_retries=0,
-                runtime_env={"env_vars": worker_environment(self._setting)},
+                runtime_env={"env_vars": worker_environment(study.threads)},
             )
             stack.push(super().__exit__)  # before Ray is left
             self._ended = stack.pop_all()

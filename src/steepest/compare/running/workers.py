@@ -11,8 +11,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import cloudpickle
 
@@ -37,10 +38,13 @@ _KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 
 
 class _Worker:
-    def __init__(self, setting: Setting) -> None:
+    """A process that waits for its setting, and then for jobs."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
         self.connection, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_work, args=(theirs, setting), daemon=True)
-        with environment(worker_environment(setting)), _main_left_alone():
+        self._process = _CONTEXT.Process(target=_work, args=(theirs,), daemon=True)
+        with environment(worker_environment(threads)), _main_left_alone(), _interrupts_held():
             self._process.start()
         theirs.close()
 
@@ -61,30 +65,63 @@ class _Worker:
         self._process.join()
 
 
+class Spares:
+    """Processes that import what every run needs while nobody knows yet what the runs will be.
+
+    Use as a context manager: leaving it ends those that no pool has taken.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._workers = [_Worker(threads=1) for _ in range(number)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.stop()
+
+    def take(self, threads: int) -> _Worker:
+        """A worker with so many threads, a new one if there is no spare one."""
+        spare = next((worker for worker in self._workers if worker.threads == threads), None)
+        if spare is None:
+            return _Worker(threads)
+        self._workers.remove(spare)
+        return spare
+
+
 class ProcessPool(Pool[_Worker]):
     """Workers that are processes of this machine.
 
     Args:
         size: number of processes.
         setting: what the jobs share.
+        spares: processes that are used before others are started.
     """
 
-    def __init__(self, size: int, setting: Setting) -> None:
+    def __init__(self, size: int, setting: Setting, spares: Spares | None = None) -> None:
         super().__init__(size)
         self._setting = setting
+        self._spares = spares or Spares(0)
 
     def _start(self) -> _Worker:
-        return _Worker(self._setting)
+        worker = self._spares.take(self._setting.study.threads)
+        try:
+            worker.send(self._setting)
+        except OSError:
+            worker.stop()
+            raise
+        return worker
 
     def _ready(self, workers: Sequence[_Worker], timeout: float) -> Sequence[_Worker]:
         ready = wait([worker.connection for worker in workers], timeout)
         return [worker for worker in workers if worker.connection in ready]
 
 
-def worker_environment(setting: Setting) -> dict[str, str]:
+def worker_environment(threads: int) -> dict[str, str]:
     """What a process that does jobs is started with."""
     kept = {name: os.environ.get(name, value) for name, value in _KEEP_MEMORY.items()}
-    return {**kept, "OMP_NUM_THREADS": str(setting.study.threads)}
+    return {**kept, "OMP_NUM_THREADS": str(threads)}
 
 
 @contextmanager
@@ -116,9 +153,34 @@ def _main_left_alone() -> Iterator[None]:
         vars(main).update({name: value for name, value in before.items() if value is not None})
 
 
-def _work(connection: Connection, setting: Setting) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C reaches the whole group, and a child that still imports would answer it with a traceback; so would one
+    whose parent is torn away while it writes to it. The child is born deaf, and the parent hears it a moment later."""
+    held = threading.Event()
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda *_: held.set()) if in_main else None
+    resource_tracker.ensure_running()  # unblocks the signal, if it has to be started
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+        if held.is_set():
+            signal.raise_signal(signal.SIGINT)
+
+
+def _work(connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch._dynamo  # noqa: F401 - the first step of any optimizer does, and takes a second for it
+
+    try:
+        setting = connection.recv()
+    except (EOFError, OSError):
+        return
     serve(Pipe(connection.recv, connection.send), setting)
 
 
