@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -107,6 +108,7 @@ def test_bad_addresses_are_one_sentence(folder):
 
 def test_a_study_that_goes_away_says_so_and_comes_back(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(watch, "REREAD_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "_SHARE", 1e6)
     own = shutil.copytree(folder, tmp_path / "study")
     with served(own) as port:
         assert ask(port)[0] == 200
@@ -131,6 +133,7 @@ def test_a_page_renews_itself_and_the_reader_stays_where_he_is(browser, tmp_path
     size = {"workloads": ("a", "b"), "methods": ("sgd", "adamw", "sngm"), "trials": 4, "seeds": 3, "points": 6}
     monkeypatch.setattr(watch, "read", lambda folder: made_up(**size, share=now["share"]))
     monkeypatch.setattr(watch, "REREAD_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "_SHARE", 1e6)
     with served(tmp_path) as port:
         view = opened(browser, f"http://127.0.0.1:{port}/", offline=False, height=600)
         assert "Unfinished: 26 of 42 runs. The page follows the study." in view.inner_text("#top")
@@ -184,6 +187,23 @@ def test_a_page_renews_itself_and_the_reader_stays_where_he_is(browser, tmp_path
         assert view.messages == []
     view.get_by_text("the watch has ended").wait_for()
     view.context.close()
+
+
+def test_a_large_study_is_read_less_often(monkeypatch, tmp_path):
+    clock, read = [0.0], []
+
+    def slowly(folder):
+        clock[0] += 4
+        read.append(clock[0])
+        return made_up(workloads=("a",), methods=("sgd", "sngm"), trials=1, seeds=1, points=3)
+
+    monkeypatch.setattr(watch, "read", slowly)
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    watched = watch.Watched(tmp_path)
+    for _ in range(200):
+        watched.page()
+        clock[0] += 1
+    assert read == [4, 48, 92, 136, 180]  # 4 seconds of work, 40 of rest
 
 
 def test_a_reader_who_leaves_is_no_error_and_all_else_is(capsys):

@@ -25,6 +25,7 @@ from steepest.compare.running.drive import finished_records
 from steepest.compare.running.folder import invocations
 
 REREAD_SECONDS = 1.0
+_SHARE = 0.1  # of the time, at most, goes into reading and drawing: the study needs the machine
 
 
 def serve(
@@ -73,12 +74,13 @@ class Server(ThreadingHTTPServer):
 
 
 class Watched:
-    """A study's folder and the newest page made of it; reads again at most every second, whoever asks."""
+    """A study's folder and the newest page made of it; reads again at most every second, whoever asks, and less often
+    where that takes long."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._read = -float("inf")
+        self._read_again = -float("inf")
         self._version = ""
         self._page = b""
 
@@ -89,13 +91,15 @@ class Watched:
             InputError, StudyError: the folder holds no study, or cannot be read.
         """
         with self._lock:
-            if time.monotonic() - self._read >= REREAD_SECONDS:
+            started = time.monotonic()
+            if started >= self._read_again:
                 summaries = read(self._folder)
                 version = version_of(summaries)
                 if version != self._version:
                     page = render_html(summaries, invocations(self._folder), live=version)
                     self._version, self._page = version, page.encode()
-                self._read = time.monotonic()
+                ended = time.monotonic()
+                self._read_again = ended + max(REREAD_SECONDS, (ended - started) / _SHARE)
             return self._version, self._page
 
 
