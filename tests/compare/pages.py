@@ -76,6 +76,7 @@ def opened(browser, address, width=1280, height=900, scheme="light", offline=Tru
     """A page on a file or an address; its ``messages`` and ``requests`` are kept."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=offline)
     view = context.new_page()
+    view.set_default_timeout(120_000)  # milliseconds: a machine may be slow
     view.messages, view.requests = [], []
     view.on("console", lambda message: view.messages.append(message.text))
     view.on("pageerror", lambda error: view.messages.append(str(error)))

@@ -70,7 +70,7 @@ class PostgreSQL:
     def _call(self, program, *arguments):
         data = str(self._folder / "data")
         subprocess.run([self._bin / program, "-D", data, *arguments], check=True, user=self._user, cwd=self._folder,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, timeout=60)  # fmt: skip
+                       stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, timeout=300)  # fmt: skip
 
 
 def _free_port():

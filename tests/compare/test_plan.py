@@ -32,7 +32,7 @@ def study_of(*methods, **options):
 
 def command(*arguments):
     line = [sys.executable, "-m", "steepest", "compare", f"{TINY}:clouds", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=120)
+    return subprocess.run(line, capture_output=True, text=True, timeout=300)
 
 
 def test_it_counts_what_the_study_will_do():

@@ -54,7 +54,7 @@ def two_minutes():
 
 def idle(ray, cpus=2):
     """Whether nobody holds a CPU any more, soon."""
-    for _ in range(100):
+    for _ in range(1000):
         if ray.available_resources().get("CPU") == cpus:
             return True
         time.sleep(0.1)
@@ -143,7 +143,7 @@ def test_an_interrupted_study_leaves_the_cluster_idle_and_goes_on(cluster, tmp_p
     )
     assert idle(ray)
     survived = records(out)
-    again = subprocess.run(command(out, **options), capture_output=True, text=True, timeout=120)
+    again = subprocess.run(command(out, **options), capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
     assert {key: records(out)[key] for key in survived} == survived
 
@@ -160,7 +160,7 @@ def test_a_ray_of_the_study_ends_with_it(tmp_path, number):
 
     stopped_after(1, tmp_path / "study", send, methods="held", trials=4, engine="ray")
     # Two of Ray's processes see only after a minute that their driver was killed -9.
-    for _ in range(1800 if number == signal.SIGKILL else 50):
+    for _ in range(1800):
         if not ray_processes(group[0]):
             return
         time.sleep(0.1)

@@ -330,7 +330,7 @@ def test_a_study_that_has_just_begun(browser, tmp_path):
     summaries = made_up(workloads=("a", "b"), methods=("sgd", "sngm"), trials=4, seeds=3, points=5, share=0.4)
     view = opened(browser, write_report(tmp_path, summaries, []))
     assert "Unfinished: 12 of 28 runs" in view.inner_text("#top")
-    assert "follow when every method has a final run" in view.inner_text("body")
+    assert "follow when every method has final runs on all workloads." in view.inner_text("body")
     assert view.locator("#across").count() == 0
     for opener in view.locator("#final button.open").all():
         opener.click()

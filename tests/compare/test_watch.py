@@ -46,7 +46,7 @@ def served(folder):
 
 
 def ask(port, path="/", method="GET", **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
@@ -223,7 +223,7 @@ def test_ctrl_c_ends_quietly(folder):
         assert address.startswith("http://127.0.0.1:")
         assert ask(int(address.strip("/").rpartition(":")[2]))[0] == 200
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, "")
 
 

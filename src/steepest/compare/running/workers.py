@@ -175,8 +175,8 @@ def _interrupts_held() -> Iterator[None]:
 def _work(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import torch._dynamo  # noqa: F401 - the first step of any optimizer does, and takes a second for it
-
+    if not connection.poll():  # a spare: the first step of any optimizer imports this, and takes a second for it
+        import torch._dynamo  # noqa: F401
     try:
         setting = connection.recv()
     except (EOFError, OSError):
