@@ -157,16 +157,20 @@ def _main_left_alone() -> Iterator[None]:
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C reaches the whole group, and a child that still imports would answer it with a traceback; so would one
     whose parent is torn away while it writes to it. The child is born deaf, and the parent hears it a moment later."""
+    if sys.platform == "win32":  # which cannot
+        yield
+        return
     held = threading.Event()
-    in_main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda *_: held.set()) if in_main else None
+    handler = None  # in another thread there can be none, and need not
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is not None:
+        handler = signal.signal(signal.SIGINT, lambda *_: held.set())
     resource_tracker.ensure_running()  # unblocks the signal, if it has to be started
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if in_main:
+        if handler is not None:
             signal.signal(signal.SIGINT, handler)
         if held.is_set():
             signal.raise_signal(signal.SIGINT)
