@@ -36,12 +36,13 @@ def command(out, methods="good,twin", workload="clouds", trials=2, seeds=2, jobs
     ]  # fmt: skip
 
 
-def compare(out, *, limit_bytes=None, **options):
+def compare(out, *, limit_bytes=None, jobs=1, **options):
     def limit():
         if limit_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
-    return subprocess.run(command(out, **options), capture_output=True, text=True, timeout=300, preexec_fn=limit)
+    line = command(out, jobs=jobs, **options)
+    return subprocess.run(line, capture_output=True, text=True, timeout=300, preexec_fn=limit)
 
 
 def records(out):
@@ -61,7 +62,7 @@ def results(found):
 def whole_study(tmp_path_factory):
     """An uninterrupted study."""
     out = tmp_path_factory.mktemp("whole") / "study"
-    done = compare(out, methods="held,held_twin", trials=4, seeds=3)
+    done = compare(out, methods="held,held_twin", trials=4, seeds=3, jobs=2)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -123,7 +124,7 @@ def test_the_same_command_again_runs_nothing_again(whole_study):
 
 
 def test_one_job_or_two_give_the_same_numbers(whole_study, tmp_path):
-    assert compare(tmp_path / "study", methods="held,held_twin", trials=4, seeds=3, jobs=1).returncode == 0
+    assert compare(tmp_path / "study", methods="held,held_twin", trials=4, seeds=3).returncode == 0
     assert results(records(tmp_path / "study")) == results(records(whole_study))
     assert final_table(tmp_path / "study") == final_table(whole_study)
 
@@ -230,7 +231,7 @@ def test_an_interruption_while_workers_import_is_no_traceback(tmp_path):
 
 def test_a_run_that_kills_its_process_touches_no_other(tmp_path):
     out = tmp_path / "study"
-    done = compare(out, methods="good,dying", trials=1, seeds=2)
+    done = compare(out, methods="good,dying", trials=1, seeds=2, jobs=2)
     assert done.returncode == 0, done.stderr
     found = records(out)
     assert found["dying", "tune", 0].status == "failed"
