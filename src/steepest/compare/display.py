@@ -23,11 +23,16 @@ from steepest.compare.report.wording import (
 from steepest.compare.spec import Spec
 
 
+def plain_table(*headings: str) -> Table:
+    """A table without lines."""
+    return Table(*headings, box=None, pad_edge=False, header_style="bold")
+
+
 def result_table(summaries: Sequence[Summary]) -> Table:
     """The final table, for the terminal; with several comparisons, each stands under its name."""
     spec = summaries[0].spec
     several = len(summaries) > 1
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     metric, target = spec.workload.metric_name, format_target(spec, spec.workload.target)
     for heading, justify in (
         ("method", "left"),
@@ -67,7 +72,7 @@ def _cells(spec: Spec, row: Row) -> list[str]:
 
 def across_table(found: Sequence[Across], baseline: str) -> Table:
     """The scores over several workloads, for the terminal."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("method", no_wrap=True)
     headings = ("score", f"evaluations over {baseline}'s", "over the fewest", "targets reached")
     for heading in headings:
@@ -81,7 +86,7 @@ def across_table(found: Sequence[Across], baseline: str) -> Table:
 
 def plan_table(plan: Plan) -> Table:
     """What a study would cost, method by method."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     several = len({method.workload for method in plan.methods}) > 1
     for heading in [*(["workload"] if several else []), "method"]:
         table.add_column(heading, no_wrap=True)

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from steepest._errors import StudyError
 from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
-from steepest.compare.display import across_table, plan_table, result_table
+from steepest.compare.display import across_table, plain_table, plan_table, result_table
 from steepest.compare.plan import Plan
 from steepest.compare.report import write_report
 from steepest.compare.report.caveats import caveats
@@ -103,13 +102,13 @@ def all_lost(summaries: Sequence[Summary], page: Path) -> str:
 
 def print_methods(out: Console) -> None:
     """The built-in methods, and the gradient estimators that go in front of them."""
-    table = _plain_table("method", "searched", "fixed", "what it is")
+    table = plain_table("method", "searched", "fixed", "what it is")
     for method in (method for name, method in METHODS.items() if name not in ESTIMATORS):
         searched = ", ".join(f"{name} {space.low:g}:{space.high:g}" for name, space in method.space.items())
         fixed = ", ".join(f"{name}={value}" for name, value in method.fixed.items())
         table.add_row(method.name, searched, fixed, method.description)
     out.print(table)
-    table = _plain_table("gradient estimator", "evaluations per step", "options", "what it is")
+    table = plain_table("gradient estimator", "evaluations per step", "options", "what it is")
     for name, estimator in ESTIMATORS.items():
         cost = str(estimator.evaluations_per_step)
         table.add_row(name, cost, format_options(estimator.options), estimator.description)
@@ -124,19 +123,15 @@ def print_methods(out: Console) -> None:
 
 def print_workloads(out: Console) -> None:
     """The built-in workloads, and those that are made from the user's data."""
-    table = _plain_table("workload", "batch size", "epochs", "target", "what it is")
+    table = plain_table("workload", "batch size", "epochs", "target", "what it is")
     for workload in WORKLOADS.values():
         target = f"{100 * workload.target:g} %" if workload.percent else f"{workload.target:g}"
         sizes = (str(workload.batch_size), str(workload.epochs))
         table.add_row(workload.name, *sizes, f"{target} {workload.metric_name}", workload.description)
     out.print(table)
-    table = _plain_table("from your data", "example", "what it is")
+    table = plain_table("from your data", "example", "what it is")
     for template in TEMPLATES.values():
         table.add_row(template.usage, template.example, template.description)
     out.print()
     out.print(table)
     out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
-
-
-def _plain_table(*headings: str) -> Table:
-    return Table(*headings, box=None, pad_edge=False, header_style="bold")

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -72,7 +72,10 @@ class Spares:
     """
 
     def __init__(self, number: int) -> None:
-        self._workers = [_Worker(threads=1) for _ in range(number)]
+        self._workers: list[_Worker] = []
+        with suppress(OSError):  # no room for them: the study will say so, if it needs them
+            for _ in range(number):
+                self._workers.append(_Worker(threads=1))
 
     def __enter__(self) -> Self:
         return self
