@@ -19,7 +19,7 @@ from steepest.compare.freeze import freeze
 from steepest.compare.running import ray_pool
 from steepest.compare.running.jobs import Job, Setting
 from steepest.compare.running.ray_pool import RayPool
-from steepest.compare.running.workers import Pipe, serve
+from steepest.compare.running.serving import Pipe, serve
 from steepest.compare.spec import StudySpec
 from tests.compare.test_study import command, records, results, stopped_after
 from tests.compare.tiny import clouds, dying, good, twin

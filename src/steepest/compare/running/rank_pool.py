@@ -27,7 +27,7 @@ from steepest.compare.running.checkpoint import Checkpoint, checkpoint_path
 from steepest.compare.running.jobs import Job, Record, Setting
 from steepest.compare.running.pool import Pool
 from steepest.compare.running.ranks import ProcessGroup, Strategy, own_device
-from steepest.compare.running.workers import Pipe, serve
+from steepest.compare.running.serving import Pipe, serve
 
 _FOREVER = datetime.timedelta(days=365)
 _GRACE = datetime.timedelta(seconds=30)  # between the errors of two ranks that have the same one

@@ -26,7 +26,8 @@ import torch
 from steepest._errors import InputError, require
 from steepest.compare.running.jobs import Setting
 from steepest.compare.running.pool import Pool
-from steepest.compare.running.workers import Pipe, environment, serve, worker_environment
+from steepest.compare.running.serving import Pipe, serve
+from steepest.compare.running.workers import environment, worker_environment
 from steepest.compare.spec import StudySpec
 from steepest.data import data_folder
 

@@ -1,0 +1,133 @@
+"""The other end of a pool: what does the jobs, in a process, in a Ray actor or on the ranks of a torchrun."""
+
+import dataclasses
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cloudpickle
+
+from steepest.compare.running.jobs import Job, Setting, may_be_pruned, outcome_fields, record_of
+
+if TYPE_CHECKING:
+    from steepest.compare.given import Given
+    from steepest.compare.method import Method
+    from steepest.compare.running.checkpoint import Checkpoint
+    from steepest.compare.running.ranks import Ranks
+    from steepest.compare.running.train import Progress
+    from steepest.compare.spec import MethodSpec, WorkloadSpec
+    from steepest.compare.workload import Workload
+    from steepest.data import Splits
+
+
+class Pipe(NamedTuple):
+    """A worker's end: jobs and answers come in, progress and records go out."""
+
+    receive: Callable[[], Any]
+    send: Callable[[Any], None]
+
+
+def serve(pipe: Pipe, setting: Setting, ranks: "Ranks | None" = None) -> None:
+    """The life of a worker, or of a rank of one: a job after the other, until the other end is closed."""
+    run = None
+    while True:
+        try:
+            job = pipe.receive()
+        except (EOFError, OSError):
+            return
+        started = time.time()
+        try:
+            run = run or _Runner(setting, ranks)
+            fields = run(job, pipe)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        except (Exception, SystemExit):
+            fields = {"status": "failed", "error": traceback.format_exc()}
+        record = record_of(job, started, fields)
+        try:
+            pipe.send(record)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+
+class _Runner:
+    """Workloads, methods and data of a study, each made once per process, when it is first needed."""
+
+    def __init__(self, setting: Setting, ranks: "Ranks | None" = None) -> None:
+        import torch
+
+        from steepest.compare.running.ranks import ALONE
+
+        torch.set_num_threads(setting.study.threads)
+        self._setting = setting
+        self._study = setting.study
+        self._ranks = ranks or ALONE
+        self._device = self._ranks.device or torch.device(setting.study.device)
+        self._given: Given = cloudpickle.loads(setting.given) if setting.given else {}
+        self._workloads: dict[str, Workload] = {}
+        self._splits: dict[str, Splits] = {}
+        self._machine = {
+            "torch": torch.__version__,
+            "device": torch.cuda.get_device_name(self._device)
+            if self._device.type == "cuda"
+            else platform.processor() or platform.machine(),
+        }
+
+    def __call__(self, job: Job, pipe: Pipe) -> dict[str, Any]:
+        from steepest.compare.running.train import train
+        from steepest.compare.schedule import SCHEDULES
+
+        def progress(seen: "Progress") -> bool:
+            pipe.send(seen)
+            return may_be_pruned(self._study, job) and bool(pipe.receive())
+
+        spec = self._study.comparison(job.workload)
+        workload, splits = self._workload(spec.workload)
+        outcome = train(
+            dataclasses.replace(workload, target=spec.targets[0]),
+            self._method(spec.method(job.method)),
+            splits,
+            job.hyperparameters,
+            seed=job.seed,
+            epochs=spec.epochs,
+            batch_size=spec.batch_size,
+            with_test=job.phase == "final",
+            schedule=SCHEDULES[spec.schedule],
+            sharpness_samples=spec.sharpness_samples if job.phase == "final" and self._ranks.rank == 0 else 0,
+            checkpoint=self._checkpoint(job),
+            progress=progress,
+            ranks=self._ranks,
+        )
+        return {**outcome_fields(outcome), **self._machine}
+
+    def _checkpoint(self, job: Job) -> "Checkpoint | None":
+        from steepest.compare.running.checkpoint import Checkpoint, checkpoint_path
+
+        if self._setting.folder is None:
+            return None
+        path = checkpoint_path(self._setting.folder, *job.key, rank=self._ranks.rank)
+        return Checkpoint(path, self._setting.checkpoint_seconds)
+
+    def _method(self, frozen: "MethodSpec") -> "Method":
+        from steepest.compare.freeze import check_unchanged
+        from steepest.compare.given import the_method
+
+        found = the_method(frozen.reference, self._given)
+        if self._setting.elsewhere:
+            check_unchanged(frozen)
+        return found
+
+    def _workload(self, frozen: "WorkloadSpec") -> "tuple[Workload, Splits]":
+        from steepest.compare.freeze import check_unchanged, load_data
+        from steepest.compare.given import the_workload
+
+        reference = frozen.reference
+        if reference not in self._splits:
+            self._workloads[reference] = the_workload(reference, self._given)
+            splits = load_data(self._workloads[reference], self._setting.data_dir)
+            if self._setting.elsewhere:
+                check_unchanged(frozen, splits)
+            self._splits[reference] = splits.to(self._device)
+        return self._workloads[reference], self._splits[reference]
