@@ -54,9 +54,9 @@ def run(arguments: Sequence[str]) -> int:
     except _UsageError as error:
         return _fail(_usage_sentence(error), 2)
     except InputError as error:
-        return _fail(str(error), 2)
+        return _fail(error.spelled(_flag), 2)
     except StudyError as error:
-        return _fail(str(error), 1)
+        return _fail(error.spelled(_flag), 1)
     except _InterruptedError as error:
         return _fail(str(error), 130)
     except (KeyboardInterrupt, typer.Abort):
@@ -64,6 +64,10 @@ def run(arguments: Sequence[str]) -> int:
     if code == 130:  # newer typers make this of a KeyboardInterrupt
         return _fail("interrupted", 130)
     return code if isinstance(code, int) else 0
+
+
+def _flag(argument: str) -> str:
+    return "--" + argument.replace("_", "-")
 
 
 def _usage_sentence(error: Exception) -> str:
