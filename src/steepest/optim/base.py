@@ -1,17 +1,20 @@
 """The optimizer that every method of the family extends: it takes the step, a method only says its scale."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import ParamsT
+from torch.optim.optimizer import ParamsT, StateDict
 
+from steepest.optim.arguments import BELOW_ONE, NOT_NEGATIVE, check_flag, check_lr, check_number
+from steepest.optim.blocks import refuse_repeated_names
 from steepest.optim.cuda import cuda_step
 from steepest.optim.foreach import foreach_step
 from steepest.optim.fused import fused_step, why_not_fused
+from steepest.optim.layout import LIKE_THE_PARAMETER, known_as, misfit
 from steepest.optim.loop import loop_step
-from steepest.optim.method import Entry, Method, Signals
+from steepest.optim.method import Entry, Method, Signals, as_number
 
 
 class ScaledSGD(Method):
@@ -45,9 +48,6 @@ class ScaledSGD(Method):
         ValueError: an argument, or a group's override of it, is outside its range.
         RuntimeError: in :meth:`step`, when a gradient is sparse or ``fused=True`` cannot serve these tensors.
     """
-
-    # GradScaler then leaves the unscaling and the skipping to us (torch/amp/grad_scaler.py).
-    _step_supports_amp_scaling = True
 
     def __init__(
         self,
@@ -85,17 +85,17 @@ class ScaledSGD(Method):
 
     def check_group(self, group: dict[str, Any]) -> None:
         """Raise ValueError if a hyperparameter of the group is out of range."""
-        lr = group["lr"]
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            raise ValueError(f"lr must be a number or a tensor of one element, got a tensor of shape {tuple(lr.shape)}")
-        if not 0 <= float(lr) < float("inf"):
-            raise ValueError(f"lr must be a finite number of at least 0, got {lr!r}")
-        if not 0 <= group["momentum"] < 1:
-            raise ValueError(f"momentum must be in [0, 1), got {group['momentum']!r}")
-        if not 0 <= group["weight_decay"] < float("inf"):
-            raise ValueError(f"weight_decay must be a finite number of at least 0, got {group['weight_decay']!r}")
+        check_lr(group["lr"])
+        check_number("momentum", group["momentum"], BELOW_ONE)
+        check_number("weight_decay", group["weight_decay"], NOT_NEGATIVE)
+        for name in ("nesterov", "decoupled_weight_decay", "maximize", "kahan_sum"):
+            check_flag(name, group[name])
+        for name in ("foreach", "fused"):
+            check_flag(name, group[name], or_none=True)
         if group["dampening"] != 0:
             raise ValueError(f"dampening must be 0, got {group['dampening']!r}: the family has none")
+        if group.get("differentiable"):
+            raise ValueError("differentiable must be False, got True: no gradient flows through a step of the family")
         if "betas" in group:
             raise ValueError("betas must not be given: this is the state of an optimizer like Adam, start a new one")
         if group["nesterov"] and group["momentum"] == 0:
@@ -105,13 +105,25 @@ class ScaledSGD(Method):
         if group["fused"] and (reason := why_not_fused(self, group)):
             raise ValueError(f"fused=True does not serve {reason}: leave fused=None")
 
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether a ``GradScaler`` leaves the unscaling and the skipping to us (torch/amp/grad_scaler.py).
+
+        As with ``torch.optim.SGD``: with ``fused=True``. Whoever asks for it (Lightning, before it clips) takes it to
+        mean that gradients are never unscaled before the step, and accelerate that no step is ever skipped.
+        """
+        return self.param_groups[0]["fused"] is True
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, as ``torch.optim.Optimizer`` does, after checking its hyperparameters.
+        """Add a group, as ``torch.optim.Optimizer`` does, after checking its hyperparameters and names.
 
         Raises:
-            ValueError: a hyperparameter of the group is outside its range.
+            ValueError: a hyperparameter of the group is outside its range, or a name stands for two parameters.
         """
+        if not isinstance(param_group["params"], Tensor | set):
+            param_group["params"] = list(param_group["params"])  # it may be a generator
         self.check_group({**self.defaults, **param_group})
+        refuse_repeated_names([*named(self.param_groups), *named([param_group])])
         for path in ("foreach", "fused"):
             given = param_group.get(path, self.defaults[path])
             if any(group[path] != given for group in self.param_groups):
@@ -122,11 +134,50 @@ class ScaledSGD(Method):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A state saved by torch.optim.SGD, or by an older version, lacks our keys. Refuse before anything is changed.
-        for group in state["param_groups"]:
+        groups = state["param_groups"]
+        for group in groups:
             for key, value in state.get("defaults", getattr(self, "defaults", {})).items():
                 group.setdefault(key, value)
             self.check_group(group)
+            group["nonfinite_steps"] = as_number(group["nonfinite_steps"])
+            group.pop("differentiable", None)  # torch.optim.SGD's, which we have not
+        refuse_repeated_names(named(groups))
+        if "defaults" not in state:
+            self._check_loaded(state["state"], groups)
         super().__setstate__(state)
+        self.defaults.pop("differentiable", None)  # which torch adds: the groups would have it from the next load on
+
+    def _check_loaded(self, state: dict[Any, dict[str, Any]], groups: list[dict[str, Any]]) -> None:
+        for param in (param for group in groups for param in group["params"]):
+            for name in LIKE_THE_PARAMETER:
+                saved = state.get(param, {}).get(name)
+                if isinstance(saved, Tensor) and (why := misfit(saved, param)):
+                    raise ValueError(
+                        f"the state cannot be loaded: {name} of {known_as(self, param)} {why}; leave this parameter's "
+                        "state out, or load it into the model that it was saved for"
+                    )
+
+    def state_dict(self) -> StateDict:
+        """The state, as in torch; ``nonfinite_steps`` is a number on every path. Reading it synchronises the device."""
+        state = super().state_dict()
+        for group in state["param_groups"]:
+            group["nonfinite_steps"] = as_number(group["nonfinite_steps"])
+        return state
+
+    def load_state_dict(self, state_dict: StateDict) -> None:
+        """Load a state of this class, or of ``torch.optim.SGD``; nothing of it is shared afterwards.
+
+        Raises:
+            ValueError: a hyperparameter is out of range, a name stands for two parameters, or a state does not have
+                its parameter's shape. Nothing is changed then.
+        """
+        super().load_state_dict(state_dict)
+        saved = [state for state in state_dict["state"].values() if isinstance(state, dict)]
+        theirs = {id(tensor) for state in saved for tensor in state.values()}
+        for param in (param for group in self.param_groups for param in group["params"]):
+            for name, tensor in self.state.get(param, {}).items():
+                if isinstance(tensor, Tensor) and id(tensor) in theirs:
+                    self.state[param][name] = tensor.clone()  # our steps are in place and would change theirs
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -143,6 +194,8 @@ class ScaledSGD(Method):
         signals = Signals(getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
         path = self._choose_path()
         if path is None:
+            if type(self).prepare is not Method.prepare:
+                self.prepare(self.blocks())
             fused_step(self, signals)
         elif blocks := self.blocks():
             self.prepare(blocks)
@@ -164,3 +217,12 @@ class ScaledSGD(Method):
         if not all(p.is_cpu for p in params):
             return loop_step
         return foreach_step if any(why_not_fused(self, group) for group in self.param_groups) else None
+
+
+def named(groups: Iterable[dict[str, Any]]) -> Iterable[tuple[str, Tensor]]:
+    """The names and tensors of groups whose parameters have names, before or after torch has taken them apart."""
+    for group in groups:
+        params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        names = group.get("param_names")
+        pairs = params if names is None else zip(names, params, strict=False)
+        yield from (pair for pair in pairs if isinstance(pair, tuple) and len(pair) == 2)

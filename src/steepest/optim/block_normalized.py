@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from steepest.optim.arguments import POSITIVE, check_number
 from steepest.optim.base import ScaledSGD
 from steepest.optim.norms import BlockNorms, block_normalizing_scale
 
@@ -58,8 +59,6 @@ class BlockNormalizedSGD(ScaledSGD):
         tensor(0.5000)
     """
 
-    normalizes = True
-
     def __init__(
         self,
         params: ParamsT,
@@ -91,9 +90,7 @@ class BlockNormalizedSGD(ScaledSGD):
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        ratio = group["ratio"]
-        if ratio is not None and not 0 < ratio < float("inf"):
-            raise ValueError(f"ratio must be None or a finite number above 0, got {ratio!r}")
+        check_number("ratio", group["ratio"], POSITIVE, or_none=True)
 
     def needs_weight_norms(self, group: dict[str, Any]) -> bool:
         return group["ratio"] is not None

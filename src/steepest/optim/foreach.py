@@ -8,8 +8,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from steepest.optim.layout import check_state, owned_state, readable
 from steepest.optim.method import Entry, Method, Signals
-from steepest.optim.norms import HALF, BlockNorms, aligned, all_of, full_norms, local, root_sum_square, tensor_norm
+from steepest.optim.norms import (
+    HALF,
+    BlockNorms,
+    aligned,
+    all_of,
+    full_norms,
+    like_norm,
+    local,
+    root_sum_square,
+    tensor_norm,
+)
 from steepest.optim.step import Decay
 
 
@@ -55,13 +66,14 @@ def gather(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> li
         seen += finite_steps
         valid = all_of(clean + ([] if finite_norms is None else [finite_norms]) + finite_steps)
         for entry, step in zip(members, steps, strict=True):
-            param = local(entry.param)
+            param, grad = local(entry.param), local(aligned(entry.grad, entry.param))
             device = param.device
             scale = by_group.get(id(entry.group))
+            buffer = _state(optimizer, entry, "momentum_buffer") if entry.group["momentum"] != 0 else None
             item = Item(
                 param,
-                local(aligned(entry.grad, entry.param)),
-                _state(optimizer, entry, "momentum_buffer") if entry.group["momentum"] != 0 else None,
+                grad if torch.compiler.is_compiling() else readable(grad, param if buffer is None else buffer),
+                buffer,
                 _state(optimizer, entry, "compensation") if entry.group["kahan_sum"] else None,
                 None if scale is None else scale.to(device),
                 _broadcastable(step, entry.param),
@@ -98,7 +110,7 @@ def _scales(
         ]
         norms = BlockNorms(grads, _stack(each), _stack(decays))
     groups = {id(entry.group): entry.group for members in blocks for entry in members}
-    vectors = {key: torch.as_tensor(optimizer.scale(group, norms)) for key, group in groups.items()}
+    vectors = {key: like_norm(optimizer.scale(group, norms), grads).expand_as(grads) for key, group in groups.items()}
     finite = torch.stack([torch.isfinite(v) for v in (grads, *vectors.values())]).all(dim=0)
     columns = {key: vector.unbind() for key, vector in vectors.items()}
     return [{key: column[i] for key, column in columns.items()} for i in range(len(blocks))], list(finite.unbind())
@@ -125,10 +137,10 @@ def _stack(norms: list[list[Tensor]]) -> Tensor:
 
 
 def _state(optimizer: Method, entry: Entry, name: str) -> Tensor:
-    state = optimizer.state[entry.param]
-    if state.get(name) is None:
-        state[name] = torch.zeros_like(entry.param)
-    return local(state[name])
+    state, param = local(owned_state(optimizer, entry.param, name)), local(entry.param)
+    if state.shape != param.shape:  # the full tensors have one shape, and lie over the ranks in other ways
+        check_state(optimizer, entry.param, name, state, param)
+    return state
 
 
 def _broadcastable(step: Tensor | None, param: Tensor) -> Tensor | None:
@@ -161,6 +173,8 @@ def move_list(batch: Batch, grad_scale: Tensor | None) -> None:
     on_host = isinstance(lr, Tensor) and lr.device.type == "cpu" and not torch.compiler.is_compiling()
     if on_host and params[0].dtype not in HALF:
         lr = float(lr)  # no synchronisation; in half precision torch would round a number, and not a tensor
+    elif isinstance(lr, Tensor):
+        lr = lr.reshape(())  # (1, 1) would not broadcast to a vector in place
 
     d = _Owned([item.grad for item in items])
     scales = [item.scale for item in items if item.scale is not None]

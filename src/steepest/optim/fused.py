@@ -16,6 +16,15 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from steepest.optim.layout import (
+    check_entry,
+    check_state,
+    known_as,
+    overlaps_itself,
+    owned_state,
+    readable,
+    sharing_memory,
+)
 from steepest.optim.method import Method, Signals
 from steepest.optim.norms import HALF, PIECE, BlockNorms, aligned, full_norms, local, square_norm
 from steepest.optim.step import Decay
@@ -23,6 +32,8 @@ from steepest.optim.step import Decay
 _kernel = getattr(torch, "_fused_sgd_", None)
 # Not half precision, where the kernel of torch 2.13 and before writes wrong numbers (pytorch issue 191763).
 _DTYPES = (torch.float32, torch.float64)
+_DENSE = torch.strided
+_shares_memory = torch._C._is_alias_of  # type: ignore[attr-defined]
 _SMALL = 1 << 14
 
 
@@ -37,6 +48,9 @@ def why_not_fused(optimizer: Method, group: dict[str, Any]) -> str | None:
     if optimizer.has_step_scales:
         return f"{type(optimizer).__name__}, whose steps are scaled channel by channel"
     return None
+
+
+_NO_STATE: dict[str, Any] = {}
 
 
 class Run(NamedTuple):
@@ -56,6 +70,9 @@ class Plan(NamedTuple):
     params: list[Tensor]  # in the blocks' order
     blocks: list[list[Run]]
     plain: bool  # neither sharded nor complex
+    kinds: list[tuple[type, torch.dtype, bool]]  # of the parameters found, whose memory may be exchanged
+    names: list[list[str] | None]
+    own: list[Tensor]  # momentum buffers that are known to share no memory
 
 
 class _Group(NamedTuple):
@@ -86,10 +103,10 @@ def fused_step(optimizer: Method, signals: Signals) -> None:
     if signals.found_inf is not None and bool(signals.found_inf):
         optimizer.count_nonfinite(True)
         return
-    plan = optimizer.plan = _plan(optimizer, optimizer.plan)
+    plan = optimizer._plan = _plan(optimizer, optimizer._plan)
     groups = [
         _Group(
-            float(group["lr"]),
+            float(group["lr"]) if isinstance(group["lr"], Tensor) else group["lr"],
             group["momentum"],
             group["weight_decay"],
             optimizer.decay_of(group),
@@ -108,10 +125,10 @@ def fused_step(optimizer: Method, signals: Signals) -> None:
     missed = False
     for block in plan.blocks:
         norms = _norms(lists, block, groups, squares, of_weights, loss_scale)
-        scales = [optimizer.scale(plan.groups[run.group], norms) for run in block]
+        scales = [float(optimizer.scale(plan.groups[run.group], norms)) for run in block]
         if math.isfinite(norms.grad) and all(map(math.isfinite, scales)):
             for run, scale in zip(block, scales, strict=True):
-                _move(lists, run, groups[run.group], cast("float", scale), loss_scale)
+                _move(lists, run, groups[run.group], scale, loss_scale)
         else:
             missed = True
     optimizer.count_nonfinite(missed)
@@ -120,7 +137,10 @@ def fused_step(optimizer: Method, signals: Signals) -> None:
 def _plan(optimizer: Method, last: Plan | None) -> Plan:
     groups = optimizer.param_groups
     found = [p for group in groups for p in group["params"] if p.grad is not None]
-    if last is not None and _same(found, last.found) and _same(groups, last.groups):
+    kinds = [(type(p), p.dtype, p.is_cpu) for p in found]
+    all_names = [group.get("param_names") for group in groups]
+    unchanged = last is not None and _same(found, last.found) and _same(groups, last.groups)
+    if last is not None and unchanged and kinds == last.kinds and all_names == last.names:
         return last
     blocks: dict[Hashable, dict[tuple[int, torch.dtype], list[Tensor]]] = {}
     for i, group in enumerate(groups):
@@ -143,7 +163,7 @@ def _plan(optimizer: Method, last: Plan | None) -> Plan:
             runs[-1].append(Run(len(params), len(params) + len(members), i, dtype))
             params += members
     plain = all(type(p) in (Tensor, nn.Parameter) and not p.is_complex() for p in params)
-    return Plan(list(groups), found, params, runs, plain)
+    return Plan(list(groups), found, params, runs, plain, kinds, [n and list(n) for n in all_names], [])
 
 
 def _same(a: Sequence[object], b: Sequence[object]) -> bool:
@@ -151,25 +171,66 @@ def _same(a: Sequence[object], b: Sequence[object]) -> bool:
 
 
 def _gather(optimizer: Method, plan: Plan) -> _Lists:
+    """The tensors of the step, which are all checked before anything is changed.
+
+    Raises:
+        RuntimeError: a gradient or a state does not fit its parameter, or a parameter cannot be written.
+    """
+    groups = [
+        plan.groups[run.group] for run in itertools.chain.from_iterable(plan.blocks) for _ in range(run.start, run.stop)
+    ]
+    with_momentum = [group["momentum"] != 0 for group in groups]
+    whole = plan.params
     state = optimizer.state
-    try:
-        buffers = [state[p]["momentum_buffer"] for p in plan.params]
-    except KeyError:
-        for run in (run for block in plan.blocks for run in block if plan.groups[run.group]["momentum"] != 0):
-            for p in plan.params[run.start : run.stop]:
-                if state[p].get("momentum_buffer") is None:
-                    state[p]["momentum_buffer"] = torch.zeros_like(p)
-        buffers = [state[p].get("momentum_buffer", p) if p in state else p for p in plan.params]
-    grads = [cast("Tensor", p.grad) for p in plan.params]
-    for grad in grads:
-        if grad.is_sparse:
-            raise RuntimeError(optimizer.refuse_sparse())
-    params = plan.params
-    if not plan.plain:
-        grads = [local(aligned(g, p)) for g, p in zip(grads, params, strict=True)]
-        params, buffers = [local(p) for p in params], [local(b) for b in buffers]
-    alike = [_lie_alike(*three) for three in zip(params, grads, buffers, strict=True)]
+    found = [
+        state.get(p, _NO_STATE).get("momentum_buffer") if used else None
+        for p, used in zip(whole, with_momentum, strict=True)
+    ]
+    grads = [cast("Tensor", p.grad) for p in whole]
+    if plan.plain:
+        alike = [_lie_alike(p, g, p if b is None else b) for p, g, b in zip(whole, grads, found, strict=True)]
+    else:
+        alike = [False] * len(whole)
+    for param, grad, group, ok in zip(whole, grads, groups, alike, strict=True):
+        if not ok:
+            _check(optimizer, param, grad, group)
+    buffers = [
+        (owned_state(optimizer, p, "momentum_buffer") if b is None or not ok else b) if used else p
+        for p, b, used, ok in zip(whole, found, with_momentum, alike, strict=True)
+    ]
+    if not _same(buffers, plan.own):
+        _separate(optimizer, whole, buffers, with_momentum)
+        plan.own[:] = buffers
+    if all(alike):
+        return _Lists(whole, grads, buffers, alike)
+    if plan.plain:
+        params = whole
+    else:
+        params, grads = [local(p) for p in whole], [local(aligned(g, p)) for g, p in zip(grads, whole, strict=True)]
+        buffers = [local(b) for b in buffers]
+    for i, (p, g, b) in enumerate(zip(params, grads, buffers, strict=True)):
+        if not alike[i]:
+            if b.shape != p.shape:  # the full tensors have one shape, and lie over the ranks in other ways
+                check_state(optimizer, whole[i], "momentum_buffer", b, p)
+            grads[i] = readable(g, p, b)
+            alike[i] = _lie_alike(p, grads[i], b)
     return _Lists(params, grads, buffers, alike)
+
+
+def _check(optimizer: Method, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+    if grad.is_sparse:
+        raise RuntimeError(optimizer.refuse_sparse())
+    check_entry(optimizer, param, grad, group)
+    if overlaps_itself(param) and not hasattr(param, "placements"):
+        raise RuntimeError(f"{known_as(optimizer, param)} has elements that share memory: give it its own, by clone()")
+
+
+def _separate(optimizer: Method, params: list[Tensor], buffers: list[Tensor], with_momentum: list[bool]) -> None:
+    """Give every momentum buffer memory of its own, as it has on the loop after its first step."""
+    held = [i for i, used in enumerate(with_momentum) if used and not hasattr(buffers[i], "placements")]
+    for k in sharing_memory([buffers[i] for i in held], params):
+        i = held[k]
+        buffers[i] = optimizer.state[params[i]]["momentum_buffer"] = buffers[i].clone()
 
 
 def _measure_ahead(
@@ -246,8 +307,7 @@ def _move(lists: _Lists, run: Run, group: _Group, scale: float, loss_scale: floa
         if not kernel_serves or not any(alike):
             return
         params, grads, buffers = (list(itertools.compress(x, alike)) for x in (params, grads, buffers))
-    assert _kernel is not None
-    _kernel(
+    cast("Any", _kernel)(
         params,
         grads,
         buffers if with_momentum else [],
@@ -269,8 +329,15 @@ def _is_exact(factor: float, shrink: float, momentum: float, dtype: torch.dtype)
 
 
 def _lie_alike(param: Tensor, grad: Tensor, buffer: Tensor) -> bool:
-    """Whether the kernel, which walks through memory, meets the same elements in all of them (torch does not check)."""
-    if grad.dtype != param.dtype or buffer.dtype != param.dtype:
+    """Whether the kernel, which walks through memory, meets the same elements in all of them (torch checks nothing)."""
+    shape, dtype = param.shape, param.dtype
+    if grad.shape != shape or buffer.shape != shape or grad.dtype != dtype or buffer.dtype != dtype:
+        return False
+    if not (param.is_cpu and grad.is_cpu and buffer.is_cpu):
+        return False
+    if param.layout != _DENSE or grad.layout != _DENSE or buffer.layout != _DENSE:
+        return False
+    if param.is_neg() or grad.is_neg() or buffer.is_neg() or _shares_memory(grad, param):
         return False
     if param.is_contiguous() and grad.is_contiguous() and buffer.is_contiguous():
         return True

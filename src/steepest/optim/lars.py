@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from steepest.optim.arguments import POSITIVE, check_number
 from steepest.optim.base import ScaledSGD
 from steepest.optim.norms import BlockNorms, reciprocal, where
 from steepest.optim.step import Decay
@@ -57,8 +58,6 @@ class LARS(ScaledSGD):
         tensor(0.5000)
     """
 
-    normalizes = True
-
     def __init__(
         self,
         params: ParamsT,
@@ -90,8 +89,7 @@ class LARS(ScaledSGD):
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        if not 0 < group["trust"] < float("inf"):
-            raise ValueError(f"trust must be a finite number above 0, got {group['trust']!r}")
+        check_number("trust", group["trust"], POSITIVE)
 
     def decay_of(self, group: dict[str, Any]) -> Decay:
         return "decoupled" if group["decoupled_weight_decay"] else "before_scaling"

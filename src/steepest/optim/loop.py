@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from steepest.optim.method import Entry, Method, Signals
-from steepest.optim.norms import BlockNorms, aligned, all_of, root_sum_square, tensor_norm
+from steepest.optim.norms import BlockNorms, aligned, all_of, like_norm, root_sum_square, tensor_norm
 from steepest.optim.step import scaled_step
 
 
@@ -21,8 +21,9 @@ def loop_step(optimizer: Method, blocks: list[list[Entry]], signals: Signals) ->
         finite = [torch.isfinite(tensor_norm(step)) for step in steps if step is not None]
         if optimizer.normalizes:
             norms = _measure(optimizer, members, grads)
-            scales = [torch.as_tensor(optimizer.scale(entry.group, norms)) for entry in members]
-            finite += [torch.isfinite(torch.as_tensor(s)) for s in (norms.grad, *scales)]
+            measured = [like_norm(optimizer.scale(entry.group, norms), norms.grad) for entry in members]
+            finite += [torch.isfinite(s) for s in (torch.as_tensor(norms.grad), *measured)]
+            scales = [*measured]
         valid = all_of(finite + clean)
         seen += finite
         for entry, grad, scale, step in zip(members, grads, scales, steps, strict=True):
@@ -61,7 +62,7 @@ def _move(
     step_scale: Tensor | None,
     valid: Tensor | None,
 ) -> None:
-    param, group, state = entry.param, entry.group, optimizer.state[entry.param]
+    param, group, state = entry.param, entry.group, optimizer.state.get(entry.param, {})
     old = {name: state.get(name) for name in ("momentum_buffer", "compensation")}
     if group["kahan_sum"] and old["compensation"] is None:
         old["compensation"] = torch.zeros_like(param)
@@ -89,4 +90,4 @@ def _move(
         if name == "param":
             param.copy_(tensor)
         else:
-            state[name] = tensor
+            optimizer.state[param][name] = tensor

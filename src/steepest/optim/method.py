@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from steepest.optim.blocks import block_of
+from steepest.optim.layout import check_entry, is_view_of_bits
 from steepest.optim.norms import BlockNorms
 from steepest.optim.step import Decay
 
@@ -27,23 +28,34 @@ class Signals(NamedTuple):
     found_inf: Tensor | None
 
 
+# A flag of the class, and the method that it tells of.
+_TELLS_OF = {"normalizes": "scale", "has_step_scales": "step_scale"}
+
+
 class Method(Optimizer):
     """An optimizer of the family as its paths see it; :class:`steepest.optim.ScaledSGD` is the one to extend."""
 
     normalizes: ClassVar[bool] = False
-    """Whether :meth:`scale` depends on the norms of the block."""
+    """Whether :meth:`scale` is to be asked: whether a class overrides it, unless a class says otherwise."""
     has_step_scales: ClassVar[bool] = False
-    """Whether :meth:`step_scale` may be anything but ``None``."""
-    plan: Any = None
-    """What the fused path remembers; neither pickled nor copied."""
+    """Whether :meth:`step_scale` is to be asked: whether a class overrides it, unless a class says otherwise."""
+    _derived: ClassVar[frozenset[str]] = frozenset()
+    _plan: Any = None  # what the fused path remembers; neither pickled nor copied
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._derived = frozenset(_TELLS_OF.keys() - vars(cls).keys())
+        for flag in cls._derived:
+            setattr(cls, flag, _derive(cls, flag, _TELLS_OF[flag]))
 
     @property
     def nonfinite_steps(self) -> int:
         """Steps in which a block was passed over because a norm, and so a gradient, was not finite.
 
-        A ``GradScaler``'s overflows are among them. Reading it synchronises the device.
+        A ``GradScaler``'s overflows are among them where it calls ``step`` in spite of them (``fused=True``). Reading
+        it synchronises the device.
         """
-        return int(self.param_groups[0]["nonfinite_steps"])
+        return as_number(self.param_groups[0]["nonfinite_steps"])
 
     def block_of(self, param: Tensor, name: str | None) -> Hashable:
         """What the parameter forms one block with: its layer if it has a name, else nothing but itself."""
@@ -85,6 +97,9 @@ class Method(Optimizer):
                     continue
                 if grad.is_sparse:
                     raise RuntimeError(self.refuse_sparse())
+                check_entry(self, param, grad, group)
+                if not torch.compiler.is_compiling() and is_view_of_bits(grad):
+                    grad = grad.resolve_conj().resolve_neg()
                 blocks.setdefault(self.block_of(param, name), []).append(Entry(param, grad, group))
         return list(blocks.values())
 
@@ -94,8 +109,25 @@ class Method(Optimizer):
     def count_nonfinite(self, passed_over: Tensor | bool) -> None:
         first = self.param_groups[0]
         if isinstance(passed_over, Tensor) and not isinstance(first["nonfinite_steps"], Tensor):
-            first["nonfinite_steps"] = torch.full((), first["nonfinite_steps"], device=passed_over.device)
+            first["nonfinite_steps"] = torch.full(
+                (), first["nonfinite_steps"], dtype=torch.int64, device=passed_over.device
+            )
         # In place, so that a captured CUDA graph keeps counting.
         first["nonfinite_steps"] += (
             passed_over.to(first["nonfinite_steps"].device) if isinstance(passed_over, Tensor) else passed_over
         )
+
+
+def as_number(count: int | Tensor) -> int:
+    """What was counted, on the host; on the meta device nothing was."""
+    return 0 if isinstance(count, Tensor) and count.is_meta else int(count)
+
+
+def _derive(cls: type, flag: str, method: str) -> bool:
+    """What the nearest class says that sets the flag itself or overrides the method."""
+    for base in cls.__mro__:
+        if flag in vars(base) and flag not in vars(base).get("_derived", ()):
+            return bool(vars(base)[flag])
+        if method in vars(base):
+            return True
+    return False

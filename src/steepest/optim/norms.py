@@ -107,6 +107,14 @@ def reciprocal(norm: float | Tensor) -> float | Tensor:
     return math.nan if math.isinf(norm) else 1 / norm
 
 
+def like_norm(value: float | Tensor, norm: float | Tensor) -> Tensor:
+    """A scale as a tensor; a number takes the dtype and device of the norm that it came from."""
+    if isinstance(value, Tensor):
+        return value
+    like = cast("Tensor", norm)
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+
 def where(condition: bool | Tensor, yes: float | Tensor, no: float | Tensor) -> float | Tensor:
     """``torch.where`` for tensors, ``yes if condition else no`` for floats."""
     if isinstance(condition, Tensor):
@@ -155,7 +163,7 @@ def full_norms(tensors: Sequence[Tensor], plus: Mapping[int, tuple[Tensor, float
         elif i in plus:
             norms[i] = tensor_norm(_sum(part, local(plus[i][0]), plus[i][1]))
         elif part.is_cpu and part.dtype in HALF:
-            norms[i] = torch.tensor(square_norm(part) ** 0.5)
+            norms[i] = torch.tensor(square_norm(part) ** 0.5, dtype=torch.float32, device=part.device)
         else:
             alike.setdefault((part.device, part.dtype), []).append(i)
     for (_, dtype), chosen in alike.items():

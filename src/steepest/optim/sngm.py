@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from steepest.optim.arguments import check_flag
 from steepest.optim.base import ScaledSGD
 from steepest.optim.norms import BlockNorms, reciprocal
 from steepest.optim.step import Decay
@@ -61,8 +62,6 @@ class SNGM(ScaledSGD):
         tensor([2.4000, 3.2000], requires_grad=True)
     """
 
-    normalizes = True
-
     def __init__(
         self,
         params: ParamsT,
@@ -94,6 +93,7 @@ class SNGM(ScaledSGD):
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
+        check_flag("normalize_decay", group["normalize_decay"])
         if group["normalize_decay"] and group["decoupled_weight_decay"]:
             raise ValueError("normalize_decay=True needs decoupled_weight_decay=False: decay enters in one place only")
 

@@ -64,7 +64,7 @@ def scaled_step(
         compensation: the same shape, zeros before the first step; ``None`` for the ordinary sum.
         scale: ``s_b``, a 0-dim tensor on the device of ``grad``, or ``None`` for 1.
         step_scale: ``r_b``, a tensor that broadcasts to ``param``, or ``None`` for 1.
-        lr: step length; a 0-dim tensor is used on its device, without a host synchronisation.
+        lr: step length; a tensor of one element is used on its device, without a host synchronisation.
         momentum: weight of the past; 0 keeps no buffer.
         weight_decay: coefficient of the L2 penalty, or of the shrinkage if decoupled.
         decay: where the weight decay enters.
@@ -77,6 +77,8 @@ def scaled_step(
         ...             decay="after_scaling", nesterov=False).param
         tensor([0.4000, 1.2000])
     """
+    if isinstance(lr, Tensor):
+        lr = lr.reshape(())  # (1, 1) would make matrices of vectors
     if weight_decay != 0 and decay == "before_scaling":
         grad = grad.add(param, alpha=weight_decay)
     d = scaled(grad, scale).to(param.dtype)
