@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT, StateDict
 
-from steepest.optim.arguments import BELOW_ONE, NOT_NEGATIVE, check_flag, check_lr, check_number
 from steepest.optim.blocks import refuse_repeated_names
 from steepest.optim.cuda import cuda_step
 from steepest.optim.foreach import foreach_step
 from steepest.optim.fused import fused_step, why_not_fused
+from steepest.optim.hyperparameters import check_common
 from steepest.optim.layout import LIKE_THE_PARAMETER, known_as, misfit
 from steepest.optim.loop import loop_step
 from steepest.optim.method import Entry, Method, Signals, as_number
@@ -85,13 +85,7 @@ class ScaledSGD(Method):
 
     def check_group(self, group: dict[str, Any]) -> None:
         """Raise ValueError if a hyperparameter of the group is out of range."""
-        check_lr(group["lr"])
-        check_number("momentum", group["momentum"], BELOW_ONE)
-        check_number("weight_decay", group["weight_decay"], NOT_NEGATIVE)
-        for name in ("nesterov", "decoupled_weight_decay", "maximize", "kahan_sum"):
-            check_flag(name, group[name])
-        for name in ("foreach", "fused"):
-            check_flag(name, group[name], or_none=True)
+        check_common(group)
         if group["dampening"] != 0:
             raise ValueError(f"dampening must be 0, got {group['dampening']!r}: the family has none")
         if group.get("differentiable"):

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from steepest.optim.arguments import POSITIVE, check_number
+from steepest.optim.arguments import check_number
 from steepest.optim.base import ScaledSGD
 from steepest.optim.norms import BlockNorms, block_normalizing_scale
 
@@ -90,7 +90,9 @@ class BlockNormalizedSGD(ScaledSGD):
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        check_number("ratio", group["ratio"], POSITIVE, or_none=True)
+        ratio = group["ratio"]
+        if ratio is not None:
+            check_number("ratio", ratio, "None or a finite number above 0", lambda value: 0 < value < float("inf"))
 
     def needs_weight_norms(self, group: dict[str, Any]) -> bool:
         return group["ratio"] is not None

@@ -19,8 +19,6 @@ from torch import Tensor, nn
 from steepest.optim.layout import (
     check_entry,
     check_state,
-    known_as,
-    overlaps_itself,
     owned_state,
     readable,
     sharing_memory,
@@ -221,8 +219,6 @@ def _check(optimizer: Method, param: Tensor, grad: Tensor, group: dict[str, Any]
     if grad.is_sparse:
         raise RuntimeError(optimizer.refuse_sparse())
     check_entry(optimizer, param, grad, group)
-    if overlaps_itself(param) and not hasattr(param, "placements"):
-        raise RuntimeError(f"{known_as(optimizer, param)} has elements that share memory: give it its own, by clone()")
 
 
 def _separate(optimizer: Method, params: list[Tensor], buffers: list[Tensor], with_momentum: list[bool]) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from steepest.optim.arguments import POSITIVE, check_number
 from steepest.optim.base import ScaledSGD
+from steepest.optim.hyperparameters import check_positive
 from steepest.optim.norms import BlockNorms, reciprocal, where
 from steepest.optim.step import Decay
 
@@ -89,7 +89,7 @@ class LARS(ScaledSGD):
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        check_number("trust", group["trust"], POSITIVE)
+        check_positive("trust", group["trust"])
 
     def decay_of(self, group: dict[str, Any]) -> Decay:
         return "decoupled" if group["decoupled_weight_decay"] else "before_scaling"

@@ -42,8 +42,12 @@ def why_not_a_parameter(param: Tensor) -> str | None:
         return f"has the layout {param.layout}: use a dense one"
     if not (param.is_floating_point() or param.is_complex()):
         return f"has the dtype {param.dtype}: only floating point and complex numbers can take a step"
-    if not torch.compiler.is_compiling() and is_view_of_bits(param):
-        return "is a conjugated or negated view: give its own memory, as resolve_conj() and resolve_neg() do"
+    if torch.compiler.is_compiling():
+        return None
+    if is_view_of_bits(param):
+        return "is a conjugated or negated view: give it its own memory, as resolve_conj() and resolve_neg() do"
+    if overlaps_itself(param):
+        return "has elements that share memory: give it its own, as clone() does"
     return None
 
 
@@ -129,14 +133,19 @@ def owned_state(optimizer: Optimizer, param: Tensor, name: str) -> Tensor:
 
 
 def _is_writable(tensor: Tensor) -> bool:
-    if hasattr(tensor, "placements"):
-        return True
     return not is_view_of_bits(tensor) and not overlaps_itself(tensor)
 
 
 def overlaps_itself(tensor: Tensor) -> bool:
-    """Whether elements share memory, or torch cannot tell at once."""
-    return not tensor.is_contiguous() and torch._debug_has_internal_overlap(tensor) != 0
+    """Whether elements share memory; also where only trying every index would tell."""
+    if tensor.is_contiguous() or hasattr(tensor, "placements"):
+        return False
+    reach = 0
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride <= reach:
+            return True
+        reach += (size - 1) * stride
+    return False
 
 
 def sharing_memory(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ def loop_step(optimizer: Method, blocks: list[list[Entry]], signals: Signals) ->
         if optimizer.normalizes:
             norms = _measure(optimizer, members, grads)
             measured = [like_norm(optimizer.scale(entry.group, norms), norms.grad) for entry in members]
-            finite += [torch.isfinite(s) for s in (torch.as_tensor(norms.grad), *measured)]
+            finite += [torch.isfinite(s) for s in (cast("Tensor", norms.grad), *measured)]
             scales = [*measured]
         valid = all_of(finite + clean)
         seen += finite
