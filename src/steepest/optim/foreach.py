@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from steepest.optim.layout import check_state, owned_state, readable
+from steepest.optim.layout import LIKE_THE_PARAMETER, check_state, owned_state, owned_states, readable
 from steepest.optim.method import Entry, Method, Signals
 from steepest.optim.norms import (
     HALF,
@@ -55,6 +56,8 @@ def foreach_step(optimizer: Method, blocks: list[list[Entry]], signals: Signals)
 
 def gather(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> list[Batch]:
     """What is to be moved, with its scales, all on the device; steps that are not finite are counted."""
+    if not torch.compiler.is_compiling():
+        _own_the_state(optimizer, blocks)
     clean = [] if signals.found_inf is None else [signals.found_inf.reshape(()) == 0]
     scales, finite = _scales(optimizer, blocks, signals)
     seen = clean + [f for f in finite if f is not None]
@@ -134,6 +137,22 @@ def _stack(norms: list[list[Tensor]]) -> Tensor:
     blocks = [block[0] if len(block) == 1 else root_sum_square(block) for block in norms]
     dtype = torch.float64 if any(n.dtype == torch.float64 for n in blocks) else torch.float32
     return torch.stack([n.to(blocks[0].device, dtype) for n in blocks])
+
+
+def _own_the_state(optimizer: Method, blocks: list[list[Entry]]) -> None:
+    """Where a state is seen for the first time, see to it that it shares no memory with what is read or written."""
+    entries = [entry for members in blocks for entry in members]
+    held = [optimizer.state.get(entry.param) for entry in entries]
+    states = [state.get(name) for state in held if state is not None for name in LIKE_THE_PARAMETER]
+    last = optimizer._own
+    if last is not None and len(states) == len(last) and all(map(operator.is_, states, last)):
+        return
+    tensors = [tensor for entry in entries for tensor in (entry.param, entry.grad)]
+    for name, option in zip(LIKE_THE_PARAMETER, ("momentum", "kahan_sum"), strict=True):
+        params = [entry.param for entry in entries if entry.group[option]]
+        tensors += owned_states(optimizer, params, name, tensors)
+    held = [optimizer.state.get(entry.param) for entry in entries]
+    optimizer._own = [state.get(name) for state in held if state is not None for name in LIKE_THE_PARAMETER]
 
 
 def _state(optimizer: Method, entry: Entry, name: str) -> Tensor:

@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from steepest.optim.layout import (
     check_entry,
     check_state,
-    owned_state,
+    owned_states,
     readable,
-    sharing_memory,
 )
 from steepest.optim.method import Method, Signals
 from steepest.optim.norms import HALF, PIECE, BlockNorms, aligned, full_norms, local, square_norm
@@ -68,9 +67,10 @@ class Plan(NamedTuple):
     params: list[Tensor]  # in the blocks' order
     blocks: list[list[Run]]
     plain: bool  # neither sharded nor complex
+    group_of: list[int]  # indices into the groups, parallel to the parameters
     kinds: list[tuple[type, torch.dtype, bool]]  # of the parameters found, whose memory may be exchanged
     names: list[list[str] | None]
-    own: list[Tensor]  # momentum buffers that are known to share no memory
+    own: list[Tensor | None]  # momentum buffers that were seen to be dense and to share no memory
 
 
 class _Group(NamedTuple):
@@ -161,7 +161,8 @@ def _plan(optimizer: Method, last: Plan | None) -> Plan:
             runs[-1].append(Run(len(params), len(params) + len(members), i, dtype))
             params += members
     plain = all(type(p) in (Tensor, nn.Parameter) and not p.is_complex() for p in params)
-    return Plan(list(groups), found, params, runs, plain, kinds, [n and list(n) for n in all_names], [])
+    group_of = [run.group for run in itertools.chain.from_iterable(runs) for _ in range(run.start, run.stop)]
+    return Plan(list(groups), found, params, runs, plain, group_of, kinds, [n and list(n) for n in all_names], [])
 
 
 def _same(a: Sequence[object], b: Sequence[object]) -> bool:
@@ -174,59 +175,42 @@ def _gather(optimizer: Method, plan: Plan) -> _Lists:
     Raises:
         RuntimeError: a gradient or a state does not fit its parameter, or a parameter cannot be written.
     """
-    groups = [
-        plan.groups[run.group] for run in itertools.chain.from_iterable(plan.blocks) for _ in range(run.start, run.stop)
-    ]
-    with_momentum = [group["momentum"] != 0 for group in groups]
-    whole = plan.params
-    state = optimizer.state
-    found = [
-        state.get(p, _NO_STATE).get("momentum_buffer") if used else None
-        for p, used in zip(whole, with_momentum, strict=True)
-    ]
-    grads = [cast("Tensor", p.grad) for p in whole]
-    if plan.plain:
-        alike = [_lie_alike(p, g, p if b is None else b) for p, g, b in zip(whole, grads, found, strict=True)]
-    else:
-        alike = [False] * len(whole)
-    for param, grad, group, ok in zip(whole, grads, groups, alike, strict=True):
-        if not ok:
-            _check(optimizer, param, grad, group)
-    buffers = [
-        (owned_state(optimizer, p, "momentum_buffer") if b is None or not ok else b) if used else p
-        for p, b, used, ok in zip(whole, found, with_momentum, alike, strict=True)
-    ]
-    if not _same(buffers, plan.own):
-        _separate(optimizer, whole, buffers, with_momentum)
-        plan.own[:] = buffers
-    if all(alike):
-        return _Lists(whole, grads, buffers, alike)
-    if plan.plain:
-        params = whole
-    else:
-        params, grads = [local(p) for p in whole], [local(aligned(g, p)) for g, p in zip(grads, whole, strict=True)]
-        buffers = [local(b) for b in buffers]
-    for i, (p, g, b) in enumerate(zip(params, grads, buffers, strict=True)):
-        if not alike[i]:
-            if b.shape != p.shape:  # the full tensors have one shape, and lie over the ranks in other ways
-                check_state(optimizer, whole[i], "momentum_buffer", b, p)
-            grads[i] = readable(g, p, b)
-            alike[i] = _lie_alike(p, grads[i], b)
-    return _Lists(params, grads, buffers, alike)
+    uses_momentum = [group["momentum"] != 0 for group in plan.groups]
+    used = [uses_momentum[i] for i in plan.group_of]
+    params, state = plan.params, optimizer.state
+    found = [state.get(p, _NO_STATE).get("momentum_buffer") if u else None for p, u in zip(params, used, strict=True)]
+    grads = [cast("Tensor", p.grad) for p in params]
+    buffers = [p if b is None else b for p, b in zip(params, found, strict=True)]
+    if plan.plain and _same(found, plan.own):
+        alike = list(map(_lie_alike, params, grads, buffers))
+        if all(alike):
+            return _Lists(params, grads, buffers, alike)
+    for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
+        _check(optimizer, param, grad, plan.groups[plan.group_of[i]])
+    held = owned_states(optimizer, list(itertools.compress(params, used)), "momentum_buffer", [*params, *grads])
+    own = iter(held)
+    buffers = [next(own) if u else p for p, u in zip(params, used, strict=True)]
+    plan.own[:] = [b if u else None for b, u in zip(buffers, used, strict=True)]
+    return _locals(optimizer, plan, grads, buffers)
+
+
+def _locals(optimizer: Method, plan: Plan, grads: list[Tensor], buffers: list[Tensor]) -> _Lists:
+    """What lies on this rank, where gradients can be read while the rest is written."""
+    params = plan.params
+    if not plan.plain:
+        grads = [local(aligned(g, p)) for g, p in zip(grads, params, strict=True)]
+        params, buffers = [local(p) for p in params], [local(b) for b in buffers]
+    for i, (param, buffer) in enumerate(zip(params, buffers, strict=True)):
+        if buffer.shape != param.shape:  # the full tensors have one shape, and lie over the ranks in other ways
+            check_state(optimizer, plan.params[i], "momentum_buffer", buffer, param)
+        grads[i] = readable(grads[i], param, buffer)
+    return _Lists(params, grads, buffers, list(map(_lie_alike, params, grads, buffers)))
 
 
 def _check(optimizer: Method, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
     if grad.is_sparse:
         raise RuntimeError(optimizer.refuse_sparse())
     check_entry(optimizer, param, grad, group)
-
-
-def _separate(optimizer: Method, params: list[Tensor], buffers: list[Tensor], with_momentum: list[bool]) -> None:
-    """Give every momentum buffer memory of its own, as it has on the loop after its first step."""
-    held = [i for i, used in enumerate(with_momentum) if used and not hasattr(buffers[i], "placements")]
-    for k in sharing_memory([buffers[i] for i in held], params):
-        i = held[k]
-        buffers[i] = optimizer.state[params[i]]["momentum_buffer"] = buffers[i].clone()
 
 
 def _measure_ahead(
@@ -329,11 +313,12 @@ def _lie_alike(param: Tensor, grad: Tensor, buffer: Tensor) -> bool:
     shape, dtype = param.shape, param.dtype
     if grad.shape != shape or buffer.shape != shape or grad.dtype != dtype or buffer.dtype != dtype:
         return False
-    if not (param.is_cpu and grad.is_cpu and buffer.is_cpu):
+    # A parameter's device is part of the plan; its layout, and a buffer's, cannot change while it is the same object.
+    if not (grad.is_cpu and buffer.is_cpu) or grad.layout != _DENSE:
         return False
-    if param.layout != _DENSE or grad.layout != _DENSE or buffer.layout != _DENSE:
+    if _shares_memory(grad, param) or (buffer is not param and _shares_memory(grad, buffer)):
         return False
-    if param.is_neg() or grad.is_neg() or buffer.is_neg() or _shares_memory(grad, param):
+    if param.is_neg() or grad.is_neg() or buffer.is_neg():
         return False
     if param.is_contiguous() and grad.is_contiguous() and buffer.is_contiguous():
         return True

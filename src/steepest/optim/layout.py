@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from steepest.optim.norms import local
+
 LIKE_THE_PARAMETER = ("momentum_buffer", "compensation")
 """The state that has the parameter's shape."""
 _NOTHING: Mapping[str, Any] = {}
@@ -146,6 +148,19 @@ def overlaps_itself(tensor: Tensor) -> bool:
             return True
         reach += (size - 1) * stride
     return False
+
+
+def owned_states(optimizer: Optimizer, params: Sequence[Tensor], name: str, others: Sequence[Tensor]) -> list[Tensor]:
+    """:func:`owned_state` of every parameter, none of which shares memory with one before it or with any of the others.
+
+    A state that somebody else has put there may; on the loop, which writes new tensors, it would not matter.
+    """
+    states = [owned_state(optimizer, param, name) for param in params]
+    dense = [i for i, state in enumerate(states) if not state.is_meta]
+    parts = [local(other) for other in others if other.layout == torch.strided and not is_view_of_bits(other)]
+    for k in sharing_memory([local(states[i]) for i in dense], [part for part in parts if not part.is_meta]):
+        states[dense[k]] = optimizer.state[params[dense[k]]][name] = states[dense[k]].clone()
+    return states
 
 
 def sharing_memory(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> list[int]:
