@@ -1,0 +1,36 @@
+"""Checks of arguments: a ValueError that names the argument, what is allowed, and what was given."""
+
+from collections.abc import Callable, Sequence
+from numbers import Real
+
+
+def check_number(name: str, value: object, words: str, allowed: Callable[[float], bool]) -> None:
+    """Raise unless the value is a number, and one that is allowed; a truth value and a string are none.
+
+    Example:
+        >>> check_number("lr", 1e-3, "a number of at least 0", lambda lr: lr >= 0)
+        >>> check_number("lr", "1e-3", "a number of at least 0", lambda lr: lr >= 0)
+        Traceback (most recent call last):
+        ...
+        ValueError: lr must be a number of at least 0, got '1e-3'
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not allowed(float(value)):
+        raise ValueError(f"{name} must be {words}, got {value!r}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise unless the value is ``True`` or ``False``; ``"False"`` would count as true."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Raise unless the value is one of the choices, and of their type: ``True`` is not 1."""
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
+
+
+def check_integer(name: str, value: object, words: str = "an integer") -> None:
+    """Raise unless the value is an ``int``; ``True`` is none."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} must be {words}, got {value!r}")
