@@ -26,8 +26,10 @@ def check_flag(name: str, value: object) -> None:
 
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     """Raise unless the value is one of the choices, and of their type: ``True`` is not 1."""
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
+    alike = [choice for choice in choices if isinstance(value, type(choice)) and not isinstance(value, bool)]
+    if value not in alike:
+        *first, last = map(repr, choices)
+        raise ValueError(f"{name} must be {', '.join(first)} or {last}, got {value!r}")
 
 
 def check_integer(name: str, value: object, words: str = "an integer") -> None:
