@@ -9,7 +9,7 @@ import torch
 from steepest.compare.lookup import find_method, find_workload
 from steepest.compare.running.train import train
 from steepest.data import Split, Splits
-from steepest.optim.input_power import record_of
+from steepest.optim.tracked import records_of
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "toy_cnn.py"
 PAIRS = [("cifar10_toy", "insgd"), ("cifar10_toy_released", "insgd_released")]
@@ -25,7 +25,7 @@ def test_the_harness_trains_a_tracked_model(workload, method):
     """The model function tracks, and the optimizer that is built later finds what its weights are fed."""
     problem = find_workload(f"{EXAMPLE}:{workload}")
     model = problem.model()
-    covered = {name for name, p in model.named_parameters() if record_of(p) is not None}
+    covered = {name for name, p in model.named_parameters() if records_of(p)}
     assert covered == {f"{i}.weight" for i in (0, 2, 4, 6, 10)}
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
     outcomes = [

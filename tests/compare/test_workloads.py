@@ -21,7 +21,7 @@ from steepest.compare.lookup import absolute_reference, find_method, find_worklo
 from steepest.compare.running.drive import finished_records
 from steepest.compare.running.train import train
 from steepest.data import Split, Splits, random_crop_flip
-from steepest.optim.input_power import record_of
+from steepest.optim.tracked import records_of
 from tests.data.pictures import picture, write_folder, write_parquet
 
 VOCABULARY = 9
@@ -184,13 +184,13 @@ def test_each_new_workload_trains_with_each_kind_of_method(name, method):
 
 def test_the_method_insgd_tracks_what_it_trains():
     model = toy_cnn()
-    assert [name for name, p in model.named_parameters() if record_of(p) is not None] == []
+    assert [name for name, p in model.named_parameters() if records_of(p)] == []
     METHODS["insgd"].build(model, {"lr": 0.1})
-    tracked = {name for name, p in model.named_parameters() if record_of(p) is not None}
+    tracked = {name for name, p in model.named_parameters() if records_of(p)}
     assert tracked == {f"{i}.weight" for i, m in enumerate(model) if isinstance(m, nn.Conv2d | nn.Linear)}
     other = toy_cnn()
     METHODS["sgd"].build(other, {"lr": 0.1})
-    assert not any(record_of(p) is not None for p in other.parameters())
+    assert not any(records_of(p) for p in other.parameters())
 
 
 def test_adam_ng_takes_the_direction_of_each_layer_alone():

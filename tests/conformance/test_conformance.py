@@ -7,7 +7,7 @@ import torch
 
 from steepest import INSGD, LARS, SNGM, SSGD, BlockNormalizedSGD
 from steepest.optim import ScaledSGD
-from steepest.optim.input_power import Record, _records, record_of
+from steepest.optim.tracked import Record, keep, records_of
 from steepest.testing import CHECKS, ConformanceError, check_optimizer
 
 SGD_LIKE = ("scaled", "insgd", "ssgd", "ssgd-one-sided")  # they measure no norm of the gradient
@@ -30,9 +30,11 @@ class FedINSGD(INSGD):
 
     def step(self, closure=None):
         for p in (p for group in self.param_groups for p in group["params"] if p.dim() > 1):
-            if record_of(p) is None:
-                _records[p] = Record(p, 1, 1, False, None)
-            record_of(p).add(torch.tensor([5.0]), 1)
+            if not records_of(p):
+                layer = self.__dict__.setdefault("layers", []).append(torch.nn.Module()) or self.layers[-1]
+                layer.weight = p
+                keep(layer, Record(p, 1, 1, False, None))
+            records_of(p)[0].add(torch.tensor([5.0]), 1)
         return super().step(closure)
 
 

@@ -14,15 +14,15 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from steepest import track_input_power
-from steepest.optim import input_power
-from steepest.optim.input_power import collect, record_of
+from steepest.optim import tracked as tracked_layers
+from steepest.optim.tracked import collect, records_of
 
 NORMS = {"l1": np.abs, "l2": np.square}
 
 
 def measured(*weights):
     """Mean power over the rows since the last call; NaN if there were none."""
-    found = collect([(w, record_of(w)) for w in weights])
+    found = collect([(w, records_of(w)) for w in weights])
     means = [total / rows for total, rows in found]
     return means[0] if len(means) == 1 else means
 
@@ -101,7 +101,7 @@ def test_patch_power_in_one_and_three_dimensions(dimensions):
     close(measured(conv.weight), convolve(x.square(), ones, stride=2, padding=1).mean().item())
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 1e3])
 def test_standardized_power_does_not_depend_on_the_input(scale):
     """As in the authors' code: H * W - 1, whatever the input."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(2), nn.Linear(12, 2))
@@ -110,6 +110,18 @@ def test_standardized_power_does_not_depend_on_the_input(scale):
     conv, linear = measured(model[0].weight, model[2].weight)
     torch.testing.assert_close(conv, torch.full((3,), 31.0), rtol=1e-5, atol=0)
     torch.testing.assert_close(linear, torch.tensor([11.0]), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("deviation", [1e-4, 1e-3, 5e-3])
+def test_a_deviation_below_a_hundredth_counts_as_a_hundredth(deviation):
+    """As in the authors' code, ``torch.clamp(std_inp, min=0.01)``: next to nothing is not blown up to a signal."""
+    x = randn(8, 3, 4, 8)
+    x = deviation * (x - x.mean((2, 3), keepdim=True)) / x.std((2, 3), keepdim=True) + 2
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(2)).double()
+    track_input_power(model, standardize=True)
+    model(x)
+    expected = torch.full((3,), 31 * (deviation / 0.01) ** 2, dtype=torch.float64)
+    torch.testing.assert_close(measured(model[0].weight), expected, rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1e-30, 3e5])
@@ -300,8 +312,8 @@ def test_uncovered_lists_every_parameter_without_a_tracked_input():
 def test_remove_and_context_manager():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     with track_input_power(model):
-        assert record_of(model[1].weight) is not None
-    assert record_of(model[0].weight) is None
+        assert records_of(model[1].weight)
+    assert not records_of(model[0].weight)
     assert not model[0]._forward_pre_hooks
     handle = track_input_power(model)
     assert handle.uncovered() == ["0.bias", "1.bias"]
@@ -311,13 +323,13 @@ def test_remove_and_context_manager():
 
 def test_a_collected_model_leaves_nothing_behind():
     gc.collect()
-    before = len(input_power._records)
+    before = len(tracked_layers._tracked)
     model = nn.Linear(2, 2)
     handle = track_input_power(model)
-    assert len(input_power._records) == before + 1
+    assert len(tracked_layers._tracked) == before + 1
     del model
     gc.collect()
-    assert len(input_power._records) == before
+    assert len(tracked_layers._tracked) == before
     assert handle.uncovered() == []
     handle.remove()
 
@@ -329,7 +341,7 @@ def test_a_copy_of_the_model_is_not_tracked_and_does_not_count(copier):
     copied = copier(model)
     copied(torch.ones(2, 3))
     assert measured(model.weight).isnan()
-    assert record_of(copied.weight) is None
+    assert not records_of(copied.weight)
     track_input_power(copied)
     copied(torch.ones(2, 3))
     assert measured(copied.weight).item() == pytest.approx(3)

@@ -53,7 +53,7 @@ def textbook_power(x, norm, standardize):
     for row in x:
         vectors = [channel.ravel() for channel in row] if row.ndim == 3 else [row]
         if standardize:
-            vectors = [(v - v.mean()) / v.std(ddof=1) for v in vectors]
+            vectors = [(v - v.mean()) / max(v.std(ddof=1), 0.01) for v in vectors]  # the authors' floor
         rows.append([np.abs(v).sum() if norm == "l1" else (v**2).sum() for v in vectors])
     return np.mean(rows, axis=0)
 
@@ -422,6 +422,72 @@ def test_a_copy_with_its_model_goes_on_once_it_is_tracked(copier):
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
 
 
+def test_a_step_that_was_saved_as_a_number_loads_as_a_tensor():
+    model = Net(1)
+    track_input_power(model)
+    optimizer = INSGD(model.named_parameters())
+    train(model, optimizer, batches(2))
+    saved = copy.deepcopy(optimizer.state_dict())
+    for state in saved["state"].values():
+        if "step" in state:
+            state["step"] = float(state["step"])
+            state["input_power"] = state["input_power"].tolist()
+    resumed = INSGD(model.named_parameters())
+    resumed.load_state_dict(saved)
+    for name in ("step", "input_power"):
+        restored = resumed.state[model.conv.weight][name]
+        torch.testing.assert_close(restored, optimizer.state[model.conv.weight][name].to(restored.dtype))
+    train(model, resumed, batches(1))
+    assert resumed.state[model.conv.weight]["step"] == 3
+
+
+@pytest.mark.parametrize("options", [{"momentum": 0.0}, {"momentum": 0.0, "kahan_sum": True}, {}], ids=str)
+def test_all_parameters_have_a_state_or_none(options):
+    """A distributed checkpoint refuses to load where one parameter's state is missing."""
+    model = Net(1)
+    track_input_power(model)
+    optimizer = INSGD(model.named_parameters(), **options)
+    train(model, optimizer, batches(2))
+    assert all(optimizer.state[p] for p in model.parameters())
+    steps = [optimizer.state[p].get("step") for p in model.parameters()]
+    assert [int(step) for step in steps if step is not None and step > 0] == [2, 2]
+
+
+def test_a_step_on_a_weight_whose_layer_lost_it_is_refused_once_it_was_tracked():
+    model = Net(1)
+    track_input_power(model)
+    optimizer = INSGD(model.named_parameters(), lr=0.01)
+    train(model, optimizer, batches(1))
+    old = model.head.weight
+    model.head.weight = nn.Parameter(old.detach().clone())
+    old.grad = torch.ones_like(old)
+    start = old.detach().clone()
+    with pytest.raises(RuntimeError, match=r"weight of shape \(3, 96\) was tracked before and is no more"):
+        optimizer.step()
+    assert torch.equal(old, start)
+
+
+def test_a_weight_that_only_torch_func_trains_is_refused_and_not_given_plain_sgd():
+    model = nn.Linear(3, 1)
+    track_input_power(model)
+    optimizer = INSGD(model.parameters(), lr=0.1)
+    parameters = dict(model.named_parameters())
+
+    def loss(parameters):
+        return torch.func.functional_call(model, parameters, (torch.ones(2, 3),)).sum()
+
+    for name, grad in torch.func.grad(loss)(parameters).items():
+        parameters[name].grad = grad
+    start = model.weight.detach().clone()
+    with pytest.raises(RuntimeError, match=r"weight of shape \(1, 3\): run a forward pass in training mode outside"):
+        optimizer.step()
+    assert torch.equal(model.weight, start)
+    model(torch.ones(2, 3)).sum().backward()
+    torch.func.grad(loss)(parameters)
+    optimizer.step()
+    assert optimizer.state[model.weight]["input_power"].item() == pytest.approx(0.3)
+
+
 def test_a_torch_sgd_state_loads():
     model = Net(1)
     sgd = torch.optim.SGD(model.named_parameters(), lr=0.3, momentum=0.8)
@@ -474,7 +540,7 @@ def test_nothing_tracked_is_refused_before_anything_moves():
     handle = track_input_power(model)
     handle.remove()
     start = model.weight.detach().clone()
-    with pytest.raises(RuntimeError, match="after fully_shard and before"):
+    with pytest.raises(RuntimeError, match="before training and before torch.compile"):
         lms(model, INSGD(model.parameters()), randn(1, 4), 0.0)
     assert torch.equal(model.weight, start)
 

@@ -6,34 +6,47 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
+from torch.optim.optimizer import (
+    Optimizer,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
 from steepest.gradients.calibrators import Calibrator, Options, Per, checked, cosine, kept, learned_scale, ternary
 from steepest.gradients.draws import buckets, draw, local_part, uniform
 from steepest.gradients.hooks import Args, act_on_gradients
+from steepest.gradients.layer_weights import weights_of
+from steepest.gradients.travelling import TravellingHook, own_optimizer
+from steepest.optim.arguments import check_integer
 from steepest.optim.norms import aligned, filter_sums, full_maxima, full_norms, local
 
 LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.modules.conv._ConvNd)
 
 
-class Calibration:
-    """The handle of :func:`calibrate`."""
+class Calibration(TravellingHook):
+    """The handle of :func:`calibrate`.
+
+    Copied or pickled together with its model, for instance as an attribute of it, it is a handle of the copied model,
+    which it calibrates. Alone it is a handle of no model.
+    """
 
     draws: int = 0
     """Steps calibrated so far; with the seed it fixes the next random numbers."""
+    _outer: weakref.ref[Optimizer] | None = None
 
     def __init__(
         self, model: nn.Module, options: Options, layers: tuple[type[nn.Module], ...], optimizer: Optimizer | None
     ) -> None:
         self.options = options
-        # Layers and not their weights, which fully_shard replaces; weakly, since torch keeps a hook on all optimizers.
-        self._layers = [(name, weakref.ref(m)) for name, m in model.named_modules() if isinstance(m, layers)]
+        self._everywhere = optimizer is None
         self._state: dict[str, dict[str, Tensor]] = {}
-        if not self._weights():
+        self._hold(model, [(name, module) for name, module in model.named_modules() if isinstance(module, layers)])
+        if not any(weights_of(layer) for _, reference in self._layers if (layer := reference()) is not None):
             raise ValueError(f"model must have a layer of {', '.join(t.__name__ for t in layers)}, got none")
-        register = register_optimizer_step_pre_hook if optimizer is None else optimizer.register_step_pre_hook
-        self._hook = register(self._before_step)
-        weakref.finalize(model, self._hook.remove)
+        if optimizer is None:
+            self._attach_everywhere()
+        else:
+            self.attach(optimizer)
 
     @property
     def scales(self) -> dict[str, Tensor]:
@@ -55,9 +68,17 @@ class Calibration:
                 bits += weight.numel() * weight.element_size() * 8
         return bits
 
-    def remove(self) -> None:
-        """Leave the gradients alone from now on."""
-        self._hook.remove()
+    def uncovered(self) -> list[str]:
+        """Names of the model's parameters whose gradients are left alone: biases, normalisation layers and the rest.
+
+        Raises:
+            RuntimeError: the model is gone, as it is for a copy of the handle alone.
+        """
+        model = None if self._model is None else self._model()
+        if model is None:
+            raise RuntimeError("the model of this calibration is gone: copy or pickle a handle together with its model")
+        covered = {id(weight) for weight in self._weights().values()}
+        return [name for name, p in model.named_parameters() if id(p) not in covered]
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs: the seed, the number of draws, and by name what ``"learned"`` has learned."""
@@ -71,6 +92,8 @@ class Calibration:
             KeyError: a key is missing.
             ValueError: it is of another model: a name or a shape does not fit.
         """
+        check_integer("seed", state_dict["seed"])
+        check_integer("draws", state_dict["draws"])
         weights = self._weights()
         state: dict[str, dict[str, Tensor]] = {}
         for name, tensors in state_dict["state"].items():
@@ -81,22 +104,66 @@ class Calibration:
         self.draws = state_dict["draws"]
         self._state = state
 
-    def _weights(self) -> dict[str, nn.Parameter]:
-        names: dict[nn.Parameter, str] = {}
-        for name, reference in self._layers:
-            layer = reference()
-            weight = None if layer is None else layer._parameters.get("weight")
-            if weight is not None and not isinstance(weight, nn.UninitializedParameter):
-                names.setdefault(weight, f"{name}.weight".lstrip("."))  # a shared weight once
+    def __getstate__(self) -> dict[str, Any]:
+        layers = [(name, layer) for name, reference in self._layers if (layer := reference()) is not None]
+        model = None if self._model is None else self._model()
+        return {**super().__getstate__(), "_layers": layers, "_model": model, "_outer": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._hold(state["_model"], state["_layers"])
+        if self._everywhere and not self.removed:
+            self._attach_everywhere()
+
+    def _hold(self, model: nn.Module | None, layers: list[tuple[str, nn.Module]]) -> None:
+        # Layers and not their weights, which fully_shard replaces; weakly, since torch keeps a hook on all optimizers.
+        self._model = None if model is None else weakref.ref(model)
+        self._layers = [(name, weakref.ref(layer, self._lose_layer)) for name, layer in layers]
+
+    def _lose_layer(self, _: object) -> None:
+        if self._everywhere and all(reference() is None for _, reference in self._layers):
+            self.remove()
+
+    def _attach_everywhere(self) -> None:
+        hooks = register_optimizer_step_pre_hook(self), register_optimizer_step_post_hook(self._after_step)
+        self._detach = lambda: [hook.remove() for hook in hooks] and None
+
+    def _weights(self) -> dict[str, Tensor]:
+        names: dict[Tensor, str] = {}
+        for prefix, reference in self._layers:
+            if (layer := reference()) is not None:
+                for name, weight in weights_of(layer):
+                    if not isinstance(weight, nn.UninitializedParameter):
+                        names.setdefault(weight, f"{prefix}.{name}".lstrip("."))  # a shared weight once
         return {name: weight for weight, name in names.items()}
 
-    def _before_step(self, optimizer: Optimizer, args: Args, kwargs: dict[str, Any]) -> Any:
+    def before_step(self, optimizer: Optimizer, args: Args, kwargs: dict[str, Any]) -> Any:
+        if self._everywhere and self._is_inner(optimizer):
+            return None
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         weights = {name: weight for name, weight in self._weights().items() if id(weight) in held}
-        return act_on_gradients(lambda: self._calibrate(weights), args, kwargs) if weights else None
+        if not weights:
+            if not self._everywhere:
+                raise RuntimeError(
+                    f"{type(optimizer).__name__} holds no weight of the model that calibrate(model, optimizer=...) is "
+                    "to act on: the parameters were replaced, or one was copied without the other; call calibrate anew"
+                )
+            return None
+        if self._everywhere:
+            self._outer = weakref.ref(optimizer)
+        return act_on_gradients(lambda: self._calibrate(weights), args, kwargs)
+
+    def _is_inner(self, optimizer: Optimizer) -> bool:
+        """Whether this is a step inside that of an optimizer around it (ZeRO), which was calibrated at its start."""
+        outer = None if self._outer is None else self._outer()
+        return outer is not None and outer is not optimizer and _holds(outer, optimizer)
+
+    def _after_step(self, optimizer: Optimizer, args: Args, kwargs: dict[str, Any]) -> None:
+        if self._outer is not None and self._outer() is optimizer:
+            self._outer = None
 
     @torch.no_grad()
-    def _calibrate(self, weights: dict[str, nn.Parameter]) -> None:
+    def _calibrate(self, weights: dict[str, Tensor]) -> None:
         grads: dict[str, Tensor] = {}
         for name, weight in weights.items():
             if weight.grad is None:
@@ -175,8 +242,10 @@ def calibrate(
 
     It acts at ``optimizer.step()``, on what the step finds in ``.grad``: after accumulation, all-reduce, unscaling and
     clipping, and in closures after each evaluation. So it is the same on every DDP rank, and 1 rank and 2 ranks agree.
-    ``.grad`` is overwritten. The forward pass, evaluation and the model's ``state_dict`` know nothing of it; a copy of
-    the model is not calibrated. Random numbers come from the seed and the number of the step. A gradient that is not
+    ``.grad`` is overwritten. The forward pass, evaluation and the model's ``state_dict`` know nothing of it. A copy of
+    the model is calibrated if the handle was copied with it. A weight that is computed from others (``weight_norm``,
+    ``spectral_norm``, pruning) is calibrated in those of 2 dimensions and more; :meth:`Calibration.uncovered` lists
+    what is left alone. An optimizer inside another (ZeRO) is calibrated once a step, in the outer one. Random numbers come from the seed and the number of the step. A gradient that is not
     finite stays so. Nothing here waits for the device.
 
     Args:
@@ -190,15 +259,16 @@ def calibrate(
         limits: ``learned``: what the scales may not leave; default (0.1, 10).
         seed: the same on all ranks.
         layers: types of the modules whose ``weight`` is meant.
-        optimizer: act in the steps of this one only; by default in those of any torch optimizer that holds the
-            weights. Needed where one optimizer wraps another and both hold them.
+        optimizer: act in the steps of this one only, which may be a wrapper (Accelerate's, Lightning's); by default in
+            those of any torch optimizer that holds the weights.
 
     Returns:
-        A handle with ``remove()``, ``state_dict()``, ``load_state_dict()``, ``scales`` and ``wire_bits``.
+        A handle with ``remove()``, ``uncovered()``, ``state_dict()``, ``load_state_dict()``, ``scales`` and
+        ``wire_bits``.
 
     Raises:
         ValueError: an option is out of range or of another calibrator, or the model has no such layer.
-        RuntimeError: in ``step``, when a gradient is sparse.
+        RuntimeError: in ``step``, when a gradient is sparse, or ``optimizer`` holds none of the weights.
 
     Source: Zhuo, Zhang, Chen, Ye, Liu, Doermann, "Calibrated Stochastic Gradient Descent for Convolutional Neural
     Networks", AAAI 2019, 9348-9355; a reconstruction. ``lipschitz`` is the quantiser of TernGrad (Wen et al., 2017),
@@ -214,7 +284,21 @@ def calibrate(
         tensor([0., 2.])
         >>> handle.remove()
     """
-    return Calibration(model, checked(calibrator, keep, per, clip, rate, limits, seed), layers, optimizer)
+    options = checked(calibrator, keep, per, clip, rate, limits, seed)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if not isinstance(layers, tuple) or not all(isinstance(t, type) and issubclass(t, nn.Module) for t in layers):
+        raise ValueError(f"layers must be a tuple of module types, got {layers!r}")
+    return Calibration(model, options, layers, None if optimizer is None else own_optimizer(optimizer))
+
+
+def _holds(outer: Optimizer, inner: Optimizer) -> bool:
+    """Whether one optimizer is an attribute of the other, or in a list or dict that is."""
+    for value in vars(outer).values():
+        values = value.values() if type(value) is dict else value if isinstance(value, list | tuple) else (value,)
+        if any(one is inner for one in values):
+            return True
+    return False
 
 
 def _ones_by_filter(grad: Tensor) -> Tensor:
@@ -227,6 +311,5 @@ def _ones_by_filter(grad: Tensor) -> Tensor:
     sharded = cast("DTensor", grad)
     placements = [p if p.is_shard(0) else Replicate() for p in sharded.placements]
     shape = torch.Size([grad.shape[0], *ones.shape[1:]])
-    return DTensor.from_local(
-        ones, sharded.device_mesh, placements, run_check=False, shape=shape, stride=torch.empty(shape).stride()
-    )
+    stride = torch.empty(shape, dtype=ones.dtype, device="meta").stride()
+    return DTensor.from_local(ones, sharded.device_mesh, placements, run_check=False, shape=shape, stride=stride)

@@ -1,7 +1,8 @@
 """Calibration as a layer: of the gradient of the activations that pass through it."""
 
 import math
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from steepest.gradients.calibrators import Calibrator, Per, checked, kept, learned_scale, ternary
 from steepest.gradients.draws import seeded, uniform, wide
+from steepest.optim.arguments import check_flag
 
 
 class GradientCalibration(nn.Module):
@@ -18,6 +20,8 @@ class GradientCalibration(nn.Module):
     gradient is rescaled as by :func:`calibrate`, where a filter is a channel, the second dimension. Every such layer
     adds its variance to all gradients below it, so that variance compounds with depth: :func:`calibrate` is the
     recommended form, this one the paper's word. A **reconstruction**, like it.
+
+    In training mode it does not go into the transforms of ``torch.func`` nor into ``torch.jit.script``.
 
     Each rank draws its own numbers, since its activations are its own. ``"learned"`` compares a channel's gradient,
     summed over the batch and all positions, with that of the backward pass before: a scale rises where their signs
@@ -54,6 +58,7 @@ class GradientCalibration(nn.Module):
         seed: int = 0,
         persistent: bool = False,
     ) -> None:
+        check_flag("persistent", persistent)
         super().__init__()
         self.options = checked(calibrator, keep, per, clip, rate, limits, seed)
         self.draws = 0
@@ -67,7 +72,29 @@ class GradientCalibration(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x``."""
-        return cast("Tensor", _Calibrate.apply(x, self)) if self.training and x.requires_grad else x  # type: ignore[no-untyped-call]
+        if torch.jit.is_scripting():
+            if self.training:
+                raise RuntimeError("GradientCalibration calibrates no gradient inside torch.jit.script: call eval() first")
+            return x
+        return self._passed(x)
+
+    @torch.jit.unused
+    def _passed(self, x: Tensor) -> Tensor:
+        if not (self.training and x.requires_grad):
+            return x
+        if torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined]
+            raise RuntimeError(
+                "GradientCalibration does not work inside the transforms of torch.func (grad, vmap, jvp): call eval() on "
+                "it, or use steepest.calibrate, which acts at the optimizer's step"
+            )
+        return cast("Tensor", _Calibrate.apply(x, self))  # type: ignore[no-untyped-call]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        had_no_memory = self.scale is not None and self.scale.is_meta
+        super()._apply(fn, recurse)
+        if had_no_memory and self.scale is not None and not self.scale.is_meta:
+            self.scale = self.previous = None  # what to_empty() gives is not what was learned
+        return self
 
     def extra_repr(self) -> str:
         read = {"bernoulli": ("keep", "per"), "lipschitz": ("clip",), "learned": ("rate", "limits")}
@@ -98,8 +125,8 @@ class GradientCalibration(nn.Module):
         if self.scale is None or self.previous is None:
             self.scale = torch.ones_like(now)
         else:
-            agreement = torch.sign(now * self.previous)  # the cosine of two numbers
-            self.scale = learned_scale(self.scale, agreement, self.options.rate, self.options.limits)
+            agreement = torch.sign(now * self.previous.to(now.device))  # the cosine of two numbers
+            self.scale = learned_scale(self.scale.to(now.device), agreement, self.options.rate, self.options.limits)
         self.previous = now
         return (grad * self.scale.view(_channels(grad))).to(grad.dtype)
 
@@ -121,15 +148,15 @@ def _channels(grad: Tensor) -> tuple[int, ...]:
     return (1, grad.shape[1], *[1] * (grad.dim() - 2))
 
 
-def _save(layer: nn.Module, state_dict: dict[str, Any], prefix: str, local_metadata: Any) -> None:
-    assert isinstance(layer, GradientCalibration)
-    state_dict[f"{prefix}draws"] = torch.tensor(layer.draws)
+def _save(module: nn.Module, state_dict: dict[str, Any], prefix: str, local_metadata: Any) -> None:
+    layer = cast("GradientCalibration", module)
+    state_dict[f"{prefix}draws"] = torch.tensor(layer.draws, dtype=torch.int64, device="cpu")
     if layer.scale is not None and layer.previous is not None:
         state_dict |= {f"{prefix}scale": layer.scale, f"{prefix}previous": layer.previous}
 
 
 def _load(
-    layer: nn.Module,
+    module: nn.Module,
     state_dict: dict[str, Any],
     prefix: str,
     metadata: Any,
@@ -137,7 +164,7 @@ def _load(
     missing_keys: list[str],
     *_: Any,
 ) -> None:
-    assert isinstance(layer, GradientCalibration)
+    layer = cast("GradientCalibration", module)
     if f"{prefix}draws" not in state_dict:
         missing_keys.append(f"{prefix}draws")
         return

@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from steepest.optim.arguments import check_integer, check_number
+
 Calibrator = Literal["bernoulli", "lipschitz", "learned"]
 Per = Literal["element", "filter"]
 _CALIBRATORS = ("bernoulli", "lipschitz", "learned")
@@ -45,27 +47,34 @@ def checked(
     for name, (value, owner) in owners.items():
         if value is not None and owner != calibrator:
             raise ValueError(f"{name} is an option of calibrator={owner!r}, got it with calibrator={calibrator!r}")
-    if keep is not None and not 0 < keep <= 1:
-        raise ValueError(f"keep must be in (0, 1], got {keep!r}")
+    if keep is not None:
+        check_number("keep", keep, "in (0, 1]", lambda keep: 0 < keep <= 1)
     if per not in (None, "element", "filter"):
         raise ValueError(f"per must be 'element' or 'filter', got {per!r}")
-    if clip is not None and not 0 < clip < math.inf:
-        raise ValueError(f"clip must be None or a finite number above 0, got {clip!r}")
-    if rate is not None and not 0 <= rate < math.inf:
-        raise ValueError(f"rate must be a finite number of at least 0, got {rate!r}")
-    if limits is not None and not 0 <= limits[0] <= 1 <= limits[1] < math.inf:
-        raise ValueError(f"limits must be two finite numbers around 1, from 0 up, got {limits!r}")
-    if not isinstance(seed, int):
-        raise ValueError(f"seed must be an integer, got {seed!r}")
+    if clip is not None:
+        check_number("clip", clip, "None or a finite number above 0", lambda clip: 0 < clip < math.inf)
+    if rate is not None:
+        check_number("rate", rate, "a finite number of at least 0", lambda rate: 0 <= rate < math.inf)
+    if limits is not None:
+        _check_limits(limits)
+    check_integer("seed", seed)
     return Options(
         calibrator,
         0.9 if keep is None else keep,
         per or "element",
         clip,
         0.01 if rate is None else rate,
-        (0.1, 10.0) if limits is None else limits,
+        (0.1, 10.0) if limits is None else (limits[0], limits[1]),
         seed,
     )
+
+
+def _check_limits(limits: object) -> None:
+    words = "two finite numbers around 1, from 0 up"
+    if not isinstance(limits, tuple | list) or len(limits) != 2:
+        raise ValueError(f"limits must be {words}, got {limits!r}")
+    check_number("limits", limits[0], words, lambda low: 0 <= low <= 1)
+    check_number("limits", limits[1], words, lambda high: 1 <= high < math.inf)
 
 
 def kept(grad: Tensor, chance: Tensor, keep: float) -> Tensor:

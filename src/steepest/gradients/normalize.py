@@ -1,38 +1,40 @@
 """Block-normalised gradients in front of any torch optimizer: AdamNG, AdaGradNG and the rest of the family."""
 
 from collections.abc import Hashable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from steepest.gradients.hooks import Args, act_on_gradients
-from steepest.optim.blocks import block_of
+from steepest.gradients.travelling import TravellingHook, own_optimizer
+from steepest.optim.arguments import check_choice, check_number
+from steepest.optim.blocks import block_of, refuse_repeated_names
 from steepest.optim.norms import BlockNorms, block_normalizing_scale, block_norms, full_norms
 
 Over = Literal["layer", "tensor", "all"]
 
 
-class NormalizedGradients:
-    """The handle of :func:`normalize_gradients`."""
+class NormalizedGradients(TravellingHook):
+    """The handle of :func:`normalize_gradients`.
+
+    A copy or a pickle of the optimizer is normalised too, by a handle of its own; copied together with the optimizer,
+    this is that handle.
+    """
 
     def __init__(self, optimizer: Optimizer, over: Over, ratio: float | None) -> None:
         self._over = over
         self._ratio = ratio
         self._nonfinite: Tensor | None = None
-        self._hook = optimizer.register_step_pre_hook(self._before_step)
+        self.attach(optimizer)
 
     @property
     def nonfinite_steps(self) -> int:
         """Steps that saw a norm that is not finite. Reading it synchronises the device."""
         return 0 if self._nonfinite is None else int(self._nonfinite)
 
-    def remove(self) -> None:
-        """Let the optimizer see its gradients as they are again. Its state stays as it is."""
-        self._hook.remove()
-
-    def _before_step(self, optimizer: Optimizer, args: Args, kwargs: dict[str, Any]) -> Any:
+    def before_step(self, optimizer: Optimizer, args: Args, kwargs: dict[str, Any]) -> Any:
         return act_on_gradients(lambda: self._normalize(optimizer), args, kwargs)
 
     @torch.no_grad()
@@ -56,12 +58,14 @@ class NormalizedGradients:
         norms = block_norms(full_norms(grads), blocks)
         weights = {} if self._ratio is None else block_norms(full_norms(params), blocks)
         scales = {
-            block: torch.as_tensor(block_normalizing_scale(BlockNorms(norm, weights.get(block, 0.0)), self._ratio))
+            block: cast("Tensor", block_normalizing_scale(BlockNorms(norm, weights.get(block, 0.0)), self._ratio))
             for block, norm in norms.items()
         }
         return [scales[block] for block in blocks]
 
     def _participants(self, optimizer: Optimizer) -> tuple[list[Tensor], list[Hashable]]:
+        if self._over == "layer":
+            _refuse_unnamed(optimizer)
         params: list[Tensor] = []
         blocks: list[Hashable] = []
         for group in optimizer.param_groups:
@@ -97,8 +101,10 @@ def normalize_gradients(optimizer: Optimizer, over: Over = "layer", ratio: float
     **lr**: with Adam, whose step does not depend on the gradient's scale in the long run, start with the base
     optimizer's own lr (the paper: .001 for Adam, .01 for AdaGrad); with SGD see :class:`steepest.BlockNormalizedSGD`.
 
+    The hook travels: ``copy.copy``, ``copy.deepcopy``, ``pickle`` and ``torch.save`` of the optimizer keep it.
+
     Args:
-        optimizer: any ``torch.optim.Optimizer``.
+        optimizer: any ``torch.optim.Optimizer``, or a wrapper of one (Accelerate's, Lightning's), which is unwrapped.
         over: a block is a ``"layer"`` (weight and bias together, known by the parameters' names), a ``"tensor"``, or
             ``"all"`` parameters together.
         ratio: ``None`` for unit norm, else finite and above 0; the paper searched .01, .02 and .05.
@@ -107,7 +113,8 @@ def normalize_gradients(optimizer: Optimizer, over: Over = "layer", ratio: float
         A handle with ``remove()`` and ``nonfinite_steps``.
 
     Raises:
-        ValueError: ``over`` or ``ratio`` is out of range, or ``over="layer"`` and the parameters have no names.
+        ValueError: an argument is out of range, or ``over="layer"`` and the parameters have no names, or two of them
+            have one name; the latter also in ``step``, for groups that were added since.
         RuntimeError: in ``step``, when a gradient is sparse.
 
     Source: Yu, Huang, Lin, Salakhutdinov, Carbonell, arXiv 1707.04822, algorithm 1.
@@ -121,13 +128,23 @@ def normalize_gradients(optimizer: Optimizer, over: Over = "layer", ratio: float
         >>> torch.cat([p.grad.flatten() for p in layer.parameters()]).norm()
         tensor(1.)
     """
-    if over not in ("layer", "tensor", "all"):
-        raise ValueError(f"over must be 'layer', 'tensor' or 'all', got {over!r}")
-    if ratio is not None and not 0 < ratio < float("inf"):
-        raise ValueError(f"ratio must be None or a finite number above 0, got {ratio!r}")
-    if over == "layer" and not all("param_names" in group for group in optimizer.param_groups):
+    check_choice("over", over, ("layer", "tensor", "all"))
+    if ratio is not None:
+        check_number("ratio", ratio, "None or a finite number above 0", lambda ratio: 0 < ratio < float("inf"))
+    optimizer = own_optimizer(optimizer)
+    if over == "layer":
+        _refuse_unnamed(optimizer)
+    return NormalizedGradients(optimizer, over, ratio)
+
+
+def _refuse_unnamed(optimizer: Optimizer) -> None:
+    """Groups may be added and renamed at any time, so that every step asks again."""
+    if not all("param_names" in group for group in optimizer.param_groups):
         raise ValueError(
             "over='layer' needs parameters with names: build the optimizer from model.named_parameters(), or use "
             "over='tensor'"
         )
-    return NormalizedGradients(optimizer, over, ratio)
+    groups = optimizer.param_groups
+    refuse_repeated_names(
+        named for group in groups for named in zip(group["param_names"], group["params"], strict=True)
+    )

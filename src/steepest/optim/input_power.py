@@ -3,96 +3,41 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, NoReturn, Self
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from torch.utils.weak import WeakTensorKeyDictionary
+
+from steepest.optim.arguments import check_choice, check_flag
+from steepest.optim.tracked import ProcessGroup, Record, drop, keep, records_by_weight
 
 _NORMS = {"l1": 1, "l2": 2}
 _Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
-_ProcessGroup = Any  # torch.distributed.ProcessGroup, absent where torch is built without it
-
-
-class Record:
-    """What has been measured since the last optimizer step of the inputs that meet one weight.
-
-    ``sums``: the power of all rows together, one value for each of ``channels`` (1: in all), and last the number of
-    rows. On the device, and changed in place, so that compiled code keeps its hold on it. Never 0-dim: torch 2.13 loses
-    what compiled code writes to a 0-dim float64 tensor on the CPU.
-    """
-
-    def __init__(
-        self, weight: Tensor, channels: int, groups: int, standardize: bool, process_group: _ProcessGroup
-    ) -> None:
-        dtype = torch.promote_types(weight.real.dtype, torch.float32)
-        self.sums = torch.zeros(channels + 1, dtype=dtype, device=weight.device)
-        self.channels, self.groups, self.standardize = channels, groups, standardize
-        self.process_group = process_group
-
-    def add(self, power: Tensor, rows: int) -> None:
-        self._follow(power.device, torch.promote_types(self.sums.dtype, power.dtype))
-        self.sums[:-1].add_(power)
-        self.sums[-1:].add_(rows)
-
-    def take(self, device: torch.device) -> Tensor:
-        """The sums so far; they then start anew."""
-        self._follow(device, self.sums.dtype)
-        taken = self.sums.clone()
-        self.sums.zero_()
-        return taken
-
-    def _follow(self, device: torch.device, dtype: torch.dtype) -> None:
-        if self.sums.device != device or self.sums.dtype != dtype:
-            self.sums = self.sums.to(device, dtype)
-
-
-# By the weight, weakly, and not in it: a parameter's attributes are pickled with it.
-_records: MutableMapping[Tensor, Record] = WeakTensorKeyDictionary()
-
-
-def record_of(weight: Tensor) -> Record | None:
-    """The record of a weight whose input is tracked."""
-    return _records.get(weight)
-
-
-def collect(tracked: Sequence[tuple[Tensor, Record]]) -> list[tuple[Tensor, Tensor]]:
-    """Take from every weight's record: summed power, (channels,) or (1,), and number of rows, 0-dim.
-
-    Both are of all ranks: one all-reduce for each process group.
-    """
-    sums = [record.take(weight.device) for weight, record in tracked]
-    if dist.is_available() and dist.is_initialized():
-        together: dict[_ProcessGroup, list[int]] = {}
-        for i, (_, record) in enumerate(tracked):
-            together.setdefault(record.process_group, []).append(i)
-        for group, where in together.items():
-            if dist.get_world_size(group) > 1:
-                flat = torch.cat([sums[i].to(sums[where[0]].device) for i in where])
-                dist.all_reduce(flat, group=group)
-                for i, total in zip(where, torch.split(flat, [len(sums[i]) for i in where]), strict=True):
-                    sums[i] = total.to(sums[i])
-    return [(s[:-1], s[-1]) for s in sums]
+# The authors' floor of the deviation by which an input is divided.
+_LEAST_DEVIATION = 0.01
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # since torch 2.7
 
 
 def standardized(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Mean 0 and unbiased standard deviation 1 over ``dims``; all zeros where the input is constant there.
 
+    A deviation below 0.01 counts as 0.01, as in the authors' code, so that an input of next to no deviation keeps it.
+
     Example:
-        >>> standardized(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]), (-1,))
-        tensor([[-1.,  0.,  1.],
-                [ 0.,  0.,  0.]])
+        >>> standardized(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0], [0.001, 0.002, 0.003]]), (-1,))
+        tensor([[-1.0000,  0.0000,  1.0000],
+                [ 0.0000,  0.0000,  0.0000],
+                [-0.1000,  0.0000,  0.1000]])
     """
     count = max(1, int(torch.Size([x.shape[d] for d in dims]).numel()) - 1)
     centred = x - x.mean(dims, keepdim=True)
     std = (centred.square().sum(dims, keepdim=True) / count).sqrt()
     # The mean of a constant is rounded, so that its deviation need not be 0.
-    constant = (x.amax(dims, keepdim=True) == x.amin(dims, keepdim=True)) | (std == 0)
-    return torch.where(constant, torch.zeros_like(x), centred / std)
+    constant = x.amax(dims, keepdim=True) == x.amin(dims, keepdim=True)
+    return torch.where(constant, torch.zeros_like(x), centred / std.clamp(min=_LEAST_DEVIATION))
 
 
 def power(x: Tensor, norm: int, dims: tuple[int, ...]) -> Tensor:
@@ -121,8 +66,9 @@ def patch_power(s: Tensor, module: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> Tensor:
     geometry = list(zip(s.shape[1:], module.kernel_size, module.stride, module.dilation, strict=True))
     for size, kernel, stride, dilation in reversed(geometry):
         positions = max(1, (size - dilation * (kernel - 1) - 1) // stride + 1)
-        starts = torch.arange(positions, device=s.device) * stride
-        covered = (starts[:, None] + torch.arange(kernel, device=s.device) * dilation).flatten()
+        starts = torch.arange(positions, dtype=torch.int64, device=s.device) * stride
+        offsets = torch.arange(kernel, dtype=torch.int64, device=s.device) * dilation
+        covered = (starts[:, None] + offsets).flatten()
         coverage = torch.zeros(size, dtype=s.dtype, device=s.device)
         coverage.index_add_(0, covered, torch.ones_like(covered, dtype=s.dtype))
         s = (s * coverage).sum(-1) / positions
@@ -136,9 +82,17 @@ class Meter:
         self.record, self.norm, self.patch = record, norm, patch
 
     def __call__(self, module: _Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if module.training and torch.is_grad_enabled() and module.weight.requires_grad:
-            with torch.no_grad():
-                self.record.add(*self.measure(module, args[0] if args else kwargs["input"]))
+        if not (module.training and torch.is_grad_enabled() and module.weight.requires_grad):
+            return
+        if torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined]
+            # What a transform sees is not what the layer is given: a sample of a batch, or one of many weights.
+            if not torch.compiler.is_compiling():
+                self.record.paused = True
+        elif not _is_recorded():
+            x = args[0] if args else kwargs.get("input")
+            if x is not None:
+                with torch.no_grad():
+                    self.record.add(*self.measure(module, x))
 
     def measure(self, module: _Layer, x: Tensor) -> tuple[Tensor, int]:
         """Power summed over the rows, and their number."""
@@ -162,6 +116,13 @@ class Meter:
     def __reduce__(self) -> tuple[Callable[[], InertMeter], tuple[()]]:
         return InertMeter, ()
 
+    @property
+    def __name__(self) -> NoReturn:  # type: ignore[override]  # torch.jit.script alone asks for it
+        raise AttributeError(
+            "torch.jit.script cannot compile a model that track_input_power tracks: call remove() on its handle first, "
+            "or use torch.export or torch.jit.trace"
+        )
+
 
 class InertMeter:
     """What a copied model has in the place of a :class:`Meter`."""
@@ -169,12 +130,28 @@ class InertMeter:
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         pass
 
+    @property
+    def __name__(self) -> NoReturn:
+        raise AttributeError(
+            "torch.jit.script cannot compile the copy of a model that track_input_power tracks: call remove() on the "
+            "handle before copying, or use torch.export or torch.jit.trace"
+        )
+
+
+def _is_recorded() -> bool:
+    """Whether the pass is made only to write a program down, which must not contain the measuring."""
+    return torch.jit.is_tracing() or _is_exporting()  # type: ignore[no-untyped-call]
+
 
 class InputPowerHandle:
-    """What :func:`track_input_power` returns; as a context manager it removes the hooks at the end."""
+    """What :func:`track_input_power` returns; as a context manager it removes the hooks at the end.
 
-    def __init__(self, model: nn.Module, weights: list[Tensor], hooks: list[RemovableHandle]) -> None:
-        self._model, self._weights, self._hooks = weakref.ref(model), [weakref.ref(w) for w in weights], hooks
+    A copy or a pickle of it, or of a module that holds it, tracks nothing: the copied model is a model of its own.
+    """
+
+    def __init__(self, model: nn.Module | None, layers: list[nn.Module], hooks: list[RemovableHandle]) -> None:
+        self._model = None if model is None else weakref.ref(model)
+        self._layers, self._hooks = [weakref.ref(layer) for layer in layers], hooks
 
     def uncovered(self, params: nn.Module | Iterable[Any] | None = None) -> list[str]:
         """Names of the parameters whose input is not tracked and that take plain SGD.
@@ -182,27 +159,41 @@ class InputPowerHandle:
         Args:
             params: a model, or what an optimizer takes; by default the tracked model. A tensor that has no name of its
                 own has the one that the tracked model gives it, or its position as ``"params[3]"``.
+
+        Raises:
+            RuntimeError: this is a copy of a handle, which has no model, and ``params`` is not given.
         """
-        model = self._model()
+        if self._model is None and params is None:
+            raise RuntimeError(
+                "uncovered() of a copied handle needs params: a copy tracks nothing, call track_input_power on its model"
+            )
+        model = None if self._model is None else self._model()
         names = {} if model is None else {id(p): name for name, p in model.named_parameters()}
         given: Iterable[Any] = params if params is not None else (model or [])  # type: ignore[assignment]
         pairs = _named(given.named_parameters() if isinstance(given, nn.Module) else given)
-        return [name or names.get(id(p), f"params[{i}]") for i, (name, p) in enumerate(pairs) if record_of(p) is None]
+        covered = records_by_weight()
+        return [name or names.get(id(p), f"params[{i}]") for i, (name, p) in enumerate(pairs) if id(p) not in covered]
 
     def remove(self) -> None:
         """Take the hooks away; an optimizer that relies on them then refuses to step."""
         for hook in self._hooks:
             hook.remove()
-        for reference in self._weights:
-            if (weight := reference()) is not None:
-                _records.pop(weight, None)
-        self._hooks, self._weights = [], []
+        for reference in self._layers:
+            if (layer := reference()) is not None:
+                drop(layer)
+        self._hooks, self._layers = [], []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., InputPowerHandle], tuple[None, list[Any], list[Any]]]:
+        return type(self), (None, [], [])
 
 
 class _Named(NamedTuple):
@@ -228,7 +219,7 @@ def track_input_power(
     norm: str = "l2",
     patch: bool = False,
     standardize: bool = False,
-    process_group: _ProcessGroup = None,
+    process_group: ProcessGroup = None,
 ) -> InputPowerHandle:
     """Measure, in every training forward pass, the power of the input of each linear and convolutional layer.
 
@@ -236,10 +227,15 @@ def track_input_power(
     (samples, for a linear layer also positions) that the layer has met since the last optimizer step, however many
     calls, accumulated batches or ranks they came in. Passes in evaluation mode, or without gradients, do not count.
 
-    Call it before ``torch.compile`` and after ``fully_shard`` (FSDP2), before or after wrapping in ``DistributedData
-    Parallel``. Subclasses of ``nn.Linear`` and ``nn.Conv1d/2d/3d`` are tracked too; biases, normalisation layers,
-    embeddings, transposed convolutions, recurrent and parametrised weights are not, nor the output projection of
+    Call it before ``torch.compile``, before or after ``fully_shard`` (FSDP2) and ``DistributedDataParallel``. It is the
+    layers that are tracked: a weight that is moved, swapped, loaded or replaced later is found by its layer.
+    Subclasses of ``nn.Linear`` and ``nn.Conv1d/2d/3d`` are tracked too; biases, normalisation layers, embeddings,
+    transposed convolutions, recurrent and parametrised weights (``weight_norm``) are not, nor the output projection of
     ``nn.MultiheadAttention``, whose module is never called: :meth:`InputPowerHandle.uncovered` lists them.
+
+    It pauses inside the transforms of ``torch.func`` (``grad``, ``vmap``, ``jvp``), whose tensors are not what the layer
+    is given in training, and while ``torch.export`` or ``torch.jit.trace`` write the model down. ``torch.jit.script``
+    refuses a tracked model.
 
     Costs one reading of every tracked input, and per input channel one number on the device.
 
@@ -248,9 +244,10 @@ def track_input_power(
         norm: ``"l2"`` for the sum of squares, ``"l1"`` for the sum of absolute values.
         patch: measure a convolution's whole input vector, the unfolded patch: one number a layer, the mean over
             positions and groups. By default one number for each input channel, its sum over space.
-        standardize: first shift and scale the input by mean and unbiased standard deviation, over space for each
-            sample and channel, over features for each row. A constant has power 0, anything else with ``norm="l2"`` the
-            number of values less 1: this is for ``INSGD(rule="released")`` only.
+        standardize: first shift and scale the input by mean and unbiased standard deviation (0.01 at least), over
+            space for each sample and channel, over features for each row. A constant has power 0, anything that
+            deviates by 0.01 or more with ``norm="l2"`` the number of values less 1: this is for
+            ``INSGD(rule="released")`` only.
         process_group: the ranks over which one layer sees different data, when ``torch.distributed`` is in use;
             ``None`` for all of them. They must take optimizer steps together.
 
@@ -258,8 +255,8 @@ def track_input_power(
         A handle with ``uncovered()`` and ``remove()``.
 
     Raises:
-        ValueError: ``norm`` is unknown; the model has nothing to track, is tracked already, is compiled already, has
-            lazy layers, or shares a weight among layers whose inputs cannot be pooled.
+        ValueError: an argument is out of range; the model has nothing to track, is tracked already, is compiled
+            already, has lazy layers, or shares a weight among layers whose inputs cannot be pooled.
 
     Source: Atici, Pan, Cetin, "Input Normalized Stochastic Gradient Descent Training of Deep Neural Networks",
     arXiv 2212.09921; ``standardize`` is what the authors' released code does.
@@ -270,33 +267,34 @@ def track_input_power(
         >>> handle.uncovered()
         ['0.bias', '1.weight', '1.bias', '3.bias']
     """
-    if norm not in _NORMS:
-        raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
+    check_choice("norm", norm, list(_NORMS))
+    check_flag("patch", patch)
+    check_flag("standardize", standardize)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     modules = dict(model.named_modules())
     _refuse_compiled(modules)
     within = [m.out_proj for m in modules.values() if isinstance(m, nn.MultiheadAttention)]
-    layers = {
-        name: module
-        for name, module in modules.items()
-        if isinstance(module, _Layer) and module._parameters.get("weight") is not None and module not in within
-    }
+    candidates = {name: m for name, m in modules.items() if isinstance(m, _Layer) and m not in within}
+    layers = {name: m for name, m in candidates.items() if m._parameters.get("weight") is not None}
     if not layers:
-        raise ValueError(f"model must have an nn.Linear or nn.Conv1d/2d/3d to track, got {type(model).__name__}")
+        raise ValueError(
+            f"model must have an nn.Linear or nn.Conv1d/2d/3d to track, got {type(model).__name__}"
+            + (f", whose {len(candidates)} have a parametrized weight" if candidates else "")
+        )
     _refuse_untrackable(layers)
-    new: dict[int, tuple[Tensor, Record]] = {}
+    records: list[Record] = []
+    shared: dict[int, Record] = {}
     for name, layer in layers.items():
         channels, groups = (1, 1) if isinstance(layer, nn.Linear) or patch else (layer.in_channels, layer.groups)
-        made = Record(layer.weight, channels, groups, standardize, process_group)
-        _, record = new.setdefault(id(layer.weight), (layer.weight, made))
-        if (record.channels, record.groups) != (channels, groups):
+        records.append(Record(layer.weight, channels, groups, standardize, process_group))
+        if not shared.setdefault(id(layer.weight), records[-1]).can_be_pooled_with(records[-1]):
             raise ValueError(f"the weight of {name!r} is shared with a layer whose input has other channels")
     hooks: list[RemovableHandle] = []
-    for layer in layers.values():
-        meter = Meter(new[id(layer.weight)][1], _NORMS[norm], patch)
-        hooks.append(layer.register_forward_pre_hook(meter, with_kwargs=True))
-    for weight, record in new.values():
-        _records[weight] = record
-    return InputPowerHandle(model, [weight for weight, _ in new.values()], hooks)
+    for layer, record in zip(layers.values(), records, strict=True):
+        hooks.append(layer.register_forward_pre_hook(Meter(record, _NORMS[norm], patch), with_kwargs=True))
+        keep(layer, record)
+    return InputPowerHandle(model, list(layers.values()), hooks)
 
 
 def _refuse_compiled(modules: dict[str, nn.Module]) -> None:

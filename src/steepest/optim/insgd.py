@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT, StateDict
 
+from steepest.optim.arguments import check_choice, check_number
 from steepest.optim.base import ScaledSGD
-from steepest.optim.input_power import Record, collect, record_of
 from steepest.optim.method import Entry
+from steepest.optim.tracked import Record, collect, records_by_weight
 
 RULES = ("log", "nlms", "released")
 
@@ -62,7 +63,8 @@ class INSGD(ScaledSGD):
         RuntimeError: in :meth:`step`, when no parameter is tracked, or ``rule`` and the tracking do not agree.
 
     State of a tracked weight, besides ``momentum_buffer``: ``input_power``, ``P`` before the bias correction, of shape
-    (input channels,) or (1,); and ``step``, its number of updates. Both float32, or 64 as the weight.
+    (input channels,) or (1,); and ``step``, its number of updates. Both float32, or 64 as the weight. Without momentum
+    the other parameters have a ``step`` too, which stays 0: a distributed checkpoint wants a state of all or of none.
 
     Source: Atici, Pan, Cetin, "Input Normalized Stochastic Gradient Descent Training of Deep Neural Networks",
     arXiv 2212.09921. The bias correction is ours.
@@ -117,12 +119,9 @@ class INSGD(ScaledSGD):
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        if group["rule"] not in RULES:
-            raise ValueError(f"rule must be 'log', 'nlms' or 'released', got {group['rule']!r}")
-        if not 0 <= group["beta"] < 1:
-            raise ValueError(f"beta must be in [0, 1), got {group['beta']!r}")
-        if not 0 < group["eps"] < math.inf:
-            raise ValueError(f"eps must be a finite number above 0, got {group['eps']!r}")
+        check_choice("rule", group["rule"], RULES)
+        check_number("beta", group["beta"], "in [0, 1)", lambda beta: 0 <= beta < 1)
+        check_number("eps", group["eps"], "a finite number above 0", lambda eps: 0 < eps < math.inf)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -135,8 +134,11 @@ class INSGD(ScaledSGD):
         params = [param for group in self.param_groups for param in group["params"]]
         for key, param in zip(keys, params, strict=True):
             for name in ("input_power", "step"):
-                if (saved := state_dict["state"].get(key, {}).get(name)) is not None:
-                    self.state[param][name] = saved.to(param.device, copy=True)
+                if (saved := state_dict["state"].get(key, {}).get(name)) is None:
+                    continue
+                if not isinstance(saved, Tensor):  # from JSON, or as older versions of torch's optimizers count
+                    saved = torch.tensor(saved, dtype=torch.float32, device=param.device)
+                self.state[param][name] = saved.to(param.device, copy=True)
 
     def block_of(self, param: Tensor, name: str | None) -> Hashable:
         return param  # a bias, which is not scaled, must not share the fate of its weight
@@ -145,23 +147,53 @@ class INSGD(ScaledSGD):
         return self._step_scales.get(param)
 
     def prepare(self, blocks: list[list[Entry]]) -> None:
+        records = records_by_weight()
         # Of all parameters, not of those with a gradient alone: every rank must reduce the same list.
         held = [(param, group) for group in self.param_groups for param in group["params"]]
-        tracked = [(param, group, record) for param, group in held if (record := record_of(param)) is not None]
+        tracked = [(param, group, records[id(param)]) for param, group in held if id(param) in records]
         if not tracked:
             raise RuntimeError(
                 "INSGD holds no parameter whose input is tracked: call steepest.track_input_power(model) before "
-                "training, after fully_shard and before torch.compile"
+                "training and before torch.compile, and build the optimizer anew from a model whose parameters were "
+                "replaced or that is a copy"
             )
-        for _, group, record in tracked:
-            _check_rule(group["rule"], record)
-        measured = collect([(param, record) for param, _, record in tracked])
-        stepping = {entry.param for members in blocks for entry in members}
+        for _, group, those in tracked:
+            _check_rule(group["rule"], those)
+        stepping = {entry.param: entry.group for members in blocks for entry in members}
+        self._care_for_untracked(stepping, {param for param, _, _ in tracked})
+        measured = collect([(param, those) for param, _, those in tracked])
         # The dict is changed, not replaced: compiled code would lose an attribute that is set on an optimizer.
         self._step_scales.clear()
-        for (param, group, record), (total, rows) in zip(tracked, measured, strict=True):
+        for (param, group, those), (total, rows) in zip(tracked, measured, strict=True):
             if param in stepping:
-                self._step_scales[param] = self._measured_scale(param, group, record, total, rows)
+                self._refuse_unmeasured(param, those, rows)
+                self._step_scales[param] = self._measured_scale(param, group, those[0], total, rows)
+
+    def _care_for_untracked(self, stepping: dict[Tensor, dict[str, Any]], tracked: set[Tensor]) -> None:
+        for param, group in stepping.items():
+            if param in tracked:
+                continue
+            state = self.state[param]
+            if "step" in state and "input_power" in state:
+                raise RuntimeError(
+                    f"the input of a weight of shape {tuple(param.shape)} was tracked before and is no more: its layer "
+                    "holds another weight now (build the optimizer anew), or another handle's remove() was called "
+                    "(call steepest.track_input_power again)"
+                )
+            if not (state or group["momentum"] or group["kahan_sum"]):
+                # A distributed checkpoint wants a state of all parameters or of none.
+                state["step"] = torch.zeros((), dtype=torch.float32, device=param.device)
+
+    def _refuse_unmeasured(self, param: Tensor, records: list[Record], rows: Tensor) -> None:
+        """A weight that only torch.func has trained would take the step of SGD for ever."""
+        paused = [record.paused for record in records]
+        for record in records:
+            record.paused = False
+        if any(paused) and not rows and "input_power" not in self.state[param]:
+            raise RuntimeError(
+                "tracking pauses inside the transforms of torch.func, and nothing else has called the layer of a "
+                f"weight of shape {tuple(param.shape)}: run a forward pass in training mode outside of them"
+            )
 
     def _measured_scale(
         self, param: Tensor, group: dict[str, Any], record: Record, total: Tensor, rows: Tensor
@@ -185,10 +217,15 @@ class INSGD(ScaledSGD):
         return _broadcastable(torch.where(finite, scale, torch.nan), param, record)
 
 
-def _check_rule(rule: str, record: Record) -> None:
-    if (rule == "released") != record.standardize:
-        call = "track_input_power(model, standardize=True)" if rule == "released" else "track_input_power(model)"
-        raise RuntimeError(f"rule={rule!r} needs inputs tracked by steepest.{call}: remove() the handle and call that")
+def _check_rule(rule: str, records: list[Record]) -> None:
+    for record in records:
+        if not records[0].can_be_pooled_with(record):
+            raise RuntimeError("a weight is shared by layers whose inputs cannot be pooled: they have other channels")
+        if (rule == "released") != record.standardize:
+            call = "track_input_power(model, standardize=True)" if rule == "released" else "track_input_power(model)"
+            raise RuntimeError(
+                f"rule={rule!r} needs inputs tracked by steepest.{call}: remove() the handle and call that"
+            )
 
 
 def _reciprocal(power: Tensor, rule: str, eps: float) -> Tensor:
