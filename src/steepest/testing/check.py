@@ -180,7 +180,7 @@ def _is_built(case: Case, tally: _Tally) -> bool:
     """Whether a path takes these options in this layout; the loop must."""
     try:
         case.build(case.fresh(torch.float32))
-    except (ValueError, RuntimeError, TypeError) as refusal:
+    except (ValueError, RuntimeError) as refusal:
         if case.path_name == "loop":
             hint = advice(case.but(dtype=torch.float32), contracts.takes_a_plain_step)
             raise ValueError(
@@ -193,9 +193,10 @@ def _is_built(case: Case, tally: _Tally) -> bool:
 
 def _paths(case: Case) -> dict[str, dict[str, Any]]:
     """The loop, and what else the optimizer's own options offer."""
-    with contextlib.suppress(ValueError, RuntimeError, TypeError):
+    with contextlib.suppress(ValueError, RuntimeError, TypeError):  # the first step says what is wrong
         known = case.build(case.fresh(torch.float32)).defaults
         selectors: dict[str, Any] = {name: False for name in ("foreach", "fused") if name in known}
+        case.build(case.fresh(torch.float32), **selectors)
         found: dict[str, dict[str, Any]] = {"loop": selectors}
         for name in selectors:
             found[name] = {**selectors, name: True}

@@ -23,16 +23,23 @@ def takes_a_plain_step(case: Case) -> None:
     """One step with ordinary gradients; where it fails, nothing else can be said."""
     params = case.fresh()
     case.take_steps(case.build(params), params, 1)
-    for name, p in params.items():
-        expect(bool(torch.isfinite(p.detach()).all()), f"{name} is not finite after one step")
 
 
 def agrees_with_the_float64_loop(case: Case) -> None:
     """Weights after some steps, to the rounding of the case's dtype."""
+    loop = case.but(dtype=torch.float64, path={**case.path, **_loop_options(case)})
+    expect_close(case.train(), loop.train(), case.fresh(), case.dtype)
+
+
+def _loop_options(case: Case) -> dict[str, bool]:
+    """What selects the loop; nothing where a wrapper shows the options of what it wraps but does not take them."""
     known = case.build(case.fresh(torch.float64)).defaults
-    loop = {name: False for name in ("foreach", "fused") if name in known}
-    expected = case.but(dtype=torch.float64, path={**case.path, **loop}).train()
-    expect_close(case.train(), expected, case.fresh(), case.dtype)
+    loop: dict[str, bool] = {name: False for name in ("foreach", "fused") if name in known}
+    try:
+        case.build(case.fresh(torch.float64), **loop)
+    except TypeError:
+        return {}
+    return loop
 
 
 def resumes_bit_for_bit(case: Case) -> None:
@@ -66,11 +73,11 @@ def leaves_grad_alone(case: Case) -> None:
 
 def zero_gradients_do_not_move(case: Case) -> None:
     """Without weight decay; 0 / ||0|| must be 0. torch.distributed.checkpoint builds state in this way."""
-    if case.options.get("weight_decay"):
-        raise NotApplicable("weight decay moves")
     params = case.fresh()
     before = copies(params)
     optimizer = case.build(params)
+    if any(group.get("weight_decay") for group in optimizer.param_groups):
+        raise NotApplicable("weight decay moves")
     for _ in range(2):
         case.step(optimizer, params, {name: torch.zeros_like(p) for name, p in params.items()})
     expect_equal(params, before, "after steps with zero gradients")
@@ -150,7 +157,7 @@ def complex_is_two_reals(case: Case) -> None:
         steps = [{name: torch.view_as_complex(g.clone()) for name, g in grads.items()} for grads in gradients(real)]
         for grads in steps:
             case.step(second, params, grads)
-    except (RuntimeError, TypeError, ValueError) as refusal:
+    except Exception as refusal:  # of a type of its own, perhaps
         expect_named("complex", refusal)
         raise NotApplicable("complex parameters are refused") from None
     try:
@@ -176,7 +183,7 @@ def sparse_gradients_are_right_or_refused(case: Case) -> None:
         case.step(first, dense, grads)
         try:
             case.but(sparse=True).step(second, params, grads)
-        except (RuntimeError, NotImplementedError) as refusal:
+        except Exception as refusal:  # of a type of its own, perhaps
             expect_named("sparse", refusal)
             return
     expect_close(params, dense, case.fresh(), case.dtype)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from steepest.testing import problem
-from steepest.testing.problem import Case, Evaluate, Parameters, linear_loss
+from steepest.testing.problem import LAYOUTS, Case, Evaluate, Parameters, linear_loss
 
 MATRICES = {"a.weight": (5, 19), "b.weight": (6, 4)}
 TABLES = {"a.weight": (9, 4), "b.weight": (5, 3)}
@@ -58,20 +59,26 @@ def evaluation_of(closure: bool | Evaluate) -> Evaluate | None:
 
 
 def advice(case: Case, step: Callable[[Case], Any]) -> str:
-    """What would let an optimizer take its first step; empty if that is not known."""
-    shaped = case.but(layout="tensors")
-    trials = {
-        "closure=True": shaped.but(evaluate=linear_loss),
-        f"parameters={MATRICES}": shaped.but(parameters=parameters_of(MATRICES)),
-        f"parameters={TABLES}, sparse=True": shaped.but(parameters=parameters_of(TABLES), sparse=True),
-        f"parameters={MATRICES}, closure=True": shaped.but(parameters=parameters_of(MATRICES), evaluate=linear_loss),
-        'layouts=["names"]': shaped.but(layout="names"),
-        'layouts=["tensors"]': shaped,
+    """The arguments with which an optimizer takes its first step; empty if they are not known."""
+    shapes: dict[str, Parameters] = {
+        "": case.parameters,
+        f"parameters={MATRICES}": parameters_of(MATRICES),
+        f"parameters={TABLES}, sparse=True": parameters_of(TABLES),
     }
-    for words, trial in trials.items():
-        try:
-            step(trial)
-        except Exception:  # whatever it raises: this is not what it wants
-            continue
-        return f"; it takes one with {words}"
+    for (words, made), evaluate in itertools.product(shapes.items(), (case.evaluate, case.evaluate or linear_loss)):
+        trial = case.but(parameters=made, evaluate=evaluate, sparse=case.sparse or "sparse" in words)
+        taken = [layout for layout in LAYOUTS if _succeeds(step, trial.but(layout=layout))]
+        told = [words] if words else []
+        told += ["closure=True"] if evaluate is not case.evaluate else []
+        told += [f"layouts={taken}"] if len(taken) < len(LAYOUTS) else []
+        if taken and told:
+            return f"; it takes a step with {', '.join(told)}"
     return ""
+
+
+def _succeeds(step: Callable[[Case], Any], case: Case) -> bool:
+    try:
+        step(case)
+    except Exception:  # whatever it raises: this is not what the optimizer wants
+        return False
+    return True
