@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import Dataset, IterableDataset
 
 from steepest.diagnostics.lanczos import HessianEigenvalue, lanczos
+from steepest.diagnostics.lost_graph import (
+    CutWatch,
+    LossFunction,
+    has_custom_backward,
+    has_error_node,
+    nodes_of,
+    refuse_lost_graph,
+)
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
@@ -60,8 +67,9 @@ def largest_hessian_eigenvalue(
     Raises:
         TypeError: an argument is of the wrong kind; ``data`` is a generator, which could be iterated only once.
         ValueError: an argument is out of range, nothing is trainable, there are no samples, the loss is not one number.
-        RuntimeError: the loss or its second derivative is not finite, the loss does not depend on the parameters, or it
-            changed from one pass to the next.
+        RuntimeError: the loss or its second derivative is not finite, the loss does not depend on the parameters, it
+            changed from one pass to the next, or autograd's derivatives are not those of the loss: part of the graph
+            was lost in a custom backward, ``detach()`` or the like.
 
     Source: Lanczos, J. Res. Nat. Bur. Stand. 45 (1950); Hessian-vector products: Pearlmutter, Neural Computation 6
     (1994). What to make of the value: Cohen et al., arXiv 2103.00065; Dinh et al., arXiv 1703.04933.
@@ -91,13 +99,20 @@ def hessian_product(
 
     def product(vector: Tensor) -> Tensor:
         direction = [piece.to(p) for piece, p in zip(_shaped(vector, params), params, strict=True)]
-        total, losses, sizes = torch.zeros_like(vector), [], []
+        total = torch.zeros_like(vector)
+        losses: list[Tensor] = []
+        sizes: list[int] = []
         with _same_random_numbers(data, params):
             for batch in data:
                 inputs, targets = _pair(batch, device)
                 if len(inputs) == 0:
                     continue
-                loss, curvature = _batch_product(model, params, loss_fn, inputs, targets, direction)
+                watch = CutWatch() if not first and not sizes else None  # what cuts the graph does so in every batch
+                loss, curvature = _batch_product(model, params, loss_fn, inputs, targets, direction, watch)
+                if watch is not None and watch.cut:
+                    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+                        same = lambda: _same_random_numbers((), params)  # noqa: E731
+                        refuse_lost_graph(model, loss_fn, inputs, targets, same, once=watch.once)
                 for place, piece in zip(_shaped(total, params), curvature, strict=True):
                     place.add_(piece.to(place), alpha=len(inputs))
                 losses.append(loss)
@@ -130,11 +145,13 @@ def _batch_product(
     inputs: Tensor,
     targets: Tensor,
     direction: Sequence[Tensor],
+    watch: CutWatch | None,
 ) -> tuple[Tensor, Sequence[Tensor]]:
     """One batch's loss and Hessian-vector product; its graph dies here, before the next batch's is built."""
     # The fused attention kernels cannot be differentiated twice.
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        loss = loss_fn(model(inputs), targets)
+        with watch or nullcontext():
+            loss = loss_fn(model(inputs), targets)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"loss_fn must return one number, the mean over the batch, as a tensor, got {got}")
@@ -144,6 +161,9 @@ def _batch_product(
             gradient = torch.autograd.grad(loss, params, create_graph=True, allow_unused=True)
         if all(g is None for g in gradient):
             raise RuntimeError("the loss does not depend on any trainable parameter: look for detach() or no_grad()")
+        if watch is not None:
+            watch.once = has_error_node(gradient)
+            watch.cut |= watch.once or has_custom_backward(loss) or any(g is None for g in gradient)
         # Where the loss is linear in a parameter, or does not use it, there is nothing more to differentiate.
         curved = [(g, v) for g, v in zip(gradient, direction, strict=True) if g is not None and g.requires_grad]
         if not curved:
@@ -154,15 +174,8 @@ def _batch_product(
 
 def _refuse_reentrant_checkpoint(loss: Tensor) -> None:
     """It hides the parameters it covers: they would silently count as unused."""
-    nodes, met = [loss.grad_fn], set()
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in met:
-            continue
-        if node.name() == "CheckpointFunctionBackward":
-            raise RuntimeError("torch.utils.checkpoint works here with use_reentrant=False only")
-        met.add(node)
-        nodes += [following for following, _ in node.next_functions]
+    if any(node.name() == "CheckpointFunctionBackward" for node in nodes_of([loss])):
+        raise RuntimeError("torch.utils.checkpoint works here with use_reentrant=False only")
 
 
 def _shaped(vector: Tensor, params: Sequence[Tensor]) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """Checks that any optimizer should pass, ours and yours: :func:`check_optimizer`."""
 
-from steepest.testing.check import CHECKS, ConformanceError, check_optimizer
+from steepest.testing.check import CHECKS, check_optimizer
 from steepest.testing.problem import Case
+from steepest.testing.result import Conformance, ConformanceError
 
-__all__ = ["CHECKS", "Case", "ConformanceError", "check_optimizer"]
+__all__ = ["CHECKS", "Case", "Conformance", "ConformanceError", "check_optimizer"]
