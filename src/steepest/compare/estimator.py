@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from steepest._errors import InputError
 from steepest.compare.running.randomness import derived_seed
 from steepest.compare.running.ranks import ALONE, Ranks
 
@@ -39,11 +40,20 @@ class Batch:
         """
         inputs, targets = self.inputs[part], self.targets[part]
         mine = self.ranks.share(len(inputs))
-        loss = weight * self.loss(self.model(inputs[mine]), targets[mine])
+        loss = weight * _checked_loss(self.loss(self.model(inputs[mine]), targets[mine]))
         if (ours := self.ranks.size * (mine.stop - mine.start) / len(inputs)) != 1:  # the mean over unequal shares
             loss = ours * loss
         loss.backward()  # type: ignore[no-untyped-call]
         return self.ranks.mean(loss.detach())
+
+
+def _checked_loss(loss: object) -> Tensor:
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise InputError(f"loss(outputs, targets) must return a 0-dim tensor, the mean over the batch, got {got}")
+    if not loss.requires_grad:
+        raise InputError("the loss has no gradient: no parameter of the model that needs one takes part in it")
+    return loss
 
 
 Take = Callable[[Batch], Tensor]

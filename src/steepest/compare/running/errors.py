@@ -2,15 +2,13 @@
 
 import os
 import re
-import sys
 import sysconfig
 from pathlib import Path
 
 _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'^\s+File "(.+?)", line (\d+)', re.MULTILINE)
 _OTHERS = tuple(
-    os.path.join(os.path.realpath(place), "")
-    for place in {*(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")), sys.prefix, sys.base_prefix}
+    os.path.join(os.path.realpath(sysconfig.get_path(name)), "") for name in ("stdlib", "purelib", "platlib")
 )
 _OURS = os.path.join(os.path.realpath(Path(__file__).parents[2]), "")
 
@@ -23,8 +21,8 @@ def headline(error: str) -> str:
         error: a formatted traceback, or any text.
 
     Example:
-        >>> lines = ["Traceback (most recent call last):", '  File "/home/you/net.py", line 7, in model', "    m.load(x)"]
-        >>> headline("\\n".join([*lines, "RuntimeError: Error(s) in loading:", "\\tMissing key(s): bias.", "\\tmore"]))
+        >>> frames = ["Traceback (most recent call last):", '  File "/home/you/net.py", line 7, in model', "    m.load()"]
+        >>> headline("\\n".join([*frames, "RuntimeError: Error(s) in loading:", "\\tMissing key(s): bias.", "\\tmore"]))
         'RuntimeError: Error(s) in loading: Missing key(s): bias. ... (/home/you/net.py:7)'
     """
     lines = _after_frames(error).splitlines()

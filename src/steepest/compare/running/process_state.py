@@ -94,8 +94,8 @@ class ProcessState:
 
 @contextmanager
 def users_code(what: str) -> Iterator[None]:
-    """Around code of a user's that is imported: it leaves the process as it was, and prints to stderr, since a command's
-    stdout is its table's. What it changed is told in the log, for it will not be in force."""
+    """Around code of a user's that is imported: it leaves the process as it was, and prints to stderr, since a
+    command's stdout is its table's. What it changed is told in the log, for it will not be in force."""
     before = ProcessState()
     try:
         with redirect_stdout(sys.stderr):
@@ -208,15 +208,11 @@ _PARTS = {
     "the default device": _Part(_default_device, torch.set_default_device),
     "whether gradients are recorded": _Part(torch.is_grad_enabled, torch.set_grad_enabled),
     "autocast": _Part(_autocast, _set_autocast),
-    "the precision of float32 products": _Part(
-        torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
-    ),
+    "the precision of float32 products": _Part(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     "torch.use_deterministic_algorithms": _Part(
         _deterministic, lambda state: torch.use_deterministic_algorithms(state[0], warn_only=state[1])
     ),
-    "anomaly detection": _Part(
-        _anomaly, lambda state: torch.autograd.set_detect_anomaly(state[0], check_nan=state[1])
-    ),
+    "anomaly detection": _Part(_anomaly, lambda state: torch.autograd.set_detect_anomaly(state[0], check_nan=state[1])),
     "torch.set_flush_denormal": _Part(lambda: _SMALLEST * float(len(_ATTENTION)) == 0.0, torch.set_flush_denormal),
     "flags of torch.backends": _Part(_backends, _set_backends),
     "the kernels of attention": _Part(_attention, _set_attention),
