@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from steepest._errors import InputError
+from steepest.compare import fields
 from steepest.compare.running.randomness import derived_seed
 from steepest.compare.running.ranks import ALONE, Ranks
 
@@ -130,15 +131,17 @@ class Estimator:
     description: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("an estimator's name must not be empty")
+        fields.named("an estimator's name", self.name)
+        of = f"estimator {self.name!r}: "
+        fields.function(f"{of}attach", self.attach, "that returns a context manager")
+        fields.table(f"{of}options", self.options)
+        fields.text(f"{of}description", self.description)
         if self.kind not in ("points", "calibration"):
             raise ValueError(
                 f"the kind of estimator {self.name!r} must be 'points' or 'calibration', got {self.kind!r}"
             )
         for name in ("evaluations_per_step", "smallest_batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            object.__setattr__(self, name, fields.positive(f"{of}{name}", getattr(self, name)))
         if self.kind == "calibration" and self.evaluations_per_step != 1:
             raise ValueError(
                 f"a calibration evaluates nothing itself: evaluations_per_step must be 1, got "

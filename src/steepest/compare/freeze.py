@@ -20,7 +20,7 @@ from steepest.compare.running.train import SHARPNESS_SAMPLES, batches_for_sharpn
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, StudySpec, WorkloadSpec
 from steepest.compare.workload import Workload
-from steepest.data import Splits, as_split, data_folder
+from steepest.data import Splits, as_splits, data_folder
 from steepest.diagnostics import largest_hessian_eigenvalue
 
 T = TypeVar("T")
@@ -194,7 +194,7 @@ def load_data(workload: Workload, data_dir: Path | None) -> Splits:
         InputError: it cannot be had, or the user's function raises or returns something else.
     """
     try:
-        return Splits(*(as_split(part) for part in workload.data(data_folder(data_dir))))
+        return as_splits(workload.data(data_folder(data_dir)))
     except InputError:
         raise
     except Exception as error:  # whatever the user's code raises

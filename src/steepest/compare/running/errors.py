@@ -21,7 +21,7 @@ def headline(error: str) -> str:
         error: a formatted traceback, or any text.
 
     Example:
-        >>> frames = ["Traceback (most recent call last):", '  File "/home/you/net.py", line 7, in model', "    m.load()"]
+        >>> frames = ["Traceback (most recent call last):", '  File "/home/you/net.py", line 7, in model', "    load()"]
         >>> headline("\\n".join([*frames, "RuntimeError: Error(s) in loading:", "\\tMissing key(s): bias.", "\\tmore"]))
         'RuntimeError: Error(s) in loading: Missing key(s): bias. ... (/home/you/net.py:7)'
     """
