@@ -61,8 +61,8 @@ def _subject(job: Job) -> str:
 
 def _problem(job: Job, record: Checked) -> str:
     said = headline(record.error or "")
-    ours, colon, sentence = said.partition(": ")
-    if colon and ours.startswith("steepest._errors."):
+    kind, colon, sentence = said.partition(": ")
+    if colon and kind.startswith("steepest."):  # one of our own
         return sentence
     return f"{_subject(job)} fails{' ' + record.stage if record.stage else ''}: {said}"
 

@@ -20,6 +20,7 @@ from steepest.compare.running.checkpoint import State, plain_attributes, same
 from steepest.compare.running.evaluations import Evaluations
 from steepest.compare.running.randomness import generator_states, restore_generators, seed_generators
 from steepest.compare.running.ranks import ALONE, Ranks
+from steepest.compare.running.unsaved import unsaved
 from steepest.compare.workload import Workload
 from steepest.data import Split, Splits
 
@@ -52,6 +53,7 @@ class Run:
     peaks: list[float]  # of the learning rate, by group
     loss_sum: Tensor  # since the last validation
     evaluations: Evaluations
+    unsaved: list[Any]
     loss_count: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -133,6 +135,11 @@ class Run:
         if not self.diverged and self.reached is None and _reaches(self.workload, metric):
             self.reached = self.spent
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a checkpoint would hold all that has changed since the beginning."""
+        return self.gradients.resumable and self.unsaved == unsaved(self.model, self.optimizer)
+
     def state_dict(self) -> State:
         """All that an interrupted run needs to go on."""
         return {
@@ -206,6 +213,7 @@ def begun(
             peaks=_peaks(method, optimizer),
             loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
             evaluations=Evaluations(model),
+            unsaved=unsaved(model, optimizer),
         )
 
 

@@ -135,14 +135,14 @@ class _Runner:
             workload, splits = self._workload(spec.workload)
             self._begin_anew()
             if not job.method:
-                weights = check_workload(workload, splits, job.seed, stages.append)
-            else:
-                stages.append("when it is looked up")
-                method = self._method(spec.method(job.method))
-                self._begin_anew()
-                weights = check_method(
-                    workload, method, splits, job.hyperparameters, job.seed, spec.batch_size, self._ranks, stages.append
-                )
+                check_workload(workload, splits, job.seed, stages.append)
+                return {"status": "finished"}
+            stages.append("when it is looked up")
+            method = self._method(spec.method(job.method))
+            self._begin_anew()
+            weights = check_method(
+                workload, method, splits, job.hyperparameters, job.seed, spec.batch_size, self._ranks, stages.append
+            )
             return {"status": "finished", "weights": weights}
         except BaseException:
             return {"status": "failed", "error": traceback.format_exc(), "stage": stages[-1]}

@@ -130,8 +130,6 @@ def train(
         if saved and not all(ranks.gathered(run.goes_on_from(saved))):
             held.close()
             run = begin()
-        if checkpoint and not run.gradients.resumable:
-            checkpoint.give_up()
         started -= run.seconds
         while run.step < steps:
             run.take_step(schedule.factor(run.step / steps))
@@ -149,7 +147,10 @@ def train(
                     break
             if checkpoint and (validates or ranks.size == 1) and ranks.agree(checkpoint.due()):
                 run.seconds = time.perf_counter() - started
-                checkpoint.save(identity, run.state_dict())
+                if all(ranks.gathered(run.is_resumable)):
+                    checkpoint.save(identity, run.state_dict())
+                else:
+                    checkpoint.give_up()
 
     curve, diverged = run.curve, run.diverged
     test_loss: float | None = None
