@@ -74,6 +74,10 @@ def _check_tensor(name: str, value: object) -> None:
         raise InputError(f"the {name} of a split must be a dense tensor of plain data in memory, got one {how}")
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _kind_of(value: object) -> str:
     """What it is, and what is in it."""
     if isinstance(value, tuple | list):
@@ -145,7 +149,7 @@ def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split
         >>> len(rest), len(part), sorted([*rest.targets.tolist(), *part.targets.tolist()]) == list(range(10))
         (8, 2, True)
     """
-    if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < fraction < 1:
+    if not _is_number(fraction) or not 0 < fraction < 1:
         raise InputError(f"fraction must leave both parts non-empty: between 0 and 1, got {fraction!r}")
     count = round(fraction * len(split))
     if not 0 < count < len(split):

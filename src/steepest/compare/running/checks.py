@@ -14,7 +14,7 @@ from steepest._errors import InputError
 from steepest.compare.method import Method
 from steepest.compare.running.randomness import seed_generators
 from steepest.compare.running.ranks import ALONE, Ranks
-from steepest.compare.running.run import begun, evaluate, fresh_model
+from steepest.compare.running.run import begun, evaluate, fresh_model, one_number
 from steepest.compare.workload import Workload
 from steepest.data import Split, Splits
 from steepest.optim.norms import local
@@ -92,10 +92,11 @@ def _check_split(workload: Workload, model: nn.Module, name: str, split: Split) 
     """The first samples together with those that differ most from the others; all of them, if that is quick."""
     first = min(len(split), max(workload.batch_size, 2), workload.evaluation_batch)
     rows = torch.cat([torch.arange(first, device="cpu"), _unusual(split.inputs), _unusual(split.targets)])
-    some = _rows(split, rows.unique().to(split.inputs.device))
+    some = _rows(split, torch.unique(rows).to(split.inputs.device))
     if name == "train":  # whose metric nobody asks for
         model.eval()
-        _check_finite(workload, name, "loss", float(workload.loss(model(some.inputs), some.targets)))
+        loss = workload.loss(model(some.inputs), some.targets)
+        _check_finite(workload, name, "loss", one_number("loss", workload, loss))
         return
     began = time.perf_counter()
     seen = evaluate(workload, model, some)
@@ -126,7 +127,7 @@ def _unusual(values: Tensor) -> Tensor:
     if flat.is_floating_point():
         places.append((~torch.isfinite(flat)).nonzero().reshape(-1)[:1])
     else:
-        labels, kind = flat.unique(return_inverse=True)
+        labels, kind = torch.unique(flat, return_inverse=True)
         if len(labels) <= _MOST_LABELS:
             last = torch.zeros(len(labels), dtype=torch.int64, device="cpu")
             places.append(last.scatter_(0, kind, torch.arange(len(flat), device="cpu")))

@@ -25,13 +25,18 @@ def headline(error: str) -> str:
         >>> headline("\\n".join([*frames, "RuntimeError: Error(s) in loading:", "\\tMissing key(s): bias.", "\\tmore"]))
         'RuntimeError: Error(s) in loading: Missing key(s): bias. ... (/home/you/net.py:7)'
     """
+    place = users_place(error)
+    return f"{summary(error)}{f' ({place})' if place else ''}"
+
+
+def summary(error: str) -> str:
+    """The same without the place."""
     lines = _after_frames(error).splitlines()
     said, rest = lines[0].strip() if lines else "an error without a text", lines[1:]
     if said.endswith(":") and rest:  # what it announces is on the next line
         said, rest = f"{said} {rest[0].strip()}", rest[1:]
     more = " ..." if any(line.strip() for line in rest) else ""
-    place = users_place(error)
-    return f"{said}{more}{f' ({place})' if place else ''}"
+    return f"{said}{more}"
 
 
 def users_place(error: str) -> str | None:

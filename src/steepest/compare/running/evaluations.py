@@ -44,7 +44,7 @@ class Evaluations:
             self.calls += 1
 
         if len(made) == 1:
-            made[0].register_hook(note)
+            made[0].register_hook(note)  # type: ignore[no-untyped-call]
         else:  # a loss may need any of them
             register_multi_grad_hook(made, note, mode="any")
 

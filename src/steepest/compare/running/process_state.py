@@ -165,7 +165,7 @@ def _set_hooks(states: list[dict[Any, Any]]) -> None:
 
 
 def _random_state() -> Any:
-    device = torch.device("cuda" if torch.cuda.is_initialized() else "cpu")
+    device = torch.device("cuda" if torch.cuda.is_initialized() else "cpu")  # type: ignore[no-untyped-call]
     return device, generator_states(device)
 
 

@@ -84,12 +84,12 @@ class Run:
             return losses[-1]
 
         if self.method.closure:
-            loss = self.optimizer.step(closure)  # type: ignore[arg-type]
+            returned: Any = self.optimizer.step(closure)  # type: ignore[arg-type]
         else:
-            loss = closure()
+            returned = closure()
             self.optimizer.step()
         self._check_cost(len(batch))
-        self.loss_sum += self._loss_of_step(loss, losses).detach()
+        self.loss_sum += self._loss_of_step(returned, losses).detach()
         self.loss_count += 1
         self.step += 1
 
@@ -275,7 +275,7 @@ def evaluate(workload: Workload, model: nn.Module, split: Split, ranks: Ranks = 
         outputs, targets = model(inputs[some]), targets[some]
         if count:
             values = [
-                _number(name, workload, f(outputs, targets))
+                one_number(name, workload, f(outputs, targets))
                 for name, f in (("loss", workload.loss), ("metric", workload.metric))
             ]
             sums += count * torch.tensor(values, dtype=sums.dtype, device=sums.device)
@@ -285,7 +285,12 @@ def evaluate(workload: Workload, model: nn.Module, split: Split, ranks: Ranks = 
     return loss / len(split), metric / len(split)
 
 
-def _number(name: str, workload: Workload, value: Any) -> float:
+def one_number(name: str, workload: Workload, value: Any) -> float:
+    """A loss or a metric as a number.
+
+    Raises:
+        InputError: it is none, or several.
+    """
     size = getattr(value, "shape", ())
     if math.prod(size) == 1 and not isinstance(value, str | bytes):
         try:
