@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from steepest.compare.freeze import freeze
-from steepest.compare.plan import make_plan
+from steepest.compare.plan import MethodPlan, Plan, make_plan
 from steepest.compare.points import quasi_random_points
 from steepest.compare.running.drive import finished_records
 from steepest.compare.running.train import train
@@ -45,8 +45,16 @@ def test_it_counts_what_the_study_will_do():
     assert (sam.steps, sam.gradient_evaluations) == (8, 80)
     assert (plan.runs, plan.gradient_evaluations, plan.samples) == (10, 160, 4800)
     assert good.seconds > 0
-    assert plan.seconds == pytest.approx((5 * good.seconds + 5 * sam.seconds) / 2)
-    assert dataclasses.replace(plan, jobs=4).seconds == pytest.approx(plan.seconds / 2)
+    assert plan.startup > 0
+    assert good.test_seconds > 0
+
+
+def test_the_whole_is_more_than_the_steps():
+    """Imports and data before the first run, the test of a final run, and what the command does between two runs."""
+    counted = {"trials": 3, "finals": 2, "steps": 16, "batch_size": 30, "gradient_evaluations": 80}
+    methods = [MethodPlan("w", name, **counted, seconds=10.0, test_seconds=4.0) for name in ("a", "b")]
+    assert Plan(methods, jobs=2, startup=7.0).seconds == pytest.approx(7 + (2 * 5 * 10 + 2 * 2 * 4) / 2 + 10 * 0.01)
+    assert Plan(methods, jobs=4).seconds == pytest.approx((2 * 5 * 10 + 2 * 2 * 4) / 4 + 10 * 0.01)
 
 
 def test_a_method_that_fails_is_told_before_anything_runs():
@@ -54,7 +62,7 @@ def test_a_method_that_fails_is_told_before_anything_runs():
     raising, good = plan.methods
     assert raising.seconds is None
     assert raising.failure == "ValueError: planted in step"
-    assert plan.seconds == pytest.approx(5 * good.seconds)
+    assert plan.seconds < plan.startup + 5 * (good.seconds + good.test_seconds) + 1  # nothing of the other one
 
 
 def test_plan_prints_and_leaves_no_folder(tmp_path):

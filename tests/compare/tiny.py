@@ -72,20 +72,33 @@ class Exploding(torch.optim.SGD):
                 p.data.fill_(float("nan"))
 
 
-class Raising(torch.optim.SGD):
+class Late(torch.optim.SGD):
+    """Does nothing wrong in the one step that is tried before a study."""
+
+    steps = 0
+
     def step(self, closure=None):
+        self.steps += 1
+        if self.steps > 1:
+            self.fail()
+
+    def fail(self): ...
+
+
+class Raising(Late):
+    def fail(self):
         raise ValueError("planted in step")
 
 
-class Telling(torch.optim.SGD):
+class Telling(Late):
     """Fails with the variables that a worker was started with."""
 
-    def step(self, closure=None):
+    def fail(self):
         raise ValueError({name: value for name, value in os.environ.items() if name.startswith(("MALLOC", "OMP"))})
 
 
-class Dying(torch.optim.SGD):
-    def step(self, closure=None):
+class Dying(Late):
+    def fail(self):
         os.kill(os.getpid(), signal.SIGKILL)
 
 

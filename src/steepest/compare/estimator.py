@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from steepest._errors import InputError
+from steepest.compare import fields
 from steepest.compare.running.randomness import derived_seed
 from steepest.compare.running.ranks import ALONE, Ranks
 
@@ -39,11 +41,20 @@ class Batch:
         """
         inputs, targets = self.inputs[part], self.targets[part]
         mine = self.ranks.share(len(inputs))
-        loss = weight * self.loss(self.model(inputs[mine]), targets[mine])
+        loss = weight * _checked_loss(self.loss(self.model(inputs[mine]), targets[mine]))
         if (ours := self.ranks.size * (mine.stop - mine.start) / len(inputs)) != 1:  # the mean over unequal shares
             loss = ours * loss
         loss.backward()  # type: ignore[no-untyped-call]
         return self.ranks.mean(loss.detach())
+
+
+def _checked_loss(loss: object) -> Tensor:
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise InputError(f"loss(outputs, targets) must return a 0-dim tensor, the mean over the batch, got {got}")
+    if not loss.requires_grad:
+        raise InputError("the loss has no gradient: no parameter of the model that needs one takes part in it")
+    return loss
 
 
 Take = Callable[[Batch], Tensor]
@@ -120,15 +131,17 @@ class Estimator:
     description: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("an estimator's name must not be empty")
+        fields.named("an estimator's name", self.name)
+        of = f"estimator {self.name!r}: "
+        fields.function(f"{of}attach", self.attach, "that returns a context manager")
+        fields.table(f"{of}options", self.options)
+        fields.text(f"{of}description", self.description)
         if self.kind not in ("points", "calibration"):
             raise ValueError(
                 f"the kind of estimator {self.name!r} must be 'points' or 'calibration', got {self.kind!r}"
             )
         for name in ("evaluations_per_step", "smallest_batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            object.__setattr__(self, name, fields.positive(f"{of}{name}", getattr(self, name)))
         if self.kind == "calibration" and self.evaluations_per_step != 1:
             raise ValueError(
                 f"a calibration evaluates nothing itself: evaluations_per_step must be 1, got "

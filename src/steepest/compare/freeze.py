@@ -20,7 +20,8 @@ from steepest.compare.running.train import SHARPNESS_SAMPLES, batches_for_sharpn
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, StudySpec, WorkloadSpec
 from steepest.compare.workload import Workload
-from steepest.data import Splits, as_split, data_folder
+from steepest.data import Splits, data_folder
+from steepest.data.splits import as_splits
 from steepest.diagnostics import largest_hessian_eigenvalue
 
 T = TypeVar("T")
@@ -194,7 +195,11 @@ def load_data(workload: Workload, data_dir: Path | None) -> Splits:
         InputError: it cannot be had, or the user's function raises or returns something else.
     """
     try:
-        return Splits(*(as_split(part) for part in workload.data(data_folder(data_dir))))
+        parts = workload.data(data_folder(data_dir))
+        try:
+            return as_splits(parts)
+        except InputError as error:
+            raise InputError(f"workload {workload.name!r}: {error}") from error
     except InputError:
         raise
     except Exception as error:  # whatever the user's code raises

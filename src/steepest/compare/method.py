@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from steepest.compare import fields
 from steepest.compare.estimator import Estimator
 from steepest.optim import param_groups
 
@@ -29,6 +30,9 @@ class Range:
     log: bool = True
 
     def __post_init__(self) -> None:
+        for end in ("low", "high"):
+            object.__setattr__(self, end, fields.number(f"{end} of a range", getattr(self, end)))
+        fields.flag("log of a range", self.log)
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError(f"a range needs low < high, both finite, got {self.low}:{self.high}")
         if self.log and self.low <= 0:
@@ -45,7 +49,8 @@ class Method:
             ``weight_decay`` other than 0 among the hyperparameters, as the groups of :func:`steepest.param_groups`.
         space: the searched hyperparameters. Must hold ``lr``.
         fixed: the others, if they are not to have the optimizer's own defaults.
-        evaluations_per_step: gradients that the optimizer asks for in a step; see :attr:`cost`.
+        evaluations_per_step: the most gradients that the optimizer asks for in a step; see :attr:`cost`. They are
+            counted: a run fails at a step that takes more, and one that takes fewer pays for all of them.
         closure: call ``optimizer.step(closure)`` instead of ``optimizer.step()`` after ``backward()``.
         description: one line.
         estimators: where the gradient comes from, if not from one plain evaluation; of each kind at most one.
@@ -53,8 +58,8 @@ class Method:
             :func:`steepest.track_input_power`.
 
     Raises:
-        ValueError: ``space`` lacks ``lr``, a hyperparameter is both searched and fixed, the name is empty,
-            ``evaluations_per_step`` is below 1, or the estimators cannot be had together or with this optimizer.
+        ValueError: a field is not what it must be, ``space`` lacks ``lr``, a hyperparameter is both searched and fixed,
+            or the estimators cannot be had together or with this optimizer.
     """
 
     name: str
@@ -68,15 +73,34 @@ class Method:
     prepare: Callable[[nn.Module], object] | None = None
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("a method's name must not be empty")
+        fields.named("a method's name", self.name)
+        self._check_types(f"method {self.name!r}: ")
         if "lr" not in self.space:
             raise ValueError(f"the space of method {self.name!r} must hold 'lr', got {sorted(self.space)}")
         if both := set(self.space) & set(self.fixed):
             raise ValueError(f"method {self.name!r} has {sorted(both)} both searched and fixed; choose one")
-        if self.evaluations_per_step < 1:
-            raise ValueError(f"evaluations_per_step must be at least 1, got {self.evaluations_per_step}")
         self._check_estimators()
+
+    def _check_types(self, of: str) -> None:
+        fields.function(f"{of}optimizer", self.optimizer, "of parameters and hyperparameters, such as torch.optim.SGD")
+        for name, searched in fields.table(f"{of}space", self.space).items():
+            if not isinstance(searched, Range):
+                raise ValueError(
+                    f"{of}the space of {name!r} must be a steepest.compare.Range, such as Range(0.001, 1.0), got "
+                    f"{searched!r}"
+                )
+        fields.table(f"{of}fixed", self.fixed)
+        steps = fields.positive(f"{of}evaluations_per_step", self.evaluations_per_step)
+        object.__setattr__(self, "evaluations_per_step", steps)
+        fields.flag(f"{of}closure", self.closure)
+        fields.text(f"{of}description", self.description)
+        if not isinstance(self.estimators, tuple | list) or not all(isinstance(e, Estimator) for e in self.estimators):
+            raise ValueError(
+                f"{of}estimators must be a tuple of steepest.compare.Estimator objects, got {self.estimators!r}"
+            )
+        object.__setattr__(self, "estimators", tuple(self.estimators))
+        if self.prepare is not None:
+            fields.function(f"{of}prepare", self.prepare, "of the model")
 
     @property
     def cost(self) -> int:

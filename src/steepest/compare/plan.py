@@ -1,16 +1,22 @@
 """What a study would cost, before anything of it runs."""
 
+import subprocess
+import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from steepest.compare.freeze import load_data
 from steepest.compare.given import Given, the_method, the_workload
 from steepest.compare.method import Method
 from steepest.compare.points import quasi_random_points
+from steepest.compare.running.errors import summary
+from steepest.compare.running.process_state import ProcessState
 from steepest.compare.running.train import evaluate, train
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import Spec, StudySpec
@@ -19,12 +25,13 @@ from steepest.data import Split, Splits
 
 _FEWEST_STEPS = 4  # that are timed
 _ENOUGH_SECONDS = 0.5
+_BETWEEN_RUNS = 0.01  # of the command, which writes a record down and hands out the next run
 
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """One method's share in a comparison. ``seconds`` of a run are measured over a few steps; ``None`` where they fail,
-    with why."""
+    """One method's share in a comparison. ``seconds`` of a run, with its validations, are measured over a few steps, and
+    ``test_seconds`` come on top of a final run; ``None`` where they fail, with why."""
 
     workload: str
     name: str
@@ -34,6 +41,7 @@ class MethodPlan:
     batch_size: int
     gradient_evaluations: int  # of all runs
     seconds: float | None
+    test_seconds: float = 0.0
     failure: str | None = None
 
     @property
@@ -43,10 +51,11 @@ class MethodPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study would cost."""
+    """What a study would cost. Before its first run it takes ``startup`` seconds, for imports and data."""
 
     methods: Sequence[MethodPlan]
     jobs: int
+    startup: float = 0.0
 
     @property
     def runs(self) -> int:
@@ -63,7 +72,9 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Of the whole study, if its jobs do not slow each other; of the methods that could be timed."""
-        return sum(method.runs * (method.seconds or 0.0) for method in self.methods) / self.jobs
+        timed = [method for method in self.methods if method.seconds is not None]
+        in_runs = sum(m.runs * (m.seconds or 0.0) + m.finals * m.test_seconds for m in timed)
+        return self.startup + in_runs / self.jobs + _BETWEEN_RUNS * sum(m.runs for m in timed)
 
 
 def make_plan(study: StudySpec, *, jobs: int, data_dir: Path | None, given: Given | None = None) -> Plan:
@@ -72,17 +83,29 @@ def make_plan(study: StudySpec, *, jobs: int, data_dir: Path | None, given: Give
     Raises:
         InputError: the data cannot be loaded.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(study.threads)
+    before = ProcessState()
     found: list[MethodPlan] = []
+    startup = _seconds_of_imports()
     try:
         for spec in study.comparisons:
             workload = the_workload(spec.workload.reference, given)
+            began = time.perf_counter()
             splits = load_data(workload, data_dir).to(spec.device)
-            found += [_method_plan(spec, workload, splits, m.name, given) for m in spec.methods]
+            startup += 2 * (time.perf_counter() - began)  # by the command, and again by its workers
+            for method in spec.methods:
+                before.restore()
+                torch.set_num_threads(study.threads)
+                found.append(_method_plan(spec, workload, splits, method.name, given))
     finally:
-        torch.set_num_threads(threads)
-    return Plan(found, jobs)
+        before.restore()
+    return Plan(found, jobs, startup)
+
+
+def _seconds_of_imports() -> float:
+    """What the command and its workers, one after the other, need before they can do anything."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import torch._dynamo"], capture_output=True, check=False)
+    return 2 * (time.perf_counter() - began)
 
 
 def _method_plan(spec: Spec, workload: Workload, splits: Splits, name: str, given: Given | None) -> MethodPlan:
@@ -102,17 +125,22 @@ def _method_plan(spec: Spec, workload: Workload, splits: Splits, name: str, give
     )
     point = quasi_random_points(frozen.space, 1, spec.tuning_seed)[0]
     try:
-        return replace(plan, seconds=_seconds_of_a_run(spec, workload, splits, method, point, steps))
-    except Exception as error:  # whatever the user's code raises: the study's runs would fail alike
-        return replace(plan, failure=f"{type(error).__name__}: {error}")
+        seconds, test_seconds = _seconds_of_a_run(spec, workload, splits, method, point, steps)
+        return replace(plan, seconds=seconds, test_seconds=test_seconds)
+    except Exception:  # whatever the user's code raises: the study's runs would fail alike
+        return replace(plan, failure=summary(traceback.format_exc()).removeprefix("steepest._errors."))
 
 
 def _seconds_of_a_run(
     spec: Spec, workload: Workload, splits: Splits, method: Method, point: dict[str, float], steps: int
-) -> float:
+) -> tuple[float, float]:
+    """Of a run without a test, and of the test."""
+
     def timed(count: int) -> float:
         """A run of so many steps, with one validation."""
-        samples = torch.arange(count * method.cost * spec.batch_size, device=splits.train.inputs.device)
+        samples = torch.arange(
+            count * method.cost * spec.batch_size, dtype=torch.int64, device=splits.train.inputs.device
+        )
         few = Split(*(tensor[samples % len(splits.train)] for tensor in (splits.train.inputs, splits.train.targets)))
         outcome = train(
             workload,
@@ -135,7 +163,12 @@ def _seconds_of_a_run(
         more = min(2 * more, most)
         took = timed(more)
     step = max(0.0, took - once) / (more - 1)
-    started = time.perf_counter()
-    evaluate(workload, workload.model().to(splits.train.inputs.device), splits.validation)
-    validation = time.perf_counter() - started
-    return once + (steps - 1) * step + (min(spec.epochs, steps) - 1) * validation
+    model = workload.model().to(splits.train.inputs.device)
+    validation, test = (_seconds_of_evaluation(workload, model, split) for split in (splits.validation, splits.test))
+    return once + (steps - 1) * step + (min(spec.epochs, steps) - 1) * validation, test
+
+
+def _seconds_of_evaluation(workload: Workload, model: nn.Module, split: Split) -> float:
+    began = time.perf_counter()
+    evaluate(workload, model, split)
+    return time.perf_counter() - began

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from steepest.compare import fields
+
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Share of rows whose largest output is the target's: ``outputs`` (N, classes), ``targets`` (N,) integers.
@@ -45,7 +47,7 @@ class Workload:
     strings, so that a run that is interrupted can go on.
 
     Raises:
-        ValueError: ``batch_size``, ``epochs`` or ``evaluation_batch`` is below 1, or ``name`` is empty.
+        ValueError: a field is not what it must be: a number below 1, an empty name, a model in the place of a function.
     """
 
     name: str
@@ -64,8 +66,18 @@ class Workload:
     evaluation_batch: int = 2000
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("a workload's name must not be empty")
+        fields.named("a workload's name", self.name)
+        of = f"workload {self.name!r}: "
         for name in ("batch_size", "epochs", "evaluation_batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            object.__setattr__(self, name, fields.positive(f"{of}{name}", getattr(self, name)))
+        object.__setattr__(self, "target", fields.number(f"{of}target", self.target))
+        fields.function(f"{of}data", self.data, "of the data folder that returns three parts")
+        fields.maker(f"{of}model", self.model)
+        for name in ("loss", "metric"):
+            fields.function(f"{of}{name}", getattr(self, name), "of outputs and targets")
+        if self.augment is not None:
+            fields.function(f"{of}augment", self.augment, "of inputs and a generator")
+        for name in ("metric_name", "description"):
+            fields.text(f"{of}{name}", getattr(self, name))
+        for name in ("higher_is_better", "percent"):
+            fields.flag(f"{of}{name}", getattr(self, name))

@@ -22,4 +22,4 @@ def digits() -> Splits:
     everything = Split(torch.as_tensor(images, dtype=torch.float32), torch.as_tensor(labels, dtype=torch.int64))
     rest, test = hold_out(everything, 0.2)
     train, validation = hold_out(rest, 0.25)
-    return standardize(Splits(train, validation, test))
+    return standardize(Splits(train, validation, test), per="everything")  # pixels share a unit

@@ -1,7 +1,9 @@
 """Data in memory, split once."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from numbers import Real
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,13 +17,20 @@ class Split:
     """Inputs and targets of the same length, as two tensors on one device.
 
     Raises:
-        InputError: the lengths differ or are 0.
+        InputError: they are no such tensors, or their lengths differ or are 0.
     """
 
     inputs: Tensor
     targets: Tensor
 
     def __post_init__(self) -> None:
+        for name in ("inputs", "targets"):
+            _check_tensor(name, getattr(self, name))
+        if self.inputs.device != self.targets.device:
+            raise InputError(
+                f"the inputs and targets of a split must lie on one device, got {self.inputs.device} and "
+                f"{self.targets.device}"
+            )
         if len(self.inputs) != len(self.targets) or len(self.inputs) == 0:
             raise InputError(
                 f"a split needs as many inputs as targets, and at least one; "
@@ -37,10 +46,44 @@ class Split:
     @classmethod
     def from_dataset(cls, dataset: "Dataset[tuple[Tensor, Tensor]]") -> "Split":
         """Stack a map-style dataset of ``(input, target)`` pairs into memory."""
-        pairs = [dataset[i] for i in range(len(dataset))]  # type: ignore[arg-type]
+        try:
+            count = len(dataset)  # type: ignore[arg-type]
+        except TypeError:
+            raise InputError(
+                f"a dataset of a workload must be map-style, with a length, got {type(dataset).__name__}"
+            ) from None
+        if count == 0:
+            raise InputError("a split needs at least one sample, got an empty dataset")
+        pairs = [dataset[i] for i in range(count)]
+        for item in pairs:
+            if not isinstance(item, tuple | list) or len(item) != 2:
+                raise InputError(f"every item of a dataset must be a pair (input, target), got {_kind_of(item)}")
         return cls(
-            torch.stack([torch.as_tensor(x) for x, _ in pairs]), torch.stack([torch.as_tensor(y) for _, y in pairs])
+            torch.stack([torch.as_tensor(x, device="cpu") for x, _ in pairs]),
+            torch.stack([torch.as_tensor(y, device="cpu") for _, y in pairs]),
         )
+
+
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise InputError(f"the {name} of a split must be a torch.Tensor, got {_kind_of(value)}; see torch.as_tensor")
+    if value.ndim == 0:
+        raise InputError(f"the {name} of a split must have a first dimension of samples, got a 0-dim tensor")
+    if value.layout != torch.strided or value.is_meta or value.requires_grad:
+        how = "that needs a gradient" if value.requires_grad else f"of layout {value.layout} on {value.device}"
+        raise InputError(f"the {name} of a split must be a dense tensor of plain data in memory, got one {how}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _kind_of(value: object) -> str:
+    """What it is, and what is in it."""
+    if isinstance(value, tuple | list):
+        inside = dict.fromkeys(type(part).__name__ for part in value)
+        return f"a {type(value).__name__} of {len(value)} ({', '.join(inside) or 'nothing'})"
+    return type(value).__name__
 
 
 def as_split(value: object) -> Split:
@@ -57,7 +100,7 @@ def as_split(value: object) -> Split:
         return value
     if isinstance(value, Dataset):
         return Split.from_dataset(value)
-    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, Tensor) for part in value):
+    if isinstance(value, tuple) and len(value) == 2:
         return Split(*value)
     raise InputError(
         f"each of the three parts of a workload's data must be a steepest.data.Split, a pair of tensors or a map-style "
@@ -76,6 +119,25 @@ class Splits(NamedTuple):
         return Splits(*(split.to(device) for split in self))
 
 
+def as_splits(value: object) -> Splits:
+    """What a workload's function of data returns, each of its three parts as a split.
+
+    Raises:
+        InputError: there are not three, or one is no split.
+
+    Example:
+        >>> part = (torch.zeros(3, 2), torch.zeros(3))
+        >>> len(as_splits([part, part, part]).test)
+        3
+    """
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes | Tensor):
+        raise InputError(f"the data must be three parts, training, validation and test, got {_kind_of(value)}")
+    parts = list(value)
+    if len(parts) != 3:
+        raise InputError(f"the data must be three parts, training, validation and test, got {len(parts)}")
+    return Splits(*(as_split(part) for part in parts))
+
+
 def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split]:
     """Cut a random part off: ``(the rest, the part)``. The same seed always cuts the same part.
 
@@ -87,22 +149,47 @@ def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split
         >>> len(rest), len(part), sorted([*rest.targets.tolist(), *part.targets.tolist()]) == list(range(10))
         (8, 2, True)
     """
+    if not _is_number(fraction) or not 0 < fraction < 1:
+        raise InputError(f"fraction must leave both parts non-empty: between 0 and 1, got {fraction!r}")
     count = round(fraction * len(split))
     if not 0 < count < len(split):
         raise InputError(f"fraction must leave both parts non-empty, got {fraction} of {len(split)} samples")
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    order = torch.randperm(len(split), generator=generator, device="cpu").to(split.inputs.device)
     part, rest = order[:count], order[count:]
     return Split(split.inputs[rest], split.targets[rest]), Split(split.inputs[part], split.targets[part])
 
 
-def standardize(splits: Splits) -> Splits:
-    """Shift and scale all inputs by the mean and standard deviation of the training inputs, one of each per data set.
+def standardize(splits: Splits, *, per: Literal["column", "everything"] | None = None) -> Splits:
+    """Shift and scale all inputs by the mean and standard deviation of the training inputs.
+
+    Args:
+        per: ``"column"``: one mean and one deviation for each column of a table, so that no unit outweighs the others;
+            ``"everything"``: one of each for the whole data set, as for pixels, which share a unit. Left out, inputs of
+            shape (N, columns) are a table, and all others are not.
+
+    A column that is constant in the training inputs is only shifted.
+
+    Raises:
+        InputError: the inputs are no floating-point numbers, or ``per`` is something else or does not fit them.
 
     Example:
-        >>> x = torch.tensor([[0.0], [2.0]])
-        >>> standardize(Splits(Split(x, x), Split(x, x), Split(x, x))).test.inputs.flatten().tolist()
-        [-1.0, 1.0]
+        >>> x = torch.tensor([[0.0, 7.0], [200.0, 7.0]])
+        >>> standardize(Splits(Split(x, x), Split(x, x), Split(x, x))).test.inputs.tolist()
+        [[-1.0, 0.0], [1.0, 0.0]]
     """
-    mean = splits.train.inputs.mean()
-    std = splits.train.inputs.std(correction=0)
+    inputs = splits.train.inputs
+    if not inputs.is_floating_point():
+        raise InputError(f"inputs must be floating-point numbers to be standardized, got {inputs.dtype}; see .float()")
+    if per not in (None, "column", "everything"):
+        raise InputError(f"per must be 'column' or 'everything', got {per!r}")
+    if per == "column" and inputs.ndim != 2:
+        raise InputError(f"per='column' needs inputs of shape (N, columns), got {tuple(inputs.shape)}")
+    if per == "column" or (per is None and inputs.ndim == 2):
+        mean, std = inputs.mean(dim=0), inputs.std(dim=0, correction=0)
+    else:
+        mean, std = inputs.mean(), inputs.std(correction=0)
+    # What rounding leaves of a constant is no deviation.
+    constant = std <= 8 * torch.finfo(std.dtype).eps * mean.abs()
+    std = torch.where(constant, torch.ones_like(std), std)
     return Splits(*(Split((split.inputs - mean) / std, split.targets) for split in splits))

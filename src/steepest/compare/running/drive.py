@@ -6,8 +6,9 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from steepest._errors import InputError, StudyError
 from steepest.compare.running import folder as study_folder
@@ -15,11 +16,14 @@ from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Key, Record, Setti
 from steepest.compare.running.ledger import Ledger
 from steepest.compare.running.loop import Driver, Listener, jobs_left
 from steepest.compare.running.patience import STORAGE_ERRORS, Patience, StorageAwayError, reason_of
+from steepest.compare.running.pool import Pool
+from steepest.compare.running.preflight import preflight
 from steepest.compare.running.rank_pool import RankPool
 from steepest.compare.running.ray_pool import RayPool
 from steepest.compare.running.shared import SharedLedger
 from steepest.compare.running.storage import EMBEDDED, SHARED, Membership, Storage
 from steepest.compare.running.workers import ProcessPool, Spares
+from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 
 _log = logging.getLogger("steepest")
@@ -64,14 +68,17 @@ def run(
     with (
         _sentence_for_lost_storage(folder, storage),
         _interruptible() as interrupted,
+        _checked(study, folder, make_pool(engine, jobs, setting, spares), interrupted) as (pool, workers, new),
         _opened(folder, study, storage, interrupted) as ledger,
     ):
         try:
-            with make_pool(engine, jobs, setting, spares) as pool:
+            with workers:
                 study_folder.note_invocation(folder, storage.masked_in(command) if storage else command, pool.size)
                 ledger.shared_invocations(study_folder.invocations(folder))
                 records = _catch_up(study, folder, ledger)
                 study_folder.write_records(folder, records)
+                if not new:
+                    preflight(study, jobs_left(study, records), pool, interrupted)
                 listener.begin(study, records)
                 Driver(study, folder, ledger, pool, records, listener).run(interrupted)
             ledger.release()
@@ -93,8 +100,7 @@ def make_pool(
         return RankPool(setting)
     if engine == "ray":
         return RayPool(jobs, setting)
-    assert jobs is not None
-    return ProcessPool(jobs, setting, spares)
+    return ProcessPool(jobs or 1, setting, spares)
 
 
 def finished_records(folder: Path, storage: Storage | None = None) -> tuple[StudySpec, list[Record]]:
@@ -134,6 +140,20 @@ def all_keys(study: StudySpec) -> Iterator[Key]:
         for method in spec.methods:
             yield from ((spec.name, method.name, "tune", i) for i in range(spec.trials))
             yield from ((spec.name, method.name, "final", i) for i in range(len(spec.seeds)))
+
+
+@contextmanager
+def _checked(
+    study: StudySpec, folder: Path, pool: Pool[Any], interrupted: threading.Event
+) -> Iterator[tuple[Pool[Any], ExitStack, bool]]:
+    """A pool, what ends it, and whether the study is new: then it has been tried, so that one that cannot work leaves
+    nothing behind. Else it is known only later what is left of it."""
+    with ExitStack() as workers:
+        entered = workers.enter_context(pool)
+        new = not (folder / SPEC_FILE).exists()
+        if new:
+            preflight(study, jobs_left(study, []), entered, interrupted)
+        yield entered, workers, new
 
 
 @contextmanager

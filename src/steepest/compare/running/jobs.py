@@ -9,7 +9,7 @@ from typing import Any, Literal
 from steepest.compare.running.train import Outcome
 from steepest.compare.spec import StudySpec
 
-Phase = Literal["tune", "final"]
+Phase = Literal["tune", "final", "check"]
 Status = Literal["finished", "diverged", "failed", "pruned"]
 CHECKPOINT_SECONDS = 30.0
 Key = tuple[str, str, Phase, int]
@@ -18,7 +18,8 @@ Key = tuple[str, str, Phase, int]
 @dataclass(frozen=True)
 class Job:
     """One run. ``workload`` is the name of its comparison; ``index`` is the point's number in the search, or the seed's
-    place among the final seeds."""
+    place among the final seeds. In the phase ``check`` it is what is tried before the first run, and recorded nowhere:
+    one step of a method, or the workload by itself if ``method`` is empty."""
 
     workload: str
     method: str
@@ -94,6 +95,14 @@ class Record:
         return dataclasses.asdict(self)
 
 
+@dataclass(frozen=True)
+class Checked(Record):
+    """A check that has ended: in which part of it, and from what initial weights it began, as a digest."""
+
+    stage: str = ""
+    weights: str | None = None
+
+
 def may_be_pruned(study: StudySpec, job: Job) -> bool:
     """Whether a run stands still after every validation until it is told to go on or to stop: in a search with a
     pruner."""
@@ -102,7 +111,8 @@ def may_be_pruned(study: StudySpec, job: Job) -> bool:
 
 def record_of(job: Job, started: float, fields: dict[str, Any]) -> Record:
     """The record of a job that ends now; ``fields`` hold its status and whatever else is known."""
-    return Record(
+    kind = Checked if job.phase == "check" else Record
+    return kind(
         workload=job.workload,
         method=job.method,
         phase=job.phase,

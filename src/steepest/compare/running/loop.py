@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from steepest.compare.analysis.summary import choose
 from steepest.compare.points import quasi_random_points
 from steepest.compare.running import folder as study_folder
 from steepest.compare.running.checkpoint import checkpoint_path
+from steepest.compare.running.deaths import Deaths
 from steepest.compare.running.jobs import Job, Key, Record, may_be_pruned, record_of
 from steepest.compare.running.ledger import Ledger
 from steepest.compare.running.patience import StorageAwayError
@@ -18,9 +18,6 @@ from steepest.compare.running.pool import Event, Pool
 from steepest.compare.running.train import Progress
 from steepest.compare.spec import Spec, StudySpec
 
-# Deaths of a run's process before the run is recorded as failed. Who killed a process cannot be told, so that this is
-# high enough for a few strokes of bad luck; a run that gets further than before has all of them again.
-ATTEMPTS = 5
 _POLL_SECONDS = 0.2
 
 
@@ -83,8 +80,7 @@ class Driver:
         self._records = records
         self._listener = listener
         self._elsewhere: set[Key] = set()  # what other hosts have under way
-        self._deaths: Counter[Key] = Counter()  # of a run's process, since it last got further than ever
-        self._furthest: dict[Key, float] = {}
+        self._deaths = Deaths()
         self._left = self._startable()
 
     def run(self, interrupted: threading.Event) -> None:
@@ -151,24 +147,22 @@ class Driver:
         if event.kind == "progress":
             assert event.progress is not None
             fraction = event.progress.fraction
-            if fraction > self._furthest.get(key, 0.0):
-                self._furthest[key] = fraction
-                del self._deaths[key]
+            self._deaths.got_to(key, fraction)
             self._listener.progressed(event.job, fraction)
             if may_be_pruned(self._study, event.job):
                 self._pool.answer(event.job, stop=self._is_hopeless(event.job, event.progress))
         elif event.record is not None:
+            self._deaths.ended()
             self._end(event.record)
         else:
-            self._deaths[key] += 1
-            if self._deaths[key] < ATTEMPTS:
+            error = self._deaths.died(key, event.reason)
+            if error is None:
                 self._ledger.give_back(event.job)
                 self._listener.died(event.job)
                 self._left = self._startable()
             else:
-                ended = f"died {ATTEMPTS} times without getting further, the last time with {event.reason}"
-                fields = {"status": "failed", "error": f"The process of this run {ended}."}
-                self._end(record_of(event.job, time.time(), fields))
+                self._end(record_of(event.job, time.time(), {"status": "failed", "error": error}))
+                self._deaths.check_hope()
 
     def _is_hopeless(self, job: Job, seen: Progress) -> bool:
         """What the pruner says; a run at its end is not stopped any more."""

@@ -46,13 +46,16 @@ W = TypeVar("W", bound=Worker)
 
 
 class Pool(ABC, Generic[W]):
-    """A fixed number of workers; a dead one is replaced when the next job is submitted.
+    """A fixed number of workers; one that died, or whose run failed, is replaced when the next job is submitted.
 
     Use as a context manager: leaving it ends the workers, whatever they are doing.
 
     Args:
         size: number of workers.
     """
+
+    replaceable = True
+    """Whether a worker in which a run failed, and that may be spoilt by it, is ended; another takes its place."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -124,7 +127,10 @@ class Pool(ABC, Generic[W]):
                 continue
             if isinstance(message, Record):
                 del self._busy[worker]
-                self._idle.append(worker)
+                if message.status == "failed" and self.replaceable:
+                    worker.stop()
+                else:
+                    self._idle.append(worker)
                 yield Event("ended", job, record=message)
             else:
                 assert isinstance(message, Progress)

@@ -11,6 +11,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ _GONE = object()
 
 class RankPool(Pool["_Team"]):
     """One worker, the ranks of this process's torchrun; made and entered by rank 0."""
+
+    replaceable = False  # torchrun alone starts a rank
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(1)
@@ -70,6 +73,7 @@ class _Team:
         self._out: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._next: list[Any] = []
         self._count = 0
+        self._stdout = sys.stdout
         store.set("setting", _packed(setting))
         self._thread = threading.Thread(target=self._work, args=(setting,), daemon=True)
         self._thread.start()
@@ -94,10 +98,12 @@ class _Team:
         """The ranks end where they are idle. One in a run is left to torchrun, which ends them all with this one."""
         self._in.put(None)
         self._thread.join(timeout=2)
+        sys.stdout = self._stdout
 
     def _work(self, setting: Setting) -> None:
         try:
             ranks = _process_group(setting, self._store)
+            sys.stdout = sys.stderr  # what a model prints is no part of the command's table
             serve(Pipe(self._receive, self._send), setting, ranks)
             dist.destroy_process_group()
         except Exception:  # of the connection to the others
@@ -127,6 +133,8 @@ class _Team:
 
 def follow() -> None:
     """The life of a rank other than 0: every job that rank 0 names, until it says that there are no more."""
+    with suppress(OSError):
+        os.dup2(2, 1)  # what a model prints is no part of the command's table
     for number in (signal.SIGINT, signal.SIGTERM):  # rank 0 has all that is worth saving
         signal.signal(number, signal.SIG_DFL)
     store = _store()
@@ -165,7 +173,6 @@ class _Follower:
     def send(self, message: object) -> None:
         if not isinstance(message, Record):
             return
-        assert self._job is not None
         _report(self._store, self._count, message)
         if message.status == "failed" and _reports(self._store, self._count) is None:
             os._exit(1)  # rank 0 waits for this one in the middle of a step: let it see that there is no use
@@ -194,7 +201,6 @@ def _store() -> Store:
 
 def _process_group(setting: Setting, store: Store) -> ProcessGroup:
     study = setting.study
-    assert study.strategy is not None
     if not dist.is_initialized():
         ProcessGroup.begin(own_device(study.device), store)
     return ProcessGroup(cast("Strategy", study.strategy), own_device(study.device))

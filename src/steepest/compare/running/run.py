@@ -5,17 +5,22 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from steepest._errors import InputError
 from steepest.compare.estimator import Batch, Gradients, attached
 from steepest.compare.method import Method
 from steepest.compare.running.batches import Batches, steps_per_epoch
 from steepest.compare.running.checkpoint import State, plain_attributes, same
+from steepest.compare.running.evaluations import Evaluations
 from steepest.compare.running.randomness import generator_states, restore_generators, seed_generators
 from steepest.compare.running.ranks import ALONE, Ranks
+from steepest.compare.running.unsaved import unsaved
 from steepest.compare.workload import Workload
 from steepest.data import Split, Splits
 
@@ -47,6 +52,8 @@ class Run:
     per_epoch: int
     peaks: list[float]  # of the learning rate, by group
     loss_sum: Tensor  # since the last validation
+    evaluations: Evaluations
+    unsaved: list[Any]
     loss_count: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -68,23 +75,56 @@ class Run:
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
         batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks)
+        self.evaluations.reset()
+        losses: list[Tensor] = []
 
         def closure() -> Tensor:
             self.optimizer.zero_grad(set_to_none=True)
-            return self.gradients(batch)
+            losses.append(self.gradients(batch))
+            return losses[-1]
 
         if self.method.closure:
-            loss = torch.as_tensor(self.optimizer.step(closure))  # type: ignore[arg-type]
+            returned: Any = self.optimizer.step(closure)  # type: ignore[arg-type]
         else:
-            loss = closure()
+            returned = closure()
             self.optimizer.step()
-        self.loss_sum += loss.detach()
+        self._check_cost(len(batch))
+        self.loss_sum += self._loss_of_step(returned, losses).detach()
         self.loss_count += 1
         self.step += 1
 
+    def _loss_of_step(self, returned: Any, losses: list[Tensor]) -> Tensor:
+        """What the optimizer says the loss was, or the first that its closure gave."""
+        if returned is None and losses:
+            return losses[0]
+        if isinstance(returned, Tensor):
+            return returned.reshape(())
+        if not isinstance(returned, Real):
+            raise InputError(
+                f"step(closure) of {self.method.name} must call the closure or return the loss, got {returned!r}"
+            )
+        return torch.tensor(float(returned), dtype=self.loss_sum.dtype, device=self.loss_sum.device)
+
+    def _check_cost(self, batch_size: int) -> None:
+        """A step may take what the method pays, and no more: the others of a comparison get no more for that either."""
+        mine = self.ranks.share(batch_size)
+        share, paid = mine.stop - mine.start, self.method.cost
+        uneven = self.evaluations.calls if self.ranks.size > 1 else 0  # a rank's part of each may be a sample larger
+        if self.evaluations.samples > paid * share + uneven:
+            taken = self.evaluations.samples / share
+            raise InputError(
+                f"{self.method.name} took {taken:.3g} gradient evaluations in a step and pays {paid}; its "
+                f"evaluations_per_step must be the most that a step takes"
+            )
+
+    def evaluate(self, split: Split) -> tuple[float, float]:
+        """Mean loss and mean metric over a split, at the weights that the optimizer has for evaluation."""
+        with evaluated(self.optimizer):
+            return evaluate(self.workload, self.model, split, self.ranks)
+
     def validate(self, split: Split) -> None:
         """Note where the run stands."""
-        loss, metric = evaluate(self.workload, self.model, split, self.ranks)
+        loss, metric = self.evaluate(split)
         self.curve.gradient_evaluations.append(self.spent)
         self.curve.train_loss.append(self.loss_sum.item() / self.loss_count)
         self.curve.validation_loss.append(loss)
@@ -94,6 +134,11 @@ class Run:
         self.diverged = not all(map(math.isfinite, (self.curve.train_loss[-1], loss, metric)))
         if not self.diverged and self.reached is None and _reaches(self.workload, metric):
             self.reached = self.spent
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a checkpoint would hold all that has changed since the beginning."""
+        return self.gradients.resumable and self.unsaved == unsaved(self.model, self.optimizer)
 
     def state_dict(self) -> State:
         """All that an interrupted run needs to go on."""
@@ -146,10 +191,13 @@ def begun(
     """A run before its first step; everything that is random has been seeded."""
     seed_generators(seed)
     device = splits.train.inputs.device
-    model = workload.model().to(device)
+    threads = torch.get_num_threads()
+    model = fresh_model(workload).to(device)
     called = ranks.wrap(model)
     optimizer = method.build(model, hyperparameters)
+    torch.set_num_threads(threads)  # whatever they thought best
     model.train()
+    _set_mode(optimizer, "train")
     ranks.draw_apart(seed)
     with attached(method.estimators, model, optimizer, seed) as gradients:
         yield Run(
@@ -162,9 +210,51 @@ def begun(
             gradients,
             Batches(splits.train, batch_size, seed, workload.augment),
             per_epoch=steps_per_epoch(len(splits.train), batch_size),
-            peaks=[group["lr"] for group in optimizer.param_groups],
-            loss_sum=torch.zeros((), device=device),
+            peaks=_peaks(method, optimizer),
+            loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
+            evaluations=Evaluations(model),
+            unsaved=unsaved(model, optimizer),
         )
+
+
+def fresh_model(workload: Workload) -> nn.Module:
+    """The workload's model, from its own function.
+
+    Raises:
+        InputError: what it returns is no module.
+    """
+    model = workload.model()
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the model of {workload.name!r} must be a torch.nn.Module, got {type(model).__name__}")
+    return model
+
+
+@contextmanager
+def evaluated(optimizer: Optimizer) -> Iterator[None]:
+    """While a model is evaluated: an optimizer with other weights for that, as Schedule-Free has, puts them there."""
+    _set_mode(optimizer, "eval")
+    try:
+        yield
+    finally:
+        _set_mode(optimizer, "train")
+
+
+def _set_mode(optimizer: Optimizer, mode: str) -> None:
+    if all(callable(getattr(optimizer, name, None)) for name in ("train", "eval")):
+        getattr(optimizer, mode)()
+
+
+def _peaks(method: Method, optimizer: Any) -> list[Any]:
+    """The learning rate of every group, as the method set it; a schedule moves them all by the same factor."""
+    groups = getattr(optimizer, "param_groups", None)
+    if not groups or not callable(getattr(optimizer, "step", None)):
+        raise InputError(
+            f"the optimizer of {method.name} must be a torch.optim.Optimizer with parameter groups, got "
+            f"{type(optimizer).__name__}"
+        )
+    if any("lr" not in group for group in groups):
+        raise InputError(f"every parameter group of {method.name} must have an 'lr', which the schedule moves")
+    return [group["lr"] for group in groups]
 
 
 @torch.no_grad()
@@ -175,21 +265,40 @@ def evaluate(workload: Workload, model: nn.Module, split: Split, ranks: Ranks = 
     """
     ranks.settle(model)
     model.eval()
-    sums = torch.zeros(2, dtype=torch.float64)
+    sums = torch.zeros(2, dtype=torch.float64, device="cpu")
     for start in range(0, len(split), workload.evaluation_batch):
-        inputs, targets = (t[start : start + workload.evaluation_batch] for t in (split.inputs, split.targets))
+        # Copies: a model, a loss or a metric that works in place must not change the data of the next evaluation.
+        inputs, targets = (t[start : start + workload.evaluation_batch].clone() for t in (split.inputs, split.targets))
         mine = ranks.share(len(inputs))
         count = mine.stop - mine.start
         some = mine if count else slice(0, 1)
         outputs, targets = model(inputs[some]), targets[some]
         if count:
-            sums += count * torch.tensor(
-                [float(f(outputs, targets)) for f in (workload.loss, workload.metric)], dtype=sums.dtype
-            )
+            values = [
+                one_number(name, workload, f(outputs, targets))
+                for name, f in (("loss", workload.loss), ("metric", workload.metric))
+            ]
+            sums += count * torch.tensor(values, dtype=sums.dtype, device=sums.device)
     model.train()
     ranks.release(model)
     loss, metric = ranks.total(sums).tolist()
     return loss / len(split), metric / len(split)
+
+
+def one_number(name: str, workload: Workload, value: Any) -> float:
+    """A loss or a metric as a number.
+
+    Raises:
+        InputError: it is none, or several.
+    """
+    size = getattr(value, "shape", ())
+    if math.prod(size) == 1 and not isinstance(value, str | bytes):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    got = f"shape {tuple(size)}" if math.prod(size) != 1 else type(value).__name__
+    raise InputError(f"the {name} of {workload.name!r} must be one number, the mean over the batch, got {got}")
 
 
 def _reaches(workload: Workload, metric: float) -> bool:

@@ -1,10 +1,12 @@
 """The other end of a pool: what does the jobs, in a process, in a Ray actor or on the ranks of a torchrun."""
 
 import dataclasses
+import os
 import platform
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from steepest.compare.spec import MethodSpec, WorkloadSpec
     from steepest.compare.workload import Workload
     from steepest.data import Splits
+
+
+class _NobodyListensError(Exception):
+    """The other end of the pipe is closed. An error of its own: the user's code may raise a broken pipe as well."""
 
 
 class Pipe(NamedTuple):
@@ -41,15 +47,21 @@ def serve(pipe: Pipe, setting: Setting, ranks: "Ranks | None" = None) -> None:
         try:
             run = run or _Runner(setting, ranks)
             fields = run(job, pipe)
-        except (BrokenPipeError, ConnectionResetError):
+        except _NobodyListensError:
             return
-        except (Exception, SystemExit):
+        except BaseException:  # a KeyboardInterrupt too: it can only be of the user's code, the signal is the parent's
             fields = {"status": "failed", "error": traceback.format_exc()}
-        record = record_of(job, started, fields)
         try:
-            pipe.send(record)
-        except (BrokenPipeError, ConnectionResetError):
+            _say(pipe, record_of(job, started, fields))
+        except _NobodyListensError:
             return
+
+
+def _say(pipe: Pipe, message: object) -> None:
+    try:
+        pipe.send(message)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise _NobodyListensError from error
 
 
 class _Runner:
@@ -58,9 +70,11 @@ class _Runner:
     def __init__(self, setting: Setting, ranks: "Ranks | None" = None) -> None:
         import torch
 
+        from steepest.compare.running.process_state import ProcessState
         from steepest.compare.running.ranks import ALONE
 
         torch.set_num_threads(setting.study.threads)
+        self._state = ProcessState(random_numbers=False)
         self._setting = setting
         self._study = setting.study
         self._ranks = ranks or ALONE
@@ -68,6 +82,9 @@ class _Runner:
         self._given: Given = cloudpickle.loads(setting.given) if setting.given else {}
         self._workloads: dict[str, Workload] = {}
         self._splits: dict[str, Splits] = {}
+        self._import_all()
+        self._state.restore()
+        self._environment = dict(os.environ)
         self._machine = {
             "torch": torch.__version__,
             "device": torch.cuda.get_device_name(self._device)
@@ -79,15 +96,21 @@ class _Runner:
         from steepest.compare.running.train import train
         from steepest.compare.schedule import SCHEDULES
 
+        self._begin_anew()
+        if job.phase == "check":
+            return {**self._check(job), **self._machine}
+
         def progress(seen: "Progress") -> bool:
-            pipe.send(seen)
+            _say(pipe, seen)
             return may_be_pruned(self._study, job) and bool(pipe.receive())
 
         spec = self._study.comparison(job.workload)
         workload, splits = self._workload(spec.workload)
+        method = self._method(spec.method(job.method))
+        self._begin_anew()
         outcome = train(
             dataclasses.replace(workload, target=spec.targets[0]),
-            self._method(spec.method(job.method)),
+            method,
             splits,
             job.hyperparameters,
             seed=job.seed,
@@ -102,6 +125,45 @@ class _Runner:
         )
         return {**outcome_fields(outcome), **self._machine}
 
+    def _check(self, job: Job) -> dict[str, Any]:
+        """A part of the preflight: whatever goes wrong in it is its result."""
+        from steepest.compare.running.checks import check_method, check_workload
+
+        spec = self._study.comparison(job.workload)
+        stages = ["when its data is loaded"]
+        try:
+            workload, splits = self._workload(spec.workload)
+            self._begin_anew()
+            if not job.method:
+                check_workload(workload, splits, job.seed, stages.append)
+                return {"status": "finished"}
+            stages.append("when it is looked up")
+            method = self._method(spec.method(job.method))
+            self._begin_anew()
+            weights = check_method(
+                workload, method, splits, job.hyperparameters, job.seed, spec.batch_size, self._ranks, stages.append
+            )
+            return {"status": "finished", "weights": weights}
+        except BaseException:
+            return {"status": "failed", "error": traceback.format_exc(), "stage": stages[-1]}
+
+    def _import_all(self) -> None:
+        """The user's code behind every method and workload of the study, always in the same order: what a file finds
+        when it is imported does not depend on which run comes first. One that cannot be had is told by its own runs."""
+        for spec in self._study.comparisons:
+            with suppress(Exception):
+                self._workload_named(spec.workload.reference)
+            for method in spec.methods:
+                with suppress(Exception):
+                    self._method_named(method.reference)
+
+    def _begin_anew(self) -> None:
+        """The process as it was before its first run, whatever has happened in it since."""
+        self._state.restore()
+        if dict(os.environ) != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+
     def _checkpoint(self, job: Job) -> "Checkpoint | None":
         from steepest.compare.running.checkpoint import Checkpoint, checkpoint_path
 
@@ -112,22 +174,32 @@ class _Runner:
 
     def _method(self, frozen: "MethodSpec") -> "Method":
         from steepest.compare.freeze import check_unchanged
-        from steepest.compare.given import the_method
 
-        found = the_method(frozen.reference, self._given)
+        found = self._method_named(frozen.reference)
         if self._setting.elsewhere:
             check_unchanged(frozen)
         return found
 
-    def _workload(self, frozen: "WorkloadSpec") -> "tuple[Workload, Splits]":
-        from steepest.compare.freeze import check_unchanged, load_data
+    def _method_named(self, reference: str) -> "Method":
+        from steepest.compare.given import the_method
+
+        return the_method(reference, self._given)
+
+    def _workload_named(self, reference: str) -> "Workload":
         from steepest.compare.given import the_workload
 
-        reference = frozen.reference
-        if reference not in self._splits:
+        if reference not in self._workloads:
             self._workloads[reference] = the_workload(reference, self._given)
-            splits = load_data(self._workloads[reference], self._setting.data_dir)
+        return self._workloads[reference]
+
+    def _workload(self, frozen: "WorkloadSpec") -> "tuple[Workload, Splits]":
+        from steepest.compare.freeze import check_unchanged, load_data
+
+        reference = frozen.reference
+        workload = self._workload_named(reference)
+        if reference not in self._splits:
+            splits = load_data(workload, self._setting.data_dir)
             if self._setting.elsewhere:
                 check_unchanged(frozen, splits)
             self._splits[reference] = splits.to(self._device)
-        return self._workloads[reference], self._splits[reference]
+        return workload, self._splits[reference]

@@ -17,7 +17,7 @@ from steepest.compare.method import Method
 from steepest.compare.running.batches import steps_per_epoch as steps_per_epoch
 from steepest.compare.running.checkpoint import Checkpoint, State
 from steepest.compare.running.ranks import ALONE, Ranks
-from steepest.compare.running.run import Curve, Run, begun
+from steepest.compare.running.run import Curve, Run, begun, evaluated
 from steepest.compare.running.run import evaluate as evaluate
 from steepest.compare.schedule import SCHEDULES, Schedule
 from steepest.compare.workload import Workload
@@ -130,8 +130,6 @@ def train(
         if saved and not all(ranks.gathered(run.goes_on_from(saved))):
             held.close()
             run = begin()
-        if checkpoint and not run.gradients.resumable:
-            checkpoint.give_up()
         started -= run.seconds
         while run.step < steps:
             run.take_step(schedule.factor(run.step / steps))
@@ -141,25 +139,32 @@ def train(
                 if run.diverged:
                     break
                 seen = Progress(run.step / steps, run.spent, run.curve.validation_metric[-1])
-                if ranks.agree(bool(progress(seen))) and run.step < steps:
+                asked = time.perf_counter()
+                stop = ranks.agree(bool(progress(seen)))
+                started += time.perf_counter() - asked  # it is not the run that takes the time of an answer
+                if stop and run.step < steps:
                     pruned = True
                     break
             if checkpoint and (validates or ranks.size == 1) and ranks.agree(checkpoint.due()):
                 run.seconds = time.perf_counter() - started
-                checkpoint.save(identity, run.state_dict())
+                if all(ranks.gathered(run.is_resumable)):
+                    checkpoint.save(identity, run.state_dict())
+                else:
+                    checkpoint.give_up()
 
     curve, diverged = run.curve, run.diverged
     test_loss: float | None = None
     test_metric: float | None = None
     if with_test and not diverged and not pruned:
-        test_loss, test_metric = evaluate(workload, run.model, splits.test, ranks)
+        test_loss, test_metric = run.evaluate(splits.test)
         if not (math.isfinite(test_loss) and math.isfinite(test_metric)):
             diverged, test_loss, test_metric = True, None, None
     seconds = time.perf_counter() - started
     sharpness: float | None = None
     sharpness_note: str | None = None
     if sharpness_samples and not diverged and not pruned:
-        sharpness, sharpness_note = measure_sharpness(workload, run.model, splits.train, sharpness_samples)
+        with evaluated(run.optimizer):
+            sharpness, sharpness_note = measure_sharpness(workload, run.model, splits.train, sharpness_samples)
     return Outcome(
         diverged=diverged,
         gradient_evaluations=run.spent,

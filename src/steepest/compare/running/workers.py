@@ -20,16 +20,24 @@ _CONTEXT = multiprocessing.get_context("spawn")
 # glibc gives large blocks back to the system at once and asks for them again in the next step, which at large batches
 # takes as long as the step itself. A variable that the user has set stays as it is.
 _KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+# The order of a set of strings would differ from process to process, and with it what is drawn for whom.
+_SAME_ORDER = {"PYTHONHASHSEED": "0"}
 
 
 class _Worker:
-    """A process that waits for its setting, and then for jobs."""
+    """A process that waits for its setting, and then for jobs.
 
-    def __init__(self, threads: int) -> None:
+    Args:
+        threads: of torch.
+        born_with: the environment, but for what such a process is always started with.
+    """
+
+    def __init__(self, threads: int, born_with: Mapping[str, str]) -> None:
         self.threads = threads
         self.connection, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_work, args=(theirs,), daemon=True)
-        with environment(worker_environment(threads)), _main_left_alone(), _interrupts_held():
+        wanted = {**born_with, **worker_environment(threads)}
+        with environment(wanted, exactly=True), _main_left_alone(), _interrupts_held(), _children_allowed():
             self._process.start()
         theirs.close()
 
@@ -58,9 +66,11 @@ class Spares:
 
     def __init__(self, number: int) -> None:
         self._workers: list[_Worker] = []
+        # Those that are started later are born alike, whatever the user's code has set in the meantime.
+        self._born_with = dict(os.environ)
         with suppress(OSError):  # no room for them: the study will say so, if it needs them
             for _ in range(number):
-                self._workers.append(_Worker(threads=1))
+                self._workers.append(_Worker(1, self._born_with))
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +83,7 @@ class Spares:
         """A worker with so many threads, a new one if there is no spare one."""
         spare = next((worker for worker in self._workers if worker.threads == threads), None)
         if spare is None:
-            return _Worker(threads)
+            return _Worker(threads, self._born_with)
         self._workers.remove(spare)
         return spare
 
@@ -108,23 +118,27 @@ class ProcessPool(Pool[_Worker]):
 
 def worker_environment(threads: int) -> dict[str, str]:
     """What a process that does jobs is started with."""
-    kept = {name: os.environ.get(name, value) for name, value in _KEEP_MEMORY.items()}
+    wanted = {**_KEEP_MEMORY, **_SAME_ORDER}
+    kept = {name: os.environ.get(name, value) for name, value in wanted.items()}
+    if kept["PYTHONHASHSEED"] == "random":
+        kept.update(_SAME_ORDER)
     return {**kept, "OMP_NUM_THREADS": str(threads)}
 
 
 @contextmanager
-def environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    """For a child to start with: OpenMP and the C library read it before a line of ours runs there."""
-    before = {name: os.environ.get(name) for name in wanted}
+def environment(wanted: Mapping[str, str], *, exactly: bool = False) -> Iterator[None]:
+    """For a child to start with, beside what is set, or instead of it with ``exactly``: OpenMP and the C library read
+    it before a line of ours runs there."""
+    before = dict(os.environ)
+    for name in set(before) - set(wanted) if exactly else ():
+        del os.environ[name]
     os.environ.update(wanted)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager
@@ -139,6 +153,21 @@ def _main_left_alone() -> Iterator[None]:
         yield
     finally:
         vars(main).update({name: value for name, value in before.items() if value is not None})
+
+
+@contextmanager
+def _children_allowed() -> Iterator[None]:
+    """A worker of a multiprocessing.Pool may have no children, since it is ended without being asked and they would
+    stay behind. Ours end with their parent, however it ends."""
+    config = getattr(multiprocessing.current_process(), "_config", {})
+    before = config.get("daemon")
+    if before:
+        config["daemon"] = False
+    try:
+        yield
+    finally:
+        if before:
+            config["daemon"] = before
 
 
 @contextmanager
@@ -166,6 +195,8 @@ def _interrupts_held() -> Iterator[None]:
 
 def _work(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    with suppress(OSError):  # there may be no stderr
+        os.dup2(2, 1)  # what a model prints is no part of the command's table
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if not connection.poll():  # a spare: the first step of any optimizer imports this, and takes a second for it
         import torch._dynamo  # noqa: F401
