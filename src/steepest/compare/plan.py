@@ -10,7 +10,6 @@ import torch
 from steepest.compare.freeze import load_data
 from steepest.compare.given import Given, the_method, the_workload
 from steepest.compare.method import Method
-from steepest.compare.points import quasi_random_points
 from steepest.compare.running.train import evaluate, train
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import Spec, StudySpec
@@ -100,7 +99,7 @@ def _method_plan(spec: Spec, workload: Workload, splits: Splits, name: str, give
         gradient_evaluations=runs * steps * method.cost,
         seconds=None,
     )
-    point = quasi_random_points(frozen.space, 1, spec.tuning_seed)[0]
+    point = spec.points(frozen)[0]
     try:
         return replace(plan, seconds=_seconds_of_a_run(spec, workload, splits, method, point, steps))
     except Exception as error:  # whatever the user's code raises: the study's runs would fail alike

@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -68,6 +69,9 @@ class _Runner:
         self._given: Given = cloudpickle.loads(setting.given) if setting.given else {}
         self._workloads: dict[str, Workload] = {}
         self._splits: dict[str, Splits] = {}
+        self._checked: set[str] = set()
+        self._imported_before = frozenset(sys.modules)
+        self._modules = 0
         self._machine = {
             "torch": torch.__version__,
             "device": torch.cuda.get_device_name(self._device)
@@ -100,6 +104,7 @@ class _Runner:
             progress=progress,
             ranks=self._ranks,
         )
+        self._refuse_unknown_code()
         return {**outcome_fields(outcome), **self._machine}
 
     def _checkpoint(self, job: Job) -> "Checkpoint | None":
@@ -111,23 +116,53 @@ class _Runner:
         return Checkpoint(path, self._setting.checkpoint_seconds)
 
     def _method(self, frozen: "MethodSpec") -> "Method":
-        from steepest.compare.freeze import check_unchanged
         from steepest.compare.given import the_method
 
         found = the_method(frozen.reference, self._given)
-        if self._setting.elsewhere:
-            check_unchanged(frozen)
+        self._refuse_changed_code(frozen)
         return found
 
     def _workload(self, frozen: "WorkloadSpec") -> "tuple[Workload, Splits]":
-        from steepest.compare.freeze import check_unchanged, load_data
+        from steepest.compare.freeze import load_data
         from steepest.compare.given import the_workload
+        from steepest.compare.identity import check_data
 
         reference = frozen.reference
         if reference not in self._splits:
             self._workloads[reference] = the_workload(reference, self._given)
-            splits = load_data(self._workloads[reference], self._setting.data_dir)
-            if self._setting.elsewhere:
-                check_unchanged(frozen, splits)
+            self._refuse_changed_code(frozen)
+
+            def load() -> "Splits":
+                return load_data(self._workloads[reference], self._setting.data_dir)
+
+            splits = load()
+            self._agreed(lambda: check_data(frozen, splits, again=load))
             self._splits[reference] = splits.to(self._device)
         return self._workloads[reference], self._splits[reference]
+
+    def _refuse_changed_code(self, frozen: "MethodSpec | WorkloadSpec") -> None:
+        from steepest.compare.identity import check_unchanged
+
+        if frozen.reference not in self._checked:
+            self._agreed(lambda: check_unchanged(frozen))
+            self._checked.add(frozen.reference)
+
+    def _refuse_unknown_code(self) -> None:
+        """What a run imports for the first time is known to nobody but itself."""
+        from steepest.compare.identity import check_all_known
+
+        if self._ranks.size > 1 or len(sys.modules) != self._modules:  # ranks ask each other alike
+            self._agreed(lambda: check_all_known(self._study, self._imported_before))
+            self._modules = len(sys.modules)
+
+    def _agreed(self, check: Callable[[], None]) -> None:
+        """If one rank must refuse, all do: none waits in a step for one that will not come."""
+        from steepest.compare.identity import ChangedError
+
+        sentence = None
+        try:
+            check()
+        except ChangedError as error:
+            sentence = str(error)
+        if said := [found for found in self._ranks.gathered(sentence) if found]:
+            raise ChangedError(said[0])
