@@ -19,10 +19,10 @@ import torch
 from torch import nn
 
 from steepest.compare.builtin import WORKLOADS
-from steepest.compare.freeze import freeze, load_data
+from steepest.compare.freeze import freeze_study, load_data
+from steepest.compare.request import ALL, Request
 from steepest.compare.running.jobs import Job, Setting
 from steepest.compare.running.workers import ProcessPool
-from steepest.compare.spec import StudySpec
 from steepest.data import Split
 
 
@@ -52,8 +52,8 @@ def main() -> None:
     workload = WORKLOADS["fashion-mlp"]
     train = load_data(workload, arguments.data_dir).train
     batch_size, epochs = workload.batch_size, arguments.epochs
-    spec = freeze(workload.name, ["sgd"], epochs=epochs, device="cpu", data_dir=arguments.data_dir)
-    setting = Setting(StudySpec((spec,)), arguments.data_dir)
+    request = Request([workload.name], ["sgd"], epochs={ALL: epochs}, device="cpu")
+    setting = Setting(freeze_study(request, arguments.data_dir), arguments.data_dir)
     samples = epochs * (len(train) // batch_size) * batch_size
     bare: list[float] = []
     harness: list[float] = []

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from steepest.compare.analysis.summary import Summary, summarize
-from steepest.compare.freeze import freeze
 from steepest.compare.running.jobs import Record
+from tests.compare.frozen import freeze
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 METHODS = ("sgd", "nesterov", "adamw", "lars", "sngm", "bng", "ssgd+sngm", "csgd")

@@ -5,13 +5,13 @@ import sqlite3
 import pytest
 import sqlalchemy.exc
 
-from steepest.compare.freeze import freeze
 from steepest.compare.running import folder as study_folder
 from steepest.compare.running.drive import _catch_up, finished_records
 from steepest.compare.running.jobs import Job, Record
 from steepest.compare.running.ledger import Ledger
 from steepest.compare.running.patience import Patience, is_passing
 from steepest.compare.spec import StudySpec
+from tests.compare.frozen import freeze
 
 
 @pytest.fixture(scope="module")

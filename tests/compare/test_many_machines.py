@@ -14,7 +14,6 @@ from optuna.trial import TrialState
 
 from steepest._errors import InputError
 from steepest.cli import run
-from steepest.compare.freeze import freeze
 from steepest.compare.running import folder as study_folder
 from steepest.compare.running.drive import finished_records
 from steepest.compare.running.jobs import Job, Record
@@ -22,6 +21,7 @@ from steepest.compare.running.patience import Patience, StorageAwayError
 from steepest.compare.running.shared import SharedLedger
 from steepest.compare.running.storage import Membership, Storage
 from steepest.compare.spec import StudySpec
+from tests.compare.frozen import freeze
 from tests.compare.postgresql import PASSWORD, PostgreSQL
 
 JOBS = [Job("digits-mlp", m, "tune", i, 0, {"lr": 0.1 / (i + 1)}) for i in range(6) for m in ("sgd", "sngm")]

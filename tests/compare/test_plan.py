@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from steepest.compare.freeze import freeze
 from steepest.compare.plan import MethodPlan, Plan, make_plan
 from steepest.compare.points import quasi_random_points
 from steepest.compare.running.drive import finished_records
@@ -17,6 +16,7 @@ from steepest.compare.running.train import train
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import StudySpec
 from tests.compare import tiny
+from tests.compare.frozen import freeze
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from steepest._errors import StudyError
-from steepest.compare.freeze import freeze
 from steepest.compare.running.jobs import Job, Setting
 from steepest.compare.running.pool import Pool
 from steepest.compare.running.workers import ProcessPool, Spares
 from steepest.compare.spec import StudySpec
+from tests.compare.frozen import freeze
 
 TINY = Path(__file__).with_name("tiny.py")
 JOB = Job("w", "sgd", "tune", 0, 0, {"lr": 0.1})

@@ -7,11 +7,11 @@ import pytest
 
 from steepest.compare import Study
 from steepest.compare.analysis.summary import choose
-from steepest.compare.freeze import freeze
 from steepest.compare.report.wording import pruning_note
 from steepest.compare.running.jobs import Job, Record, may_be_pruned
 from steepest.compare.running.ledger import Ledger
 from steepest.compare.spec import StudySpec
+from tests.compare.frozen import freeze
 from tests.compare.test_study import compare, final_table, records, results, stopped_after
 from tests.compare.tiny import clouds, good, twin
 

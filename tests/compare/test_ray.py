@@ -15,12 +15,12 @@ import pytest
 
 from steepest._errors import InputError, MissingExtraError
 from steepest.compare import Study
-from steepest.compare.freeze import freeze
 from steepest.compare.running import ray_pool
 from steepest.compare.running.jobs import Job, Setting
 from steepest.compare.running.ray_pool import RayPool
 from steepest.compare.running.serving import Pipe, serve
 from steepest.compare.spec import StudySpec
+from tests.compare.frozen import freeze
 from tests.compare.test_study import command, records, results, stopped_after
 from tests.compare.tiny import clouds, dying, good, twin
 

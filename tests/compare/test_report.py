@@ -11,10 +11,10 @@ from rich.console import Console
 from steepest.compare.analysis.profiles import across
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.display import across_table, result_table
-from steepest.compare.freeze import freeze
 from steepest.compare.report import write_report
 from steepest.compare.report.across import title
 from steepest.compare.running.jobs import Record
+from tests.compare.frozen import freeze
 
 from .pages import made_up, opened, scrolled_through, with_fields
 

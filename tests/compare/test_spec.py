@@ -7,8 +7,8 @@ import pytest
 
 from steepest._errors import InputError
 from steepest.compare import Range
-from steepest.compare.freeze import freeze
 from steepest.compare.spec import StudySpec
+from tests.compare.frozen import freeze
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from steepest.compare.analysis.summary import choose, summarize
-from steepest.compare.freeze import freeze
 from steepest.compare.report.wording import (
     cost_notes,
     edge_warnings,
@@ -20,6 +19,7 @@ from steepest.compare.report.wording import (
     verdict_sentence,
 )
 from steepest.compare.running.jobs import Record
+from tests.compare.frozen import freeze
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 

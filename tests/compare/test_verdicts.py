@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steepest.compare.analysis import verdicts
 from steepest.compare.analysis.summary import summarize
-from steepest.compare.freeze import freeze
+from tests.compare.frozen import freeze
 
 from .simulated import LAWS, counted, normal, records_of, spec_of
 from .test_summary import TINY

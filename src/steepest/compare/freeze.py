@@ -1,38 +1,55 @@
 """From what a user asks for to a frozen specification."""
 
-import hashlib
 import json
 import math
-import platform
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from steepest._errors import InputError
-from steepest.compare.given import digest_of, reference_of, the_method, the_workload
+from steepest.compare import identity, loading
+from steepest.compare.given import digest_of, is_given, reference_of, the_method, the_workload
+from steepest.compare.lookup import sources_of
 from steepest.compare.method import Method
 from steepest.compare.points import quasi_random_points
 from steepest.compare.pruners import PRUNERS
 from steepest.compare.request import ALL, Request
+from steepest.compare.running.checkpoint import same
+from steepest.compare.running.randomness import generator_states, restore_generators
 from steepest.compare.running.train import SHARPNESS_SAMPLES, batches_for_sharpness, steps_in, steps_per_epoch
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, StudySpec, WorkloadSpec
+from steepest.compare.user_code import told
 from steepest.compare.workload import Workload
 from steepest.data import Splits, data_folder
 from steepest.data.splits import as_splits
 from steepest.diagnostics import largest_hessian_eigenvalue
 
 T = TypeVar("T")
+_CHEAP_SECONDS = 2.0  # of loading data, which is then done twice
+_CPU = torch.device("cpu")
 
 
 def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
-    """Resolve what a user asked for into a specification; loads the data once, to see that it is there.
+    """Resolve what a user asked for into a specification; loads the data, to see that it is there and always the same.
+
+    The global generators of torch, numpy and random are left as they were.
 
     Raises:
         InputError: any of it cannot be used.
     """
+    loading.forget_changed()
+    before = generator_states(_CPU)
+    try:
+        return _frozen(request, data_dir)
+    finally:
+        restore_generators(before, _CPU)
+
+
+def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     if not request.workloads:
         raise InputError("there must be at least one workload, got none")
     workloads = [(reference_of(w), the_workload(w)) for w in request.workloads]
@@ -58,19 +75,13 @@ def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
     device = device_named(request.device)
     if request.strategy is not None:
         _check_strategy(request, device)
+    parts: identity.Parts = dict([*workloads, *methods])
+    given = {reference: identity.digests_of_given(reference, part) for reference, part in parts.items()}
     found: list[Spec] = []
     for reference, workload in workloads:
-        found += _comparisons(request, reference, workload, methods, device, data_dir)
-    return StudySpec(tuple(found))
-
-
-def freeze(workload: str, methods: Sequence[str], *, data_dir: Path | None = None, **options: Any) -> Spec:
-    """One comparison on one workload at one batch size, which may be given as ``epochs`` and ``batch_size``; the other
-    options are those of :class:`Request`."""
-    for flag, key in (("epochs", "epochs"), ("batch_size", "batch_sizes")):
-        if options.get(flag) is not None:
-            options[key] = {ALL: options[flag] if key == flag else [options.pop(flag)]}
-    return freeze_study(Request([workload], methods, **options), data_dir).comparisons[0]
+        with loading.noting([] if is_given(reference) else sources_of(reference)):
+            found += _comparisons(request, reference, workload, methods, device, data_dir)
+    return identity.with_code(StudySpec(tuple(found)), parts, given)
 
 
 def _methods(request: Request) -> list[tuple[str, Method]]:
@@ -112,7 +123,8 @@ def _comparisons(
     if duplicates := sorted({size for size in batch_sizes if batch_sizes.count(size) > 1}):
         raise InputError(f"--batch-size must name each size once, got {duplicates[0]} more than once")
     _check_targets(workload, targets)
-    splits = load_data(workload, data_dir)
+    splits = _checked_data(workload, data_dir)
+    _check_model(workload)
     for size in batch_sizes:
         _check_budget(epochs * steps_per_epoch(len(splits.train), size), size, [m for _, m in methods], request.ranks)
     if request.sharpness:
@@ -121,12 +133,13 @@ def _comparisons(
         if method.name in request.spaces:
             _check_space(workload, method)
     frozen = _workload_spec(reference, workload, splits, targets[0])
+    specs = tuple(_method_spec(reference, method, request.trials) for reference, method in methods)
     names = [method.name for _, method in methods]
     return [
         Spec(
             name=workload.name if len(batch_sizes) == 1 else f"{workload.name}, batch {size}",
             workload=frozen,
-            methods=tuple(_method_spec(reference, method) for reference, method in methods),
+            methods=specs,
             baseline="sgd" if "sgd" in names else names[0],
             trials=request.trials,
             tuning_seed=TUNING_SEED,
@@ -203,25 +216,30 @@ def load_data(workload: Workload, data_dir: Path | None) -> Splits:
     except InputError:
         raise
     except Exception as error:  # whatever the user's code raises
-        raise InputError(
-            f"the data of {workload.name!r} could not be loaded: {type(error).__name__}: {error}"
-        ) from error
+        raise InputError(f"the data of {workload.name!r} could not be loaded: {told(error)}") from error
 
 
-def check_unchanged(frozen: MethodSpec | WorkloadSpec, splits: Splits | None = None) -> None:
-    """Make sure that the user's file, and the data if it is given, are those that the study began with.
+def _checked_data(workload: Workload, data_dir: Path | None) -> Splits:
+    """The workload's data, loaded twice where that is cheap or where it draws random numbers; a worker looks again.
 
     Raises:
-        InputError: they are not.
+        InputError: it cannot be had, or differs from call to call.
     """
-    found = [("file", frozen.source_sha256, digest_of(frozen.reference))]
-    if isinstance(frozen, WorkloadSpec) and splits is not None:
-        found.append(("data", frozen.data_sha256, _data_digest(splits)))
-    for what, there, here in found:
-        if here != there:
-            raise InputError(
-                f"the {what} of {frozen.name!r} on {platform.node()} differs from what the study began with"
-            )
+    random, started = generator_states(_CPU), time.perf_counter()
+    splits = load_data(workload, data_dir)
+    cheap = time.perf_counter() - started < _CHEAP_SECONDS
+    if cheap or not same(random, generator_states(_CPU)):
+        identity.check_same_data(workload.name, splits, load_data(workload, data_dir))
+    return splits
+
+
+def _check_model(workload: Workload) -> None:
+    try:
+        identity.check_fresh_models(workload, TUNING_SEED)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        raise InputError(f"the model of {workload.name!r} could not be built: {told(error)}") from error
 
 
 def _check_sharpness(workload: Workload, splits: Splits) -> None:
@@ -263,11 +281,11 @@ def _workload_spec(reference: str, workload: Workload, splits: Splits, target: f
         higher_is_better=workload.higher_is_better,
         percent=workload.percent,
         source_sha256=digest_of(reference),
-        data_sha256=_data_digest(splits),
+        data_sha256=identity.data_digest(splits),
     )
 
 
-def _method_spec(reference: str, method: Method) -> MethodSpec:
+def _method_spec(reference: str, method: Method, trials: int) -> MethodSpec:
     optimizer = method.optimizer
     return MethodSpec(
         reference=reference,
@@ -276,17 +294,9 @@ def _method_spec(reference: str, method: Method) -> MethodSpec:
         optimizer=f"{optimizer.__module__}.{getattr(optimizer, '__qualname__', type(optimizer).__qualname__)}",
         space=dict(method.space),
         # As JSON has it, so that a spec read back equals the one written.
-        fixed=json.loads(json.dumps(dict(method.fixed), default=repr)),
+        fixed=json.loads(json.dumps(dict(method.fixed), default=identity.plain)),
         evaluations_per_step=method.cost,
         source_sha256=digest_of(reference),
-        estimators=json.loads(json.dumps({e.name: dict(e.options) for e in method.estimators}, default=repr)),
+        estimators=json.loads(json.dumps({e.name: dict(e.options) for e in method.estimators}, default=identity.plain)),
+        points=tuple(quasi_random_points(method.space, trials, TUNING_SEED)),
     )
-
-
-def _data_digest(splits: Splits) -> str:
-    digest = hashlib.sha256()
-    for split in splits:
-        for tensor in (split.inputs, split.targets):
-            digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()

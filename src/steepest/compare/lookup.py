@@ -7,16 +7,13 @@ method can have gradient estimators in front, each with a `+`: `ssgd+sngm`, `csg
 import dataclasses
 import difflib
 import hashlib
-import importlib
-import importlib.util
-import os
-import sys
 from collections.abc import Mapping
+from os.path import abspath
 from pathlib import Path
-from types import ModuleType
 from typing import TypeVar
 
 from steepest._errors import InputError
+from steepest.compare import loading
 from steepest.compare.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
 from steepest.compare.estimator import Estimator
 from steepest.compare.method import Method
@@ -53,7 +50,7 @@ def absolute_reference(reference: str) -> str:
         return TEMPLATES[name].absolute(argument)
     parts = (part.rpartition(":") for part in parts_of(reference))
     return "+".join(
-        f"{os.path.abspath(source)}:{name}" if source.endswith(".py") else source + colon + name
+        f"{abspath(source)}:{name}" if source.endswith(".py") else source + colon + name
         for source, colon, name in parts
     )
 
@@ -112,13 +109,18 @@ def parts_of(reference: str) -> list[str]:
 
 def source_digest(reference: str) -> str | None:
     """SHA-256 of the user's files of code behind ``reference``; ``None`` if all of it is built in."""
-    if reference.partition(":")[0] in TEMPLATES:
-        return None
-    sources = [_load_module(part.rpartition(":")[0]).__file__ for part in parts_of(reference) if ":" in part]
-    digests = [hashlib.sha256(Path(source).read_bytes()).hexdigest() for source in dict.fromkeys(sources) if source]
+    files = dict.fromkeys(loading.load(source).file for source in sources_of(reference))
+    digests = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file]
     if len(digests) > 1:
         return hashlib.sha256("".join(digests).encode()).hexdigest()
     return digests[0] if digests else None
+
+
+def sources_of(reference: str) -> list[str]:
+    """The user's files and modules behind a reference, each once; none if all of it is built in."""
+    if reference.partition(":")[0] in TEMPLATES:
+        return []
+    return list(dict.fromkeys(part.rpartition(":")[0] for part in parts_of(reference) if ":" in part))
 
 
 def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
@@ -140,7 +142,7 @@ def _find(kind: str, reference: str, builtin: Mapping[str, T], wanted: type[T], 
         raise InputError(
             f"unknown {kind} {reference!r}{where}; {nearest(reference, builtin)} ('steepest {command}' lists all)"
         )
-    module = _load_module(source)
+    module = loading.load(source).module
     if not hasattr(module, name):
         own = [key for key, value in vars(module).items() if isinstance(value, wanted)]
         raise InputError(f"{source} has no {name!r}; {kind}s in it: {', '.join(own) or 'none'}")
@@ -148,34 +150,3 @@ def _find(kind: str, reference: str, builtin: Mapping[str, T], wanted: type[T], 
     if not isinstance(found, wanted):
         raise InputError(f"{reference} must be a steepest.compare.{wanted.__name__}, got {type(found).__name__}")
     return found
-
-
-def _load_module(source: str) -> ModuleType:
-    """Import a user's file by its path, with its folder on the path as `python file.py` would, or a module by name."""
-    try:
-        if not source.endswith(".py"):
-            if "" not in sys.path:
-                sys.path.insert(0, "")
-            return importlib.import_module(source)
-        path = Path(source).resolve()
-        name = f"steepest_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-        if name in sys.modules:
-            return sys.modules[name]
-        if not path.is_file():
-            raise InputError(f"there is no file {source!r}; give an existing one as 'path/to/file.py:name'")
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        sys.path.insert(0, str(path.parent))
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-        return module
-    except InputError:
-        raise
-    except Exception as error:  # whatever the user's code raises
-        raise InputError(f"{source} could not be imported: {type(error).__name__}: {error}") from error

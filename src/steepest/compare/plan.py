@@ -14,7 +14,6 @@ from torch import nn
 from steepest.compare.freeze import load_data
 from steepest.compare.given import Given, the_method, the_workload
 from steepest.compare.method import Method
-from steepest.compare.points import quasi_random_points
 from steepest.compare.running.errors import summary
 from steepest.compare.running.process_state import ProcessState
 from steepest.compare.running.train import evaluate, train
@@ -123,7 +122,7 @@ def _method_plan(spec: Spec, workload: Workload, splits: Splits, name: str, give
         gradient_evaluations=runs * steps * method.cost,
         seconds=None,
     )
-    point = quasi_random_points(frozen.space, 1, spec.tuning_seed)[0]
+    point = spec.points(frozen)[0]
     try:
         seconds, test_seconds = _seconds_of_a_run(spec, workload, splits, method, point, steps)
         return replace(plan, seconds=seconds, test_seconds=test_seconds)

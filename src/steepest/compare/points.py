@@ -1,43 +1,36 @@
-"""The hyperparameters that every method tries: quasi-random, fixed before the first run."""
+"""The hyperparameters that every method tries: quasi-random, fixed before the first run and frozen in the spec."""
 
-import functools
-import warnings
+import math
 from collections.abc import Mapping
 
-import optuna
-
 from steepest.compare.method import Range
-
-
-def distributions(space: Mapping[str, Range]) -> dict[str, optuna.distributions.BaseDistribution]:
-    """The search space in Optuna's terms."""
-    return {name: optuna.distributions.FloatDistribution(r.low, r.high, log=r.log) for name, r in space.items()}
-
-
-@functools.cache
-def _halton(space: tuple[tuple[str, Range], ...], count: int, seed: int) -> tuple[dict[str, float], ...]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    spaces = distributions(dict(space))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.QMCSampler(qmc_type="halton", scramble=True, seed=seed)
-    study = optuna.create_study(sampler=sampler)
-    # Optuna draws the first trial of a study independently; with one trial behind it, all points are of the sequence.
-    lowest = {name: r.low for name, r in space}
-    study.add_trial(optuna.trial.create_trial(params=lowest, distributions=spaces, value=0.0))
-    return tuple(dict(study.ask(fixed_distributions=spaces).params) for _ in range(count))
 
 
 def quasi_random_points(space: Mapping[str, Range], count: int, seed: int = 0) -> list[dict[str, float]]:
     """The first ``count`` points of a scrambled Halton sequence over ``space``.
 
-    They depend on the space, the seed and nothing else: not on results, nor on the order in which runs finish. Methods
-    with equal spaces try equal points, and a longer list begins with the shorter.
+    They depend on the space, the order of its names, the seed and nothing else: not on results, nor on the order in
+    which runs finish. Methods with equal spaces try equal points, and a longer list begins with the shorter. A study
+    computes them once: its spec holds them, so that another release of SciPy changes no study that has begun.
 
-    Source: J. H. Halton (1960); scrambling and the sampler are Optuna's ``QMCSampler``.
+    Source: J. H. Halton (1960); scrambled as in A. B. Owen, "A randomized Halton algorithm in R" (2017), which is
+    ``scipy.stats.qmc.Halton``.
 
     Example:
         >>> [f"{p['lr']:.3g}" for p in quasi_random_points({"lr": Range(0.01, 1.0)}, 4)]
         ['0.0158', '0.158', '0.0499', '0.499']
     """
-    return [dict(point) for point in _halton(tuple(space.items()), count, seed)]
+    from scipy.stats import qmc  # a third of a second, which a worker can do without
+
+    # Not `rng=seed`, which would draw from a child of that generator: other points than all studies until now.
+    sequence = qmc.Halton(len(space), scramble=True, seed=seed).random(count).tolist()
+    return [{name: _placed(u, space[name]) for name, u in zip(space, row, strict=True)} for row in sequence]
+
+
+def _placed(u: float, within: Range) -> float:
+    """Where ``u``, from 0 to 1, lies in a range, whose upper end is not reached."""
+    low, high = (math.log(end) if within.log else float(end) for end in (within.low, within.high))
+    found = low + u * (high - low)
+    if within.log:
+        found = max(math.exp(found), float(within.low))
+    return min(found, math.nextafter(within.high, -math.inf))

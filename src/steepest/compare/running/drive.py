@@ -71,6 +71,7 @@ def run(
         _checked(study, folder, make_pool(engine, jobs, setting, spares), interrupted) as (pool, workers, new),
         _opened(folder, study, storage, interrupted) as ledger,
     ):
+        study = ledger.spec  # with the search points that the study has had from its beginning
         try:
             with workers:
                 study_folder.note_invocation(folder, storage.masked_in(command) if storage else command, pool.size)
@@ -160,7 +161,7 @@ def _checked(
 def _opened(folder: Path, study: StudySpec, storage: Storage | None, interrupted: threading.Event) -> Iterator[Ledger]:
     """The ledger of a study, and its folder, held."""
     if storage is None:
-        with study_folder.opened(folder, study):
+        with study_folder.opened(folder, study) as study:
             if (member := Membership.of(folder)) is not None:
                 raise InputError(
                     f"the runs of {str(folder)!r} are kept in --storage {member.storage}; give it, or choose --out"
@@ -170,7 +171,9 @@ def _opened(folder: Path, study: StudySpec, storage: Storage | None, interrupted
         return
     member = Membership.joined(folder, storage)
     patience = Patience(_place(folder, storage), interrupted.wait)
-    with SharedLedger(member, study, patience) as shared, study_folder.opened(folder, study):
+    with SharedLedger(member, study, patience) as shared, study_folder.opened(folder, shared.spec) as known:
+        if differences := shared.spec.differences(known):
+            raise InputError(f"{str(folder)!r} and the storage hold different studies ({'; '.join(differences)})")
         study_folder.write_atomically(folder / SHARED, member.to_json())
         shared.join()
         yield shared
@@ -180,6 +183,7 @@ def _catch_up(study: StudySpec, folder: Path, ledger: Ledger) -> list[Record]:
     """All finished runs, once the ledger has those that a crash, or an outage, kept from it; the rest is planned."""
     ledger.release()
     records = ledger.records()
+    study_folder.check_points(study, records)
     known = {record.key for record in records}
     kept = [record for record in study_folder.read_records(folder) if record.key not in known]
     for phase in ("tune", "final"):

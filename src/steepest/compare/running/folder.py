@@ -26,8 +26,11 @@ _TEMPORARY = ".tmp"
 
 
 @contextmanager
-def opened(folder: Path, spec: StudySpec) -> Iterator[None]:
+def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
     """Hold a study's folder: create it if it is not there, else make sure that it holds this very study.
+
+    Yields the study with the search points that the folder has frozen. The spec of an older format is written anew,
+    with the points and the digests that it lacks.
 
     The lock is the operating system's and goes with the process, however that ends.
 
@@ -50,19 +53,40 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[None]:
     try:
         _sweep(folder)
         if (folder / spec_module.FILE).exists():
-            if differences := load_spec(folder).differences(spec):
+            there = load_spec(folder)
+            spec = spec.with_points_of(there)
+            if differences := there.differences(spec):
                 more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
                 raise InputError(
                     f"{str(folder)!r} holds a study with another spec ({'; '.join(differences[:3])}{more}); "
                     f"choose another folder with --out"
                 )
+            if not there.is_whole:
+                check_points(spec, read_records(folder))
+                write_atomically(folder / spec_module.FILE, spec.to_json() + "\n")
         elif foreign := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")):
             raise InputError(f"--out must be a new folder or that of a study; {str(folder)!r} holds {foreign[0]!r}")
         else:
             write_atomically(folder / spec_module.FILE, spec.to_json() + "\n")
-        yield
+        yield spec
     finally:
         lock.release()
+
+
+def check_points(study: StudySpec, records: Iterable[Record]) -> None:
+    """Make sure that the runs of a search tried the points that the spec has for them.
+
+    Raises:
+        InputError: one did not; another release of SciPy or Optuna may have drawn them, before specs had points.
+    """
+    points = {(c.name, m.name): c.points(m) for c in study.comparisons for m in c.methods}
+    for record in records:
+        known = points.get((record.workload, record.method), ()) if record.phase == "tune" else ()
+        if record.trial < len(known) and record.hyperparameters != known[record.trial]:
+            raise InputError(
+                f"run {record.trial} of {record.method} on {record.workload} tried {record.hyperparameters}, and the "
+                f"study's spec has {known[record.trial]} for it; they do not belong together"
+            )
 
 
 def load_spec(folder: Path) -> StudySpec:

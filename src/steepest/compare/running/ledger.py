@@ -10,7 +10,7 @@ import copy
 import functools
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
@@ -18,7 +18,7 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from steepest.compare.points import distributions
+from steepest.compare.method import Range
 from steepest.compare.pruners import PRUNERS
 from steepest.compare.running.jobs import Job, Key, Phase, Record
 from steepest.compare.running.patience import Patience
@@ -227,9 +227,14 @@ class Ledger:
         return optuna.trial.create_trial(
             state=TrialState.WAITING,
             params=dict(job.hyperparameters),
-            distributions=distributions(self.spec.comparison(job.workload).method(job.method).space),
+            distributions=_distributions(self.spec.comparison(job.workload).method(job.method).space),
             user_attrs={"seed": job.seed},
         )
+
+
+def _distributions(space: Mapping[str, Range]) -> dict[str, optuna.distributions.BaseDistribution]:
+    """The search space in Optuna's terms."""
+    return {name: optuna.distributions.FloatDistribution(r.low, r.high, log=r.log) for name, r in space.items()}
 
 
 def record_in(trial: FrozenTrial) -> Record:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from steepest._errors import StudyError
 from steepest.compare.analysis.summary import choose
-from steepest.compare.points import quasi_random_points
+from steepest.compare.identity import refusal_in
 from steepest.compare.running import folder as study_folder
 from steepest.compare.running.checkpoint import checkpoint_path
 from steepest.compare.running.deaths import Deaths
@@ -54,7 +55,7 @@ def jobs_left(study: StudySpec, records: Sequence[Record]) -> list[Job]:
 def _jobs(spec: Spec, records: Sequence[Record]) -> list[Job]:
     searches: list[Job] = []
     finals: list[Job] = []
-    points = {m.name: quasi_random_points(m.space, spec.trials, spec.tuning_seed) for m in spec.methods}
+    points = {m.name: spec.points(m) for m in spec.methods}
     for i in range(spec.trials):
         searches += [Job(spec.name, m.name, "tune", i, spec.tuning_seed, points[m.name][i]) for m in spec.methods]
     chosen = {}
@@ -152,6 +153,8 @@ class Driver:
             if may_be_pruned(self._study, event.job):
                 self._pool.answer(event.job, stop=self._is_hopeless(event.job, event.progress))
         elif event.record is not None:
+            if (sentence := refusal_in(event.record.error)) is not None:  # of the study, and no failure of the run
+                raise StudyError(sentence)
             self._deaths.ended()
             self._end(event.record)
         else:

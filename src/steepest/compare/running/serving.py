@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import platform
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -82,6 +83,9 @@ class _Runner:
         self._given: Given = cloudpickle.loads(setting.given) if setting.given else {}
         self._workloads: dict[str, Workload] = {}
         self._splits: dict[str, Splits] = {}
+        self._checked: set[str] = set()
+        self._imported_before = frozenset(sys.modules)
+        self._modules = 0
         self._import_all()
         self._state.restore()
         self._environment = dict(os.environ)
@@ -123,6 +127,7 @@ class _Runner:
             progress=progress,
             ranks=self._ranks,
         )
+        self._refuse_unknown_code()
         return {**outcome_fields(outcome), **self._machine}
 
     def _check(self, job: Job) -> dict[str, Any]:
@@ -136,6 +141,7 @@ class _Runner:
             self._begin_anew()
             if not job.method:
                 check_workload(workload, splits, job.seed, stages.append)
+                self._refuse_unknown_code()
                 return {"status": "finished"}
             stages.append("when it is looked up")
             method = self._method(spec.method(job.method))
@@ -143,6 +149,7 @@ class _Runner:
             weights = check_method(
                 workload, method, splits, job.hyperparameters, job.seed, spec.batch_size, self._ranks, stages.append
             )
+            self._refuse_unknown_code()
             return {"status": "finished", "weights": weights}
         except BaseException:
             return {"status": "failed", "error": traceback.format_exc(), "stage": stages[-1]}
@@ -173,11 +180,8 @@ class _Runner:
         return Checkpoint(path, self._setting.checkpoint_seconds)
 
     def _method(self, frozen: "MethodSpec") -> "Method":
-        from steepest.compare.freeze import check_unchanged
-
         found = self._method_named(frozen.reference)
-        if self._setting.elsewhere:
-            check_unchanged(frozen)
+        self._refuse_changed_code(frozen)
         return found
 
     def _method_named(self, reference: str) -> "Method":
@@ -193,13 +197,45 @@ class _Runner:
         return self._workloads[reference]
 
     def _workload(self, frozen: "WorkloadSpec") -> "tuple[Workload, Splits]":
-        from steepest.compare.freeze import check_unchanged, load_data
+        from steepest.compare.freeze import load_data
+        from steepest.compare.identity import check_data
 
         reference = frozen.reference
         workload = self._workload_named(reference)
         if reference not in self._splits:
-            splits = load_data(workload, self._setting.data_dir)
-            if self._setting.elsewhere:
-                check_unchanged(frozen, splits)
+            self._refuse_changed_code(frozen)
+
+            def load() -> "Splits":
+                return load_data(workload, self._setting.data_dir)
+
+            splits = load()
+            self._agreed(lambda: check_data(frozen, splits, again=load))
             self._splits[reference] = splits.to(self._device)
         return workload, self._splits[reference]
+
+    def _refuse_changed_code(self, frozen: "MethodSpec | WorkloadSpec") -> None:
+        from steepest.compare.identity import check_unchanged
+
+        if frozen.reference not in self._checked:
+            self._agreed(lambda: check_unchanged(frozen))
+            self._checked.add(frozen.reference)
+
+    def _refuse_unknown_code(self) -> None:
+        """What a run imports for the first time is known to nobody but itself."""
+        from steepest.compare.identity import check_all_known
+
+        if self._ranks.size > 1 or len(sys.modules) != self._modules:  # ranks ask each other alike
+            self._agreed(lambda: check_all_known(self._study, self._imported_before))
+            self._modules = len(sys.modules)
+
+    def _agreed(self, check: Callable[[], None]) -> None:
+        """If one rank must refuse, all do: none waits in a step for one that will not come."""
+        from steepest.compare.identity import ChangedError
+
+        sentence = None
+        try:
+            check()
+        except ChangedError as error:
+            sentence = str(error)
+        if said := [found for found in self._ranks.gathered(sentence) if found]:
+            raise ChangedError(said[0])

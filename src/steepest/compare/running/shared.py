@@ -197,7 +197,9 @@ class SharedLedger(Ledger):
         if text is None:
             return
         try:
-            differences = StudySpec.from_json(text).differences(self.spec)
+            there = StudySpec.from_json(text)
+            self.spec = self.spec.with_points_of(there)
+            differences = there.differences(self.spec)
         except (ValueError, KeyError, TypeError) as error:
             differences = [f"it cannot be read: {error}"]
         if differences:

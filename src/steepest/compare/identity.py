@@ -1,0 +1,259 @@
+"""What a study is about: its data, the user's code and the objects that a program gives, as digests; and whether what a
+worker has is the same.
+
+A workload or method that is found in a user's file has the digest of that file, and of every module of the user's that
+it imports. One that a program gives as an object has digests of its parts, and of the modules that they are from. What
+the code reads besides, such as weights in a file, is nobody's to know: it belongs into ``data``, or into the name.
+"""
+
+import hashlib
+import itertools
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from importlib.machinery import ModuleSpec
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from steepest._errors import InputError
+from steepest.compare import loading, user_code
+from steepest.compare.given import digest_of, is_given
+from steepest.compare.lookup import sources_of
+from steepest.compare.method import Method
+from steepest.compare.object_digest import ObjectDigest
+from steepest.compare.running.randomness import seed_generators
+from steepest.compare.spec import GIVEN_PART, MethodSpec, StudySpec, WorkloadSpec
+from steepest.compare.workload import Workload
+from steepest.data import Splits
+
+Parts = Mapping[str, Workload | Method]  # by reference
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+class ChangedError(InputError):
+    """What a worker has is not what the study began with, so that no run may happen there."""
+
+
+def refusal_in(error: str | None) -> str | None:
+    """The sentence of a :class:`ChangedError`, if that is what a run's traceback ends in.
+
+    Example:
+        >>> refusal_in("Traceback ...\\nsteepest.compare.identity.ChangedError: the data of 'w' differ")
+        "the data of 'w' differ"
+    """
+    name = f"{ChangedError.__module__}.{ChangedError.__qualname__}: "
+    return next((line.removeprefix(name) for line in (error or "").splitlines() if line.startswith(name)), None)
+
+
+def modules_of(reference: str, part: Workload | Method) -> dict[str, ModuleSpec]:
+    """The user's modules that a workload or method needs, but for the files that its reference names."""
+    if is_given(reference):
+        return _modules_of_given(_parts_of(part))
+    found = [loading.load(source).imports for source in sources_of(reference)]
+    return {name: spec for imports in found for name, spec in imports.items()}
+
+
+def digests_of_given(reference: str, part: Workload | Method) -> dict[str, str]:
+    """Digests of the parts of a given object, as it is now: what it holds may change once its functions are called."""
+    if not is_given(reference):
+        return {}
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"  # whose bytecode it is
+    return {GIVEN_PART + name: f"{ObjectDigest().of(value)}/{python}" for name, value in _parts_of(part).items()}
+
+
+def with_code(study: StudySpec, parts: Parts, given: Mapping[str, dict[str, str]]) -> StudySpec:
+    """A study with the digests of its code.
+
+    Args:
+        parts: its workloads and methods by reference, once their functions have been called.
+        given: what :func:`digests_of_given` said before, by reference.
+
+    Raises:
+        InputError: two of them mean different files by the name of one module, and a process can have one only.
+    """
+    modules = {reference: modules_of(reference, part) for reference, part in parts.items()}
+    _check_one_meaning(modules.values())
+    code = {r: {**user_code.digests_of(found), **given[r]} for r, found in modules.items()}
+    return StudySpec(
+        tuple(
+            replace(
+                spec,
+                workload=replace(spec.workload, code=code[spec.workload.reference]),
+                methods=tuple(replace(m, code=code[m.reference]) for m in spec.methods),
+            )
+            for spec in study.comparisons
+        )
+    )
+
+
+def _check_one_meaning(modules: Iterable[Mapping[str, ModuleSpec]]) -> None:
+    seen: dict[str, ModuleSpec] = {}
+    for name, spec in itertools.chain.from_iterable(found.items() for found in modules):
+        other = seen.setdefault(name, spec)
+        if not user_code.same_place(other, spec):
+            raise InputError(
+                f"the study imports two modules of the name {name!r}, {other.origin} and {spec.origin}; rename one"
+            )
+
+
+def data_digest(splits: Splits) -> str:
+    digest = hashlib.sha256()
+    for split in splits:
+        for tensor in (split.inputs, split.targets):
+            digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def plain(value: object) -> str:
+    """A value for a spec, where JSON has none: what Python writes for it, or a digest where that holds an address."""
+    written = repr(value)
+    return f"{type(value).__name__} {ObjectDigest().of(value)[:16]}" if _ADDRESS.search(written) else written
+
+
+def check_unchanged(frozen: MethodSpec | WorkloadSpec) -> None:
+    """Make sure that the user's file, and what it imports, are those that the study began with.
+
+    Raises:
+        ChangedError: they are not.
+    """
+    if digest_of(frozen.reference) != frozen.source_sha256:
+        raise ChangedError(_differs("file", frozen.name))
+    for name, digest in (frozen.code or {}).items():
+        if name.startswith(GIVEN_PART):  # it comes with the job's setting, whole
+            continue
+        spec = user_code.located(name)
+        if spec is None or not spec.has_location or user_code.digest_of_module(spec) != digest:
+            raise ChangedError(_differs(f"module {name}", frozen.name))
+
+
+def check_all_known(study: StudySpec, before: Iterable[str]) -> None:
+    """Make sure that what has been imported since ``before`` is in the study's digests.
+
+    Raises:
+        ChangedError: a module of the user's is not.
+    """
+    if any(part.code is None for part in study.parts):  # of a study from before there were any
+        return
+    known = {name for part in study.parts for name in part.code or ()} | set(before)
+    sources = {source for part in study.parts if not is_given(part.reference) for source in sources_of(part.reference)}
+    for name, spec in user_code.loaded_users_modules().items():
+        if name not in known | sources and not any(str(spec.origin) == source for source in sources):
+            raise ChangedError(
+                f"module {name} was imported while a run went on, which no digest can foresee; "
+                f"import it by its name, {str(spec.origin)!r}, at the top of the file that needs it"
+            )
+
+
+def check_data(frozen: WorkloadSpec, splits: Splits, again: Callable[[], Splits]) -> None:
+    """Make sure that a worker's data are those that the study began with.
+
+    Args:
+        again: loads them a second time, to see why they are not.
+
+    Raises:
+        ChangedError: they are not.
+    """
+    found = data_digest(splits)
+    if found == frozen.data_sha256:
+        return
+    if data_digest(again()) != found:
+        raise ChangedError(_random_data(frozen.name))
+    raise ChangedError(
+        f"{_differs('data', frozen.name)}: they must be the same in every process, whatever its hash seed, its number, "
+        f"its folder or the time"
+    )
+
+
+def check_same_data(name: str, splits: Splits, again: Splits) -> None:
+    """Two calls of a workload's ``data`` must give the same.
+
+    Raises:
+        InputError: they do not.
+    """
+    if data_digest(splits) != data_digest(again):
+        raise InputError(_random_data(name))
+
+
+def check_fresh_models(workload: Workload, seed: int) -> None:
+    """Two calls of a workload's ``model`` on one seed must give two models with the same weights.
+
+    Parameters of lazy modules have no values yet, and draw them from the run's generators with the first batch.
+
+    Raises:
+        InputError: they share weights that are trained, or the weights differ.
+    """
+    models = []
+    for _ in range(2):
+        seed_generators(seed)
+        models.append(workload.model())
+    if not all(isinstance(model, nn.Module) for model in models):
+        return
+    first, second = models
+    shared = _storages(first) & _storages(second)
+    for name, p in first.named_parameters():
+        if first is second or (p.requires_grad and not is_lazy(p) and _storage(p) in shared):
+            raise InputError(
+                f"the model of {workload.name!r} is not a new one at every call: {name} is shared between two; "
+                "build all layers within the function"
+            )
+    theirs = dict(second.named_parameters())
+    for name, p in first.named_parameters():
+        if name not in theirs or not _equal(p, theirs[name]):
+            raise InputError(
+                f"the initial weights of {workload.name!r} differ between two calls with the same seed, first in "
+                f"{name}; draw them from torch's global generator, or seed your own within the function"
+            )
+
+
+def _parts_of(part: Workload | Method) -> dict[str, object]:
+    """What digests cannot see elsewhere in the spec; the data are digested themselves."""
+    found: dict[str, object]
+    if isinstance(part, Workload):
+        found = {"model": part.model, "loss": part.loss, "metric": part.metric, "augment": part.augment}
+    else:
+        found = {"optimizer": part.optimizer, "prepare": part.prepare, "closure": part.closure or None}
+        found |= {f"estimator {e.name}": (e.attach, dict(e.options)) for e in part.estimators}
+        found["fixed"] = dict(part.fixed) or None
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _modules_of_given(parts: Mapping[str, object]) -> dict[str, ModuleSpec]:
+    digest = ObjectDigest()
+    for value in parts.values():
+        digest.of(value)
+    packages = tuple(f"{name}." for name in digest.modules)
+    loaded = user_code.loaded_users_modules()
+    names = digest.modules | {name for name in loaded if name.startswith(packages)}
+    roots = {name: spec for name in sorted(names) if (spec := user_code.located(name)) is not None}
+    return {**roots, **user_code.imported_by(roots.values())}
+
+
+def _differs(what: str, name: str) -> str:
+    return f"the {what} of {name!r} on {platform.node()} differs from what the study began with"
+
+
+def _random_data(name: str) -> str:
+    return f"the data of {name!r} differ from call to call: fix its seed"
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return 0 if is_lazy(tensor) or tensor.numel() == 0 else tensor.untyped_storage().data_ptr()
+
+
+def _storages(model: nn.Module) -> set[int]:
+    return {_storage(p) for p in model.parameters()} - {0}
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if is_lazy(one) or is_lazy(other):
+        return is_lazy(one) == is_lazy(other)
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if one.is_meta or other.is_meta:
+        return one.is_meta == other.is_meta
+    return torch.equal(*(t.detach().contiguous().flatten().view(torch.uint8) for t in (one, other)))
