@@ -8,24 +8,24 @@ import plotly.graph_objects as go
 from steepest.compare.analysis.profiles import UP_TO, Across, performance_profile
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.figures import Figure
-from steepest.compare.report.style import colours, dash, label
+from steepest.compare.report.style import looks, named
 from steepest.compare.report.wording import count
 
 
 def profile_figure(found: Sequence[Across], summaries: Sequence[Summary]) -> Figure:
     """The share of comparisons in which a method costs at most so many times what the cheapest costs."""
     plot = go.Figure()
-    palette = colours(summaries[0])
+    looking = looks(summaries[0])
     for row in found:
-        name = label(row.method)
+        look = looking[row.method]
         steps = sorted({1.0, UP_TO, *(x for x in row.ratios if math.isfinite(x) and x <= UP_TO)})
         plot.add_scatter(
             x=steps,
             y=[performance_profile(row.ratios, step) for step in steps],
-            name=name,
             mode="lines",
-            line={"color": palette[row.method], "shape": "hv", "dash": dash(summaries[0], row.method)},
-            hovertemplate=f"{name}, at most %{{x:.3~g}} times the fewest: %{{y:.0%}}<extra></extra>",
+            line={"color": look.colour, "shape": "hv", "dash": look.dash},
+            hovertemplate="%{fullData.name}, at most %{x:.3~g} times the fewest: %{y:.0%}<extra></extra>",
+            **named(row.method),
         )
     plot.update_xaxes(title="evaluations over the fewest (log)", type="log", tickvals=[1, 1.5, 2, 3, 4])
     plot.update_yaxes(title=f"share of {kinds(summaries)}", tickformat=".0%", range=[-0.03, 1.03])

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.report.data import suffix
 from steepest.compare.report.figures import Figure
-from steepest.compare.report.style import axis_format, colours, dash, label, value_format
-from steepest.compare.report.wording import format_target
+from steepest.compare.report.style import axis_format, axis_title, looks, named, value_format
+from steepest.compare.report.wording import format_metric_name, format_target
 
 
 def sweep_figures(summaries: Sequence[Summary]) -> dict[str, Figure]:
@@ -68,13 +68,13 @@ def _sweeps(summaries: Sequence[Summary]) -> list[list[Summary]]:
 
 def _lines(sweep: Sequence[Summary]) -> Iterator[tuple[list[tuple[int, Row]], dict[str, Any]]]:
     """Every method with the batch sizes at which it has final runs, and how its line looks."""
-    palette = colours(sweep[0])
+    looking = looks(sweep[0])
     for method in sweep[0].spec.methods:
-        name = label(method.name)
         rows = [(s.spec.batch_size, r) for s in sweep for r in s.rows if r.method.name == method.name and r.finals]
-        line = {"color": palette[method.name], "dash": dash(sweep[0], method.name)}
+        look = looking[method.name]
+        line, marker = {"color": look.colour, "dash": look.dash}, {"symbol": look.symbol}
         if rows:
-            yield rows, {"name": name, "legendgroup": name, "line": line, "mode": "lines+markers"}
+            yield rows, {**named(method.name), "line": line, "marker": marker, "mode": "lines+markers"}
 
 
 def _plot(sweep: Sequence[Summary]) -> go.Figure:
@@ -96,10 +96,10 @@ def _metric(sweep: Sequence[Summary]) -> go.Figure:
                 "arrayminus": [mean - row.interval.low if row.interval else 0 for _, row, mean in known],
                 "thickness": 1.2,
             },
-            hovertemplate=f"{style['name']}, batch size %{{x:,}}: %{{y:{value_format(sweep[0])}}}<extra></extra>",
+            hovertemplate=f"%{{fullData.name}}, batch size %{{x:,}}: %{{y:{value_format(sweep[0])}}}<extra></extra>",
             **style,
         )
-    plot.update_yaxes(title=f"test {label(spec.workload.metric_name)}", tickformat=axis_format(sweep[0]))
+    plot.update_yaxes(title=axis_title(f"test {format_metric_name(spec)}"), tickformat=axis_format(sweep[0]))
     return plot
 
 
@@ -120,7 +120,7 @@ def _cost(sweep: Sequence[Summary]) -> go.Figure:
                 "thickness": 1.2,
             },
             customdata=[f"{row.reached} of {len(row.finals)}" for _, row, _ in hit],
-            hovertemplate=f"{style['name']}, batch size %{{x:,}}: %{{y:,.0f}} evaluations, %{{customdata}} seeds"
+            hovertemplate="%{fullData.name}, batch size %{x:,}: %{y:,.0f} evaluations, %{customdata} seeds"
             "<extra></extra>",
             **style,
         )
@@ -128,10 +128,9 @@ def _cost(sweep: Sequence[Summary]) -> go.Figure:
             plot.add_scatter(
                 x=missed,
                 y=[budget[size] for size in missed],
-                marker={"symbol": "x", "size": 10, "color": style["line"]["color"]},
-                hovertemplate=f"{style['name']}, batch size %{{x:,}}: missed<extra></extra>",
+                hovertemplate="%{fullData.name}, batch size %{x:,}: missed<extra></extra>",
                 showlegend=not hit,
-                **{**style, "mode": "markers"},
+                **{**style, "mode": "markers", "marker": {"symbol": "x", "size": 10, "color": style["line"]["color"]}},
             )
     plot.add_scatter(
         x=list(budget),
@@ -149,13 +148,13 @@ def _learning_rate(sweep: Sequence[Summary]) -> go.Figure:
     plot = _plot(sweep)
     for rows, style in _lines(sweep):
         chosen = [(size, row, row.chosen.hyperparameters["lr"]) for size, row in rows if row.chosen is not None]
+        symbols = ["circle-open" if "lr" in row.edges else style["marker"]["symbol"] for _, row, _ in chosen]
         plot.add_scatter(
             x=[size for size, _, _ in chosen],
             y=[lr for _, _, lr in chosen],
-            marker={"symbol": ["circle-open" if "lr" in row.edges else "circle" for _, row, _ in chosen], "size": 9},
             customdata=[f", the {row.edges['lr']} tried" if "lr" in row.edges else "" for _, row, _ in chosen],
-            hovertemplate=f"{style['name']}, batch size %{{x:,}}: lr %{{y:.3~g}}%{{customdata}}<extra></extra>",
-            **style,
+            hovertemplate="%{fullData.name}, batch size %{x:,}: lr %{y:.3~g}%{customdata}<extra></extra>",
+            **{**style, "marker": {"symbol": symbols, "size": 9}},
         )
     plot.update_yaxes(title="learning rate (log)", type="log", dtick="D2", tickformat="~g")
     return plot

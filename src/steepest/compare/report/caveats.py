@@ -1,5 +1,6 @@
 """What a result rests on, in words: the seeds, the luck of the search, the choice of target and budget."""
 
+import functools
 import math
 import statistics
 from collections.abc import Mapping
@@ -54,7 +55,11 @@ def searched(spec: Spec, row: Row) -> TuningCurve | None:
     """The tuning curve of a method; ``None`` if its search is not over or found nothing."""
     if len(row.tuned) < spec.trials or row.chosen is None:
         return None
-    return tuning_curve([r.found for r in row.tuned], spec.workload.higher_is_better)
+    return _tuning_curve(tuple(r.found for r in row.tuned), spec.workload.higher_is_better)
+
+
+# Its numbers are asked for by three tables, two sentences and a figure.
+_tuning_curve = functools.lru_cache(maxsize=256)(tuning_curve)
 
 
 def order_sentence(summary: Summary) -> str:

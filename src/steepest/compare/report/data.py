@@ -7,8 +7,9 @@ from typing import Any
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report import tables
 from steepest.compare.report.figures import Figure
-from steepest.compare.report.style import colours
+from steepest.compare.report.style import colours, label
 from steepest.compare.report.tables import Table
+from steepest.compare.report.text import harmless
 
 DRAWN = 5  # significant digits of what is only drawn: a screen shows four
 MISS = "inf"  # JSON knows no infinity
@@ -39,7 +40,7 @@ def page_data(
 
 def to_json(data: Mapping[str, Any]) -> str:
     """JSON that can stand in a script element: "<" is the one character that could end it from inside a string."""
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return json.dumps(_harmless(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _comparison(summary: Summary, anchor: str) -> dict[str, Any]:
@@ -84,12 +85,25 @@ def _window(curves: Sequence[Any], higher_is_better: bool) -> list[float] | None
 def _figure(figure: Figure) -> dict[str, Any]:
     plot = json.loads(figure.plot.to_json())
     plot["layout"].pop("template", None)
-    return {"data": _rounded(plot["data"]), "layout": plot["layout"], "switches": figure.switches}
+    drawn = plot["data"] if figure.exact else _rounded(plot["data"])
+    rows = [(name, label(name)) for name in figure.rows]
+    return {"data": drawn, "layout": plot["layout"], "switches": figure.switches, "rows": rows}
 
 
 def _table(table: Table) -> dict[str, Any]:
     rows = [[MISS if value == float("inf") else value for value in row] for row in table.rows]
     return {"columns": table.columns, "rows": rows}
+
+
+def _harmless(value: Any) -> Any:
+    """The same with every text harmless to look at; names stay equal to each other."""
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, list | tuple):
+        return [_harmless(item) for item in value]
+    if isinstance(value, dict):
+        return {_harmless(key): _harmless(item) for key, item in value.items()}
+    return value
 
 
 def _rounded(value: Any) -> Any:

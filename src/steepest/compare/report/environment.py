@@ -1,8 +1,11 @@
-"""What the templates know: the filters of one comparison, and all that is said of it."""
+"""What the templates know: their filters, and all that is said of a comparison."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jinja2
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from steepest.compare.analysis.summary import Summary
@@ -15,8 +18,11 @@ from steepest.compare.report.caveats import (
     order_lines,
     searched,
 )
-from steepest.compare.report.style import colours
-from steepest.compare.report.tables import records_of, to_targets
+from steepest.compare.report.failures import failures
+from steepest.compare.report.style import looks
+from steepest.compare.report.swatch import swatch
+from steepest.compare.report.tables import records_of, shown_columns, to_targets
+from steepest.compare.report.text import harmless, markdown, markdown_code
 from steepest.compare.report.wording import (
     cost_notes,
     count,
@@ -29,6 +35,7 @@ from steepest.compare.report.wording import (
     format_lr,
     format_metric,
     format_metric_interval,
+    format_metric_name,
     format_options,
     format_others,
     format_ranges,
@@ -45,15 +52,16 @@ from steepest.compare.report.wording import (
     verdict_sentence,
 )
 from steepest.compare.schedule import SCHEDULES
+from steepest.compare.spec import Spec
 
 
-def environment(summary: Summary, *, escape: bool) -> jinja2.Environment:
-    """Templates whose filters print as the workload of a comparison has it.
+@functools.cache
+def environment(*, escape: bool) -> jinja2.Environment:
+    """The templates, which are compiled once; filters print as the comparison has it whose ``spec`` is rendered.
 
     Args:
         escape: for HTML; everything that comes from a user is escaped.
     """
-    spec = summary.spec
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("steepest.compare.report"),
         autoescape=escape,
@@ -61,27 +69,30 @@ def environment(summary: Summary, *, escape: bool) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_harmless,
+        auto_reload=False,
     )
     found.filters.update(
-        metric=lambda value: format_metric(spec, value),
-        difference=lambda value: format_difference(spec, value),
-        metric_interval=lambda interval: format_metric_interval(spec, interval),
-        difference_interval=lambda interval: format_difference_interval(spec, interval),
+        metric=_of_the_spec(format_metric),
+        difference=_of_the_spec(format_difference),
+        metric_interval=_of_the_spec(format_metric_interval),
+        difference_interval=_of_the_spec(format_difference_interval),
         verdict=format_verdict,
         to_target=format_evaluations_to_target,
         evaluations=format_evaluations,
         ratio=format_ratio,
-        target=lambda value: format_target(spec, value),
+        target=_of_the_spec(format_target),
         lr=format_lr,
         others=format_others,
         count=count,
-        cell=lambda text: str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;"),
-        size=lambda value: format_size(spec, value),
+        cell=markdown,
+        code=markdown_code,
+        size=_of_the_spec(format_size),
         p_value=lambda value: "-" if value is None else f"{value:.2g}",
-        found=lambda row: format_found(spec, row),
-        refound=lambda row: format_refound(spec, row),
-        assured=lambda row: format_assured(spec, row),
-        half=lambda row: format_half(spec, row),
+        found=_of_the_spec(format_found),
+        refound=_of_the_spec(format_refound),
+        assured=_of_the_spec(format_assured),
+        half=_of_the_spec(format_half),
         options=format_options,
         gradient=format_gradient,
         sharpness=format_sharpness,
@@ -92,15 +103,32 @@ def environment(summary: Summary, *, escape: bool) -> jinja2.Environment:
         linked=_linked_sentence,
         general=lambda value: f"{value:g}",
         metric_of=lambda value, of: format_metric(of.spec, value),
+        metric_name=lambda of: format_metric_name(of.spec),
         difference_of=lambda row, of: format_difference(of.spec, row.comparison.difference),
+        swatch=swatch,
     )
     return found
 
 
+def _harmless(value: Any) -> Any:
+    return harmless(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _of_the_spec(show: Callable[[Spec, Any], str]) -> Callable[[Context, Any], str]:
+    """A filter that prints as the comparison has it whose spec is rendered."""
+
+    @jinja2.pass_context
+    def shown(rendered: Context, value: Any) -> str:
+        return show(rendered["spec"], value)
+
+    return shown
+
+
 def _linked_sentence(summary: Summary, anchor: str) -> Markup:
     """The verdict, whose first mention of the comparison leads to it."""
-    before, name, after = verdict_sentence(summary).partition(summary.spec.name)
-    return Markup('{}<a href="{}">{}</a>{}').format(before, anchor, name, after)
+    sentence, name = harmless(verdict_sentence(summary)), harmless(summary.spec.name)
+    before, found, after = sentence.partition(f"n {name}")  # "On" or "on", and the name
+    return Markup('{}<a href="{}">{}</a>{}').format(before + found[:2], anchor, found[2:], after)
 
 
 def context(summary: Summary) -> dict[str, Any]:
@@ -127,8 +155,19 @@ def context(summary: Summary) -> dict[str, Any]:
         "sharpness_note": sharpness_note(spec) if spec.sharpness_samples else "",
         "sharpness_warnings": sharpness_warnings(summary),
         "estimators": any(method.estimators for method in spec.methods),
-        "failures": [(rows[record.method], record) for record in records if record.error],
+        "failures": failures(summary),
         "devices": sorted({record.device for record in records if record.device}),
         "total_seconds": sum(record.seconds or 0.0 for record in records),
-        "colours": colours(summary),
+        "looks": looks(summary),
+        "metric": format_metric_name(spec),
+        "same_seeds": _same_seeds(summary),
+        "final_runs": any(row.finals for row in summary.rows),
+        "lower": not spec.workload.higher_is_better,
+        "shown": shown_columns(summary),
     }
+
+
+def _same_seeds(summary: Summary) -> int:
+    """So many seeds are behind every mean; 0 if they are not as many everywhere."""
+    numbers = {row.seeds for row in summary.rows}
+    return numbers.pop() if len(numbers) == 1 else 0

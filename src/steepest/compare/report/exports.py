@@ -9,6 +9,7 @@ from steepest._errors import InputError, StudyError
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report import tables
 from steepest.compare.report.tables import Table, Value
+from steepest.compare.report.text import csv_cell
 from steepest.compare.running.folder import write_atomically
 
 CURVE = ("gradient_evaluations", "train_loss", "validation_loss", "validation_metric")
@@ -19,7 +20,8 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
 
     ``final.csv`` has a row a comparison and method, as the report's results; ``runs.csv`` one a run, ``curves.csv`` one
     a point of a run's curve. All begin with the comparison's name; curves and runs share ``method``, ``phase`` and
-    ``trial``. Metrics are fractions where the report shows percent; what is missing is empty, a missed target ``inf``.
+    ``trial``. Metrics are fractions where the report shows percent; what is missing is empty, a missed target ``inf``. A
+    text that a spreadsheet would take for a formula, such as a name that begins with ``=``, has an apostrophe before it.
 
     Args:
         into: a folder, made if it is not there.
@@ -83,7 +85,7 @@ def _joined(summaries: Sequence[Summary], parts: Iterable[Table]) -> Table:
 
 
 def _text(table: Table) -> str:
-    """RFC 4180; a float as its shortest text that reads back as the same float."""
+    """RFC 4180; a float as its shortest text that reads back as the same float, no text as a spreadsheet's formula."""
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([table.columns, *table.rows])
+    csv.writer(text).writerows([map(csv_cell, row) for row in (table.columns, *table.rows)])
     return text.getvalue()

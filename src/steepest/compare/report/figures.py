@@ -1,88 +1,116 @@
 """The figures of the report, as Plotly figures without a theme: the page gives them its colours, light or dark."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import plotly.graph_objects as go
 
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.caveats import searched
+from steepest.compare.report.forest import forest, forest_caption, forest_rows
 from steepest.compare.report.runs import curves, finals
 from steepest.compare.report.search import best_so_far, expected_best, lr_sensitivity
-from steepest.compare.report.wording import format_target, listed
+from steepest.compare.report.style import has_data
+from steepest.compare.report.wording import format_metric_name, format_target, listed
 
 ZOOM = "The worst quarter may lie outside the window: a double click shows all."
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with the words around it; ``switches`` are the axes that the reader can make logarithmic or linear."""
+    """A figure with the words around it; ``switches`` are the axes that the reader can make logarithmic or linear.
+
+    ``place`` is where it stands: under the headline, among the results, or folded away with what they rest on.
+    ``rows`` are the methods of a figure with one row each, the first on top. Its numbers are ``exact`` where they are
+    those of a table, and rounded for the screen otherwise.
+    """
 
     key: str
     title: str
     caption: str
     plot: go.Figure
     switches: tuple[str, ...] = ()
+    place: Literal["top", "results", "trust"] = "results"
+    rows: tuple[str, ...] = ()
+    exact: bool = False
 
 
 def figures(summary: Summary) -> list[Figure]:
-    """All figures for which there are runs."""
-    spec = summary.spec
-    metric = spec.workload.metric_name
+    """All figures in which there is something to see."""
+    found = [*_differences(summary), *_of_final_runs(summary), *_of_the_search(summary)]
+    return [figure for figure in found if has_data(figure.plot)]
+
+
+def _differences(summary: Summary) -> list[Figure]:
+    return [
+        Figure(
+            "forest",
+            f"Differences to {summary.spec.baseline}",
+            forest_caption(summary),
+            forest(summary),
+            place="top",
+            rows=tuple(row.method.name for row in forest_rows(summary)),
+            exact=True,
+        )
+    ]
+
+
+def _of_final_runs(summary: Summary) -> list[Figure]:
+    spec, metric = summary.spec, format_metric_name(summary.spec)
     rows = [row for row in summary.rows if row.finals]
-    found = []
-    if any(row.mean is not None for row in rows):
-        targets = [format_target(spec, target) for target in spec.targets]
-        found.append(
-            Figure(
-                "finals",
-                f"Test {metric} on fresh seeds",
-                "One dot per seed; the diamond is the mean, the bar its 95 % interval.",
-                finals(summary, rows),
-            )
-        )
-        found.append(
-            Figure(
-                "validation",
-                f"Validation {metric} while training",
-                f"Mean over the seeds, band from the lowest to the highest seed. Dotted: the "
-                f"target{'s' * (len(targets) > 1)}, {listed(targets, 'and')}. {ZOOM}",
-                curves(summary, rows, "validation_metric"),
-                switches=("x",),
-            )
-        )
-        found.append(
-            Figure(
-                "loss",
-                "Training loss",
-                "Mean over the seeds of the mean loss since the last point, band from the lowest to the highest seed."
-                + (" With weight noise, the loss is that at the noisy weights." if _noisy(summary) else ""),
-                curves(summary, rows, "train_loss"),
-                switches=("x", "y"),
-            )
-        )
-    if any(row.tuned for row in summary.rows):
-        stopped = any(row.pruned for row in summary.rows)
-        found.append(
-            Figure(
-                "lr",
-                "Sensitivity to the learning rate",
-                f"Validation {metric} of every run of the search; the ring is the chosen one, a cross a run that "
-                f"diverged or failed{', a triangle one that was stopped early' if stopped else ''}. Learning rates of "
-                f"different methods have different units: compare widths, not places. {ZOOM}",
-                lr_sensitivity(summary),
-                switches=("x",),
-            )
-        )
-        found.append(
-            Figure(
-                "search",
-                "Best so far in the search",
-                f"Highest validation {metric} after so many trials."
-                if spec.workload.higher_is_better
-                else f"Lowest validation {metric} after so many trials.",
-                best_so_far(summary),
-            )
-        )
+    targets = [format_target(spec, target) for target in spec.targets]
+    return [
+        Figure(
+            "finals",
+            f"Test {metric} on fresh seeds",
+            "One dot per seed; the diamond is the mean, the bar its 95 % interval.",
+            finals(summary, rows),
+            rows=tuple(row.method.name for row in rows if row.mean is not None),
+        ),
+        Figure(
+            "validation",
+            f"Validation {metric} while training",
+            f"Mean over the seeds, band from the lowest to the highest seed. Dotted: the "
+            f"target{'s' * (len(targets) > 1)}, {listed(targets, 'and')}. {ZOOM}",
+            curves(summary, rows, "validation_metric"),
+            switches=("x",),
+        ),
+        Figure(
+            "loss",
+            "Training loss",
+            "Mean over the seeds of the mean loss since the last point, band from the lowest to the highest seed."
+            + (" With weight noise, the loss is that at the noisy weights." if _noisy(summary) else ""),
+            curves(summary, rows, "train_loss"),
+            switches=("x", "y"),
+        ),
+    ]
+
+
+def _of_the_search(summary: Summary) -> list[Figure]:
+    spec, metric = summary.spec, format_metric_name(summary.spec)
+    if not any(r.found is not None for row in summary.rows for r in row.tuned):
+        return []
+    stopped = any(row.pruned for row in summary.rows)
+    end = "Highest" if spec.workload.higher_is_better else "Lowest"
+    found = [
+        Figure(
+            "lr",
+            "Sensitivity to the learning rate",
+            f"Validation {metric} of every run of the search; the ring is the chosen one, a cross a run that "
+            f"diverged or failed{', a triangle one that was stopped early' if stopped else ''}. Learning rates of "
+            f"different methods have different units: compare widths, not places. {ZOOM}",
+            lr_sensitivity(summary),
+            switches=("x",),
+            place="trust",
+        ),
+        Figure(
+            "search",
+            "Best so far in the search",
+            f"{end} validation {metric} after so many trials.",
+            best_so_far(summary),
+            place="trust",
+        ),
+    ]
     if spec.trials > 1 and any(searched(spec, row) for row in summary.rows):
         found.append(
             Figure(
@@ -95,6 +123,7 @@ def figures(summary: Summary) -> list[Figure]:
                 "and so do rather better. Methods with equal ranges try equal points and share their luck: whether "
                 f"bands overlap does not tell which is better. {ZOOM}",
                 expected_best(summary),
+                place="trust",
             )
         )
     return found

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.offline
 from markupsafe import Markup
 
-from steepest.compare.analysis.profiles import across, comparable
+from steepest.compare.analysis.profiles import Across, across, comparable
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report import tables
 from steepest.compare.report.across import across_caption, kinds, profile_figure, title
@@ -44,27 +44,21 @@ def render_html(summaries: Sequence[Summary], invocations: Sequence[Mapping[str,
         live: the version of a page that `steepest.compare.watch` serves: Plotly's script is beside it instead of in
             it, and it looks for a newer version. Empty for a page that stands by itself.
     """
-    drawn: dict[str, Figure] = {}
-    found: dict[str, Table] = {}
     shared = _shared(summaries, invocations)
-    if shared["across"]:
-        drawn["profile"] = profile_figure(shared["across"], summaries)
-        found["across"] = tables.across_workloads(shared["across"], summaries)
-    drawn |= sweep_figures(summaries)
-    whole = dict(drawn)
-    if len(summaries) > 1:
-        found["overview"] = tables.overview(summaries)
+    whole, found = _of_all(summaries, shared["across"])
+    drawn = dict(whole)
     contexts = [context(summary) for summary in summaries]
+    own = [{figure.key + suffix(i): figure for figure in figures(summary)} for i, summary in enumerate(summaries)]
+    shared |= {"charts": bool(whole or any(own)), "order_of_methods": _order_of_methods(summaries)}
     panels = []
     for i, (summary, said) in enumerate(zip(summaries, contexts, strict=True)):
-        own = {figure.key + suffix(i): figure for figure in figures(summary)}
-        template = environment(summary, escape=True).get_template("comparison.html.j2")
-        text = template.render(**shared, **said, suffix=suffix(i), figures=own)
+        template = environment(escape=True).get_template("comparison.html.j2")
+        text = template.render(**shared, **said, suffix=suffix(i), figures=own[i])
         panels.append((suffix(i), summary, Markup(text)))
-        drawn |= own
+        drawn |= own[i]
         found |= {key + suffix(i): table for key, table in _tables(summary, said).items()}
     return (
-        environment(summaries[0], escape=True)
+        environment(escape=True)
         .get_template("report.html.j2")
         .render(
             **shared,
@@ -78,15 +72,34 @@ def render_html(summaries: Sequence[Summary], invocations: Sequence[Mapping[str,
     )
 
 
+def _of_all(summaries: Sequence[Summary], scores: Sequence[Across]) -> tuple[dict[str, Figure], dict[str, Table]]:
+    """Figures and tables of several comparisons, by their anchors."""
+    drawn, found = {}, {}
+    if scores:
+        found["across"] = tables.across_workloads(scores, summaries)
+    if any(row.reached for row in scores):  # else every line of the profile lies at zero
+        drawn["profile"] = profile_figure(scores, summaries)
+    if len(summaries) > 1:
+        found["overview"] = tables.overview(summaries)
+    return drawn | sweep_figures(summaries), found
+
+
+def _order_of_methods(summaries: Sequence[Summary]) -> list[str]:
+    """As the legend has them: the results' order where there is one, else the study's."""
+    if len(summaries) == 1:
+        return [row.method.name for row in summaries[0].rows]
+    return [method.name for method in summaries[0].spec.methods]
+
+
 def render_markdown(summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any]]) -> str:
     """The tables and the provenance as Markdown."""
     shared = _shared(summaries, invocations)
     contexts = [context(summary) for summary in summaries]
     parts = [
-        environment(summary, escape=False).get_template("comparison.md.j2").render(**shared, **said)
+        environment(escape=False).get_template("comparison.md.j2").render(**shared, **said)
         for summary, said in zip(summaries, contexts, strict=True)
     ]
-    whole = environment(summaries[0], escape=False).get_template("report.md.j2")
+    whole = environment(escape=False).get_template("report.md.j2")
     return whole.render(**shared, **contexts[0], parts=parts)
 
 

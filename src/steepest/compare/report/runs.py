@@ -10,21 +10,23 @@ from steepest.compare.report.style import (
     BASELINE_COLOUR,
     add_band,
     axis_format,
-    colours,
-    dash,
-    label,
+    axis_title,
+    looks,
+    marks,
+    named,
     translucent,
     validation_axis,
     value_format,
 )
+from steepest.compare.report.wording import format_metric_name
 from steepest.compare.running.jobs import Record
 
 
 def finals(summary: Summary, rows: Sequence[Row]) -> go.Figure:
     plot = go.Figure()
-    palette = colours(summary)
-    for row in reversed(rows):  # Plotly stacks categories from the bottom
-        name, colour = label(row.method.name), palette[row.method.name]
+    looking = looks(summary)
+    for row in rows:
+        name, colour = row.method.name, looking[row.method.name].colour
         finished = [r for r in row.finals if r.test_metric is not None]
         plot.add_scatter(
             x=[r.test_metric for r in finished],
@@ -32,8 +34,9 @@ def finals(summary: Summary, rows: Sequence[Row]) -> go.Figure:
             mode="markers",
             marker={"color": colour, "size": 7, "opacity": 0.45},
             customdata=[r.seed for r in finished],
-            hovertemplate=f"{name}, seed %{{customdata}}: %{{x:{value_format(summary)}}}<extra></extra>",
+            hovertemplate=f"%{{fullData.name}}, seed %{{customdata}}: %{{x:{value_format(summary)}}}<extra></extra>",
             showlegend=False,
+            **named(name),
         )
         if row.mean is None:
             continue
@@ -53,37 +56,36 @@ def finals(summary: Summary, rows: Sequence[Row]) -> go.Figure:
             error_x=bar,
             mode="markers",
             marker={"color": colour, "size": 11, "symbol": "diamond"},
-            hovertemplate=f"{name}, mean: %{{x:{value_format(summary)}}}<extra></extra>",
+            hovertemplate=f"%{{fullData.name}}, mean: %{{x:{value_format(summary)}}}<extra></extra>",
             showlegend=False,
+            **named(name),
         )
-    plot.update_layout(height=110 + 42 * len(rows))
-    plot.update_xaxes(title=f"test {label(summary.spec.workload.metric_name)}", tickformat=axis_format(summary))
-    plot.update_yaxes(automargin=True)
+    plot.update_xaxes(title=axis_title(f"test {format_metric_name(summary.spec)}"), tickformat=axis_format(summary))
     return plot
 
 
 def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
     plot = go.Figure()
-    palette = colours(summary)
+    looking = looks(summary)
     is_metric = what == "validation_metric"
     number = value_format(summary) if is_metric else ".4~g"
     for row in rows:
         runs = [r for r in row.finals if r.status == "finished" and r.curve is not None]
         if not runs:
             continue
-        name, colour = label(row.method.name), palette[row.method.name]
+        name, look = row.method.name, looking[row.method.name]
         points = zip(_column(runs[0], "gradient_evaluations"), *(_column(r, what) for r in runs), strict=True)
         finite = [point for point in points if None not in point]
         at, by_point = [point[0] for point in finite], [point[1:] for point in finite]
-        add_band(plot, at, [max(p) for p in by_point], [min(p) for p in by_point], name, translucent(colour))
+        add_band(plot, at, [max(p) for p in by_point], [min(p) for p in by_point], name, translucent(look.colour, share=8 / len(rows)))
         plot.add_scatter(
             x=at,
             y=[statistics.fmean(p) for p in by_point],
-            name=name,
-            legendgroup=name,
-            mode="lines",
-            line={"color": colour, "width": 2, "dash": dash(summary, row.method.name)},
+            mode=marks(len(at)),
+            line={"color": look.colour, "width": 2, "dash": look.dash},
+            marker={"symbol": look.symbol},
             hovertemplate=f"%{{y:{number}}}",
+            **named(name),
         )
     plot.update_layout(hovermode="x unified")
     plot.update_xaxes(title="gradient evaluations")
@@ -93,10 +95,13 @@ def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
         for target in summary.spec.targets:
             plot.add_hline(y=target, line={"dash": "dot", "width": 1, "color": BASELINE_COLOUR})
     else:
-        plot.update_yaxes(title="training loss (log)", type="log", exponentformat="power", nticks=8)
+        lowest = min((y for trace in plot.data for y in trace.y), default=1.0)
+        if lowest > 0:
+            plot.update_yaxes(title="training loss (log)", type="log", exponentformat="power", nticks=8)
+        else:  # a logarithmic axis would leave it out
+            plot.update_yaxes(title="training loss")
     return plot
 
 
 def _column(record: Record, name: str) -> list[float | None]:
-    assert record.curve is not None
-    return record.curve[name]
+    return record.curve[name] if record.curve is not None else []

@@ -8,10 +8,9 @@ from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.caveats import searched
 from steepest.compare.report.style import (
     add_band,
-    colours,
-    dash,
-    label,
+    looks,
     metric_window,
+    named,
     translucent,
     validation_axis,
     value_format,
@@ -20,7 +19,7 @@ from steepest.compare.report.style import (
 
 def lr_sensitivity(summary: Summary) -> go.Figure:
     plot = go.Figure()
-    palette = colours(summary)
+    looking = looks(summary)
     finished_values = [x for row in summary.rows for r in row.tuned if (x := r.found) is not None]
     window = metric_window(summary, finished_values) or [
         min(finished_values, default=0.0),
@@ -28,28 +27,28 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
     ]
     floor = window[0] if summary.spec.workload.higher_is_better else window[1]
     for row in summary.rows:
-        name, colour = label(row.method.name), palette[row.method.name]
+        name, look = row.method.name, looking[row.method.name]
         tuned = sorted(row.tuned, key=lambda r: r.hyperparameters["lr"])
         runs = [r for r in tuned if r.found is not None]
         lost = [r for r in tuned if r.found is None]
         plot.add_scatter(
             x=[r.hyperparameters["lr"] for r in runs],
             y=[r.validation_metric for r in runs],
-            name=name,
-            legendgroup=name,
             mode="lines+markers",
-            line={"color": colour, "dash": dash(summary, row.method.name)},
-            hovertemplate=f"{name}, lr %{{x:.3~g}}: %{{y:{value_format(summary)}}}<extra></extra>",
+            line={"color": look.colour, "dash": look.dash},
+            marker={"symbol": look.symbol},
+            hovertemplate=f"%{{fullData.name}}, lr %{{x:.3~g}}: %{{y:{value_format(summary)}}}<extra></extra>",
+            **named(name),
         )
         if row.chosen is not None:
             plot.add_scatter(
                 x=[row.chosen.hyperparameters["lr"]],
                 y=[row.chosen.validation_metric],
                 mode="markers",
-                marker={"color": colour, "size": 15, "symbol": "circle-open", "line": {"width": 3}},
+                marker={"color": look.colour, "size": 15, "symbol": "circle-open", "line": {"width": 3}},
                 hoverinfo="skip",
-                legendgroup=name,
                 showlegend=False,
+                **named(name),
             )
         if lost:
             plot.add_scatter(
@@ -57,14 +56,14 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
                 y=[floor] * len(lost),
                 mode="markers",
                 marker={
-                    "color": colour,
+                    "color": look.colour,
                     "size": 10,
                     "symbol": ["triangle-down-open" if r.status == "pruned" else "x" for r in lost],
                 },
                 customdata=[r.status for r in lost],
-                hovertemplate=f"{name}, lr %{{x:.3~g}}: %{{customdata}}<extra></extra>",
-                legendgroup=name,
+                hovertemplate="%{fullData.name}, lr %{x:.3~g}: %{customdata}<extra></extra>",
                 showlegend=False,
+                **named(name),
             )
     plot.update_xaxes(title="learning rate (log)", type="log", dtick=1)
     validation_axis(summary, plot, finished_values)
@@ -73,10 +72,10 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
 
 def best_so_far(summary: Summary) -> go.Figure:
     plot = go.Figure()
-    palette = colours(summary)
+    looking = looks(summary)
     better = max if summary.spec.workload.higher_is_better else min
     for row in summary.rows:
-        name, colour = label(row.method.name), palette[row.method.name]
+        name, look = row.method.name, looking[row.method.name]
         best: float | None = None
         trials, values = [], []
         for r in sorted(row.tuned, key=lambda r: r.trial):
@@ -88,10 +87,11 @@ def best_so_far(summary: Summary) -> go.Figure:
         plot.add_scatter(
             x=trials,
             y=values,
-            name=name,
             mode="lines+markers",
-            line={"color": colour, "shape": "hv", "dash": dash(summary, row.method.name)},
-            hovertemplate=f"{name}, %{{x}} trials: %{{y:{value_format(summary)}}}<extra></extra>",
+            line={"color": look.colour, "shape": "hv", "dash": look.dash},
+            marker={"symbol": look.symbol},
+            hovertemplate=f"%{{fullData.name}}, %{{x}} trials: %{{y:{value_format(summary)}}}<extra></extra>",
+            **named(name),
         )
     plot.update_xaxes(title="trials", dtick=1 if summary.spec.trials <= 20 else None)
     validation_axis(summary, plot, [v for trace in plot.data for v in trace.y])
@@ -101,37 +101,38 @@ def best_so_far(summary: Summary) -> go.Figure:
 def expected_best(summary: Summary) -> go.Figure:
     """The tuning curves, each with a band down to what new searches of that size are sure to find."""
     plot = go.Figure()
-    palette = colours(summary)
+    looking = looks(summary)
     shown: list[float] = []
     for row in summary.rows:
         curve = searched(summary.spec, row)
         if curve is None:
             continue
-        name, colour = label(row.method.name), palette[row.method.name]
+        name, look = row.method.name, looking[row.method.name]
         points = [(k, x, low) for k, (x, low) in enumerate(zip(curve.expected, curve.assured, strict=True), 1)]
         expected = [(k, x) for k, x, _ in points if math.isfinite(x)]
         band = [point for point in points if all(map(math.isfinite, point))]
         shown += [x for _, x in expected] + [low for _, _, low in band]
         if len(band) > 1:
             at, high, low = zip(*band, strict=True)
-            add_band(plot, at, high, low, name, translucent(colour, share=2 / len(summary.rows)))
+            add_band(plot, at, high, low, name, translucent(look.colour, share=2 / len(summary.rows)))
             plot.add_scatter(
                 x=at,
                 y=low,
                 mode="lines",
-                line={"color": colour, "width": 1, "dash": "dot"},
-                hovertemplate=f"{name}, %{{x}} new trials: %{{y:{value_format(summary)}}} or better<extra></extra>",
-                legendgroup=name,
+                line={"color": look.colour, "width": 1, "dash": "dot"},
+                hovertemplate="%{fullData.name}, %{x} new trials: "
+                f"%{{y:{value_format(summary)}}} or better<extra></extra>",
                 showlegend=False,
+                **named(name),
             )
         plot.add_scatter(
             x=[k for k, _ in expected],
             y=[x for _, x in expected],
-            name=name,
-            legendgroup=name,
             mode="lines+markers",
-            line={"color": colour, "dash": dash(summary, row.method.name)},
-            hovertemplate=f"{name}, %{{x}} trials: %{{y:{value_format(summary)}}}<extra></extra>",
+            line={"color": look.colour, "dash": look.dash},
+            marker={"symbol": look.symbol},
+            hovertemplate=f"%{{fullData.name}}, %{{x}} trials: %{{y:{value_format(summary)}}}<extra></extra>",
+            **named(name),
         )
     plot.update_xaxes(title="trials", dtick=1 if summary.spec.trials <= 20 else None)
     validation_axis(summary, plot, shown)

@@ -1,32 +1,75 @@
-"""What the figures share: colours, number formats, the axis of a metric."""
+"""What the figures share: how a method looks, number formats, the axis of a metric."""
 
 import html
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from steepest.compare.analysis.summary import Summary
+from steepest.compare.report.text import LONGEST, harmless, shortened
+from steepest.compare.report.wording import format_metric_name
 
 # Okabe and Ito (2008): told apart by colour-blind readers, legible on white and on near-black.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B5A300")
 BASELINE_COLOUR = "#888888"
+DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot", "dot")
+SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon")
+BASELINE_LOOK = (BASELINE_COLOUR, "dash", "circle")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn: no two of a study's methods share all three, up to 7 x 42 of them."""
+
+    colour: str
+    dash: str
+    symbol: str
+
+
+def looks(summary: Summary) -> dict[str, Look]:
+    """Method name to its look: the baseline grey and dashed, the others in the order of the study.
+
+    When the colours have been used up, they come again with another line and another marker.
+    """
+    others = [m.name for m in summary.spec.methods if m.name != summary.spec.baseline]
+    return {summary.spec.baseline: Look(*BASELINE_LOOK)} | {name: _look(i) for i, name in enumerate(others)}
+
+
+def _look(place: int) -> Look:
+    again, colour = divmod(place, len(PALETTE))
+    return Look(PALETTE[colour], DASHES[again % len(DASHES)], SYMBOLS[again % len(SYMBOLS)])
 
 
 def colours(summary: Summary) -> dict[str, str]:
-    """Method name to colour: the baseline grey, the others in the order of the study."""
-    others = [m.name for m in summary.spec.methods if m.name != summary.spec.baseline]
-    return {summary.spec.baseline: BASELINE_COLOUR} | {n: PALETTE[i % len(PALETTE)] for i, n in enumerate(others)}
+    """Method name to colour."""
+    return {name: look.colour for name, look in looks(summary).items()}
 
 
-def dash(summary: Summary, method: str) -> str:
-    """The line of a method: the baseline's is dashed."""
-    return "dash" if method == summary.spec.baseline else "solid"
+def named(method: str) -> dict[str, str]:
+    """Whose a trace is: what its legend and its hover say, and by which the page's legend finds it."""
+    return {"name": label(method), "meta": method}
 
 
-def label(name: str) -> str:
-    """Plotly reads a subset of HTML in every text, so a user's name is escaped here as it is on the page."""
-    return html.escape(name)
+def marks(points: int) -> str:
+    """A line of a single point would be seen nowhere."""
+    return "lines" if points > 2 else "lines+markers"
+
+
+def has_data(plot: go.Figure) -> bool:
+    """Whether anything is drawn."""
+    return any(value is not None for trace in plot.data for value in (trace.y if trace.y is not None else ()))
+
+
+def label(name: str, longest: int = LONGEST) -> str:
+    """A user's name as Plotly's text: it reads a subset of HTML there, and a name of 300 characters leaves no plot."""
+    return html.escape(shortened(harmless(name), longest))
+
+
+def axis_title(text: str) -> str:
+    """The same for an axis, along which there is room."""
+    return label(text, 60)
 
 
 def translucent(colour: str, share: float = 1.0) -> str:
@@ -58,16 +101,16 @@ def validation_axis(summary: Summary, plot: go.Figure, values: Sequence[float], 
     if window is not None:
         window = [min(window[0], *include), max(window[1], *include)] if include else window
     plot.update_yaxes(
-        title=f"validation {label(summary.spec.workload.metric_name)}",
+        title=axis_title(f"validation {format_metric_name(summary.spec)}"),
         tickformat=axis_format(summary),
         range=window,
     )
 
 
 def add_band(
-    plot: go.Figure, at: Sequence[float], high: Sequence[float], low: Sequence[float], name: str, fill: str
+    plot: go.Figure, at: Sequence[float], high: Sequence[float], low: Sequence[float], method: str, fill: str
 ) -> None:
-    """The area between two curves, shown and hidden with the curve of that name."""
+    """The area between two curves, shown and hidden with the curve of that method."""
     plot.add_scatter(
         x=[*at, *reversed(at)],
         y=[*high, *reversed(low)],
@@ -75,7 +118,7 @@ def add_band(
         fillcolor=fill,
         line={"width": 0},
         hoverinfo="skip",
-        legendgroup=name,
         showlegend=False,
         mode="lines",
+        **named(method),
     )

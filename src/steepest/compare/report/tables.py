@@ -10,7 +10,7 @@ from steepest.compare.analysis.sensitivity import evaluations_to
 from steepest.compare.analysis.statistics import Interval
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.report.caveats import assured, expected_of_half, order_lines, refound
-from steepest.compare.report.wording import format_gradient, format_options, format_ranges
+from steepest.compare.report.wording import format_gradient, format_options, format_ranges, headline
 from steepest.compare.running.jobs import Record
 from steepest.compare.spec import Spec
 
@@ -73,6 +73,26 @@ def trust(summary: Summary) -> Table:
         }
         for row in summary.rows
     )
+
+
+def shown_columns(summary: Summary) -> dict[str, bool]:
+    """Which columns of the page's tables have anything to say; the files of ``--csv`` have them all."""
+    rows, spec = summary.rows, summary.spec
+    comparisons = [row.comparison for row in rows]
+    return {
+        "difference": len(rows) > 1,
+        "target": any(row.reached for row in rows),
+        "lr": any(row.chosen is not None for row in rows),
+        "sharpness": any(row.sharpness for row in rows),
+        "lost": any(row.diverged or row.failed or row.pruned for row in rows),
+        "detectable": any(c.detectable is not None for c in comparisons),
+        "p_value": any(c.p_value is not None for c in comparisons),
+        "bootstrap": any(c.bootstrap is not None for c in comparisons),
+        "another_search": any(assured(spec, row) is not None or expected_of_half(spec, row) is not None for row in rows),
+        "fixed": any(row.method.fixed for row in rows),
+        "cost": any(row.method.evaluations_per_step > 1 for row in rows),
+        "seconds": any(row.seconds is not None for row in rows),
+    }
 
 
 def order(summary: Summary) -> Table:
@@ -151,7 +171,7 @@ def runs(summary: Summary) -> Table:
             "seconds": r.seconds,
             **({"sharpness": r.sharpness} if spec.sharpness_samples else {}),
             "device": r.device,
-            "error": None if r.error is None else r.error.strip().splitlines()[-1],
+            "error": None if r.error is None else headline(r.error),
         }
         for r in records_of(summary)
     )

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steepest.compare.analysis.statistics import Interval
@@ -13,10 +13,13 @@ from steepest.compare.pruners import PRUNERS
 from steepest.compare.spec import MethodSpec, Spec
 
 NONE = "-"
+LOWER = "\N{DOWNWARDS ARROW}"  # beside a metric of which less is better
+NAMED = 6  # so many methods beside the baseline are called by their names in the verdict
+NEAR = 0.1  # of a search range: how far from its end a value lies at it
 
 
 def verdict_sentence(summary: Summary) -> str:
-    """The verdict of a study in one sentence."""
+    """The verdict of a study in one sentence: of every method, or of how many where there are many."""
     spec, rows = summary.spec, summary.rows
     metric = f"test {spec.workload.metric_name}"
     base = summary.baseline
@@ -26,9 +29,19 @@ def verdict_sentence(summary: Summary) -> str:
     stands = f"{spec.baseline} reaches {format_metric(spec, base.mean)} {metric} ({count(base.seeds, 'seed')})"
     if not others:
         return f"On {spec.name}, {stands}; nothing was compared with it."
+    parts = _by_name(spec, others) if len(others) <= NAMED else _by_number(spec, others)
+    return f"On {spec.name}, where {stands}, {'; '.join(parts)}."
+
+
+def _with_verdict(rows: Sequence[Row], verdict: str) -> list[Row]:
+    return [row for row in rows if row.comparison.verdict == verdict]
+
+
+def _by_name(spec: Spec, others: Sequence[Row]) -> list[str]:
+    """Such as ``a (+1.20 pp) and b (+0.70 pp) are better than sgd``, ``no difference from sgd was seen for c``."""
     parts = []
     for verdict, words in (("better", "better than"), ("worse", "worse than")):
-        members = [row for row in others if row.comparison.verdict == verdict]
+        members = _with_verdict(others, verdict)
         if verdict == "worse":
             members.reverse()
         if members:
@@ -36,17 +49,75 @@ def verdict_sentence(summary: Summary) -> str:
                 [f"{r.method.name} ({format_difference(spec, r.comparison.difference)})" for r in members], "and"
             )
             parts.append(f"{names} {'is' if len(members) == 1 else 'are'} {words} {spec.baseline}")
-    unseen = [row.method.name for row in others if row.comparison.verdict == "no difference seen"]
+    unseen = [row.method.name for row in _with_verdict(others, "no difference seen")]
     if unseen:
         parts.append(f"no difference from {spec.baseline} was seen for {listed(unseen, 'or')}")
-    if open_ := [row.method.name for row in others if row.comparison.verdict == "no verdict"]:
+    if open_ := [row.method.name for row in _with_verdict(others, "no verdict")]:
         parts.append(f"there is no verdict on {listed(open_, 'or')}")
-    return f"On {spec.name}, where {stands}, {'; '.join(parts)}."
+    return parts
+
+
+def _by_number(spec: Spec, others: Sequence[Row]) -> list[str]:
+    """Such as ``22 of 29 are better, the best nesterov-28 by +4.89 pp``, ``5 show no difference``."""
+    better, worse, unseen, open_ = (
+        _with_verdict(others, verdict) for verdict in ("better", "worse", "no difference seen", "no verdict")
+    )
+    all_ = len(others)
+    parts = []
+    if better:
+        parts.append(f"{_share(len(better), all_)} better, {_farthest(spec, better, 'the best')}")
+    elif len(open_) < all_:
+        parts.append(f"none of {all_} is better")
+    if worse:
+        parts.append(f"{_share(len(worse), all_, bool(parts))} worse, {_farthest(spec, worse, 'the worst')}")
+    if unseen:
+        every = "all " if len(unseen) == all_ else ""
+        parts.append(f"{every}{len(unseen)} {'shows' if len(unseen) == 1 else 'show'} no difference")
+    if open_:
+        parts.append(f"there is no verdict on {'any' if len(open_) == all_ else len(open_)} of {all_}")
+    return parts
+
+
+def _share(number: int, all_: int, said: bool = False) -> str:
+    """Such as ``22 of 29 are``; the whole is not said twice."""
+    whole = "" if said else f" of {all_}"
+    return f"all {all_} are" if number == all_ else f"{number}{whole} {'is' if number == 1 else 'are'}"
+
+
+def _farthest(spec: Spec, rows: Sequence[Row], which: str) -> str:
+    """The method with the largest difference, such as ``the best nesterov-28 by +4.89 pp``."""
+    farthest = max(rows, key=lambda row: abs(row.comparison.difference or 0.0))
+    by = f"{farthest.method.name} by {format_difference(spec, farthest.comparison.difference)}"
+    return by if len(rows) == 1 else f"{which} {by}"
+
+
+def headline(error: str) -> str:
+    """The exception's type and the first line of what it says, of a traceback.
+
+    Example:
+        >>> said = "RuntimeError: Error(s) in loading state_dict for Linear:"
+        >>> lines = ["Traceback (most recent call last):", "  File x, line 1", said, "\\tMissing key(s)"]
+        >>> headline("\\n".join(lines)) == said
+        True
+    """
+    lines = error.strip().splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback")]
+    after = lines[starts[-1] + 1 :] if starts else lines
+    said = [line.strip() for line in after if line[:1].strip()] or [line.strip() for line in lines if line.strip()]
+    if not said:
+        return "an error without a word"
+    bare = said[0].endswith(":") and said[0].count(" ") == 0 and len(said) > 1  # a type whose text begins a line later
+    return f"{said[0]} {said[1]}" if bare else said[0]
 
 
 def listed(words: list[str], conjunction: str) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
+
+
+def format_metric_name(spec: Spec) -> str:
+    """A metric's name, with an arrow down where lower is better."""
+    return spec.workload.metric_name + ("" if spec.workload.higher_is_better else f" {LOWER}")
 
 
 def format_metric(spec: Spec, value: float | None) -> str:
@@ -213,7 +284,7 @@ def lost_run_warnings(summary: Summary) -> list[str]:
     found = []
     for row in summary.rows:
         runs = [*row.tuned, *row.finals]
-        errors = [record.error.strip().splitlines()[-1] for record in runs if record.error]
+        errors = [headline(record.error) for record in runs if record.error]
         if errors:
             found.append(
                 f"{row.method.name}: {len(errors)} of {count(row.runs, 'run')} failed, first with: {errors[0]}"
@@ -227,15 +298,40 @@ def lost_run_warnings(summary: Summary) -> list[str]:
 
 
 def edge_warnings(summary: Summary) -> list[str]:
-    """A sentence for every chosen hyperparameter that is the lowest or highest of those tried."""
+    """A sentence for every chosen hyperparameter that is the lowest or highest of those tried: whether a wider range or
+    more trials would tell."""
     found = []
     for row in summary.rows:
+        if row.chosen is None:
+            continue
         for name, edge in row.edges.items():
-            assert row.chosen is not None
             value, space = row.chosen.hyperparameters[name], row.method.space[name]
-            how = "--lr-range" if name == "lr" else "--space"
-            found.append(
-                f"{row.method.name}: the best {name}, {value:.3g}, is the {edge} of those tried; a better one may lie "
-                f"beyond. Searched was {space.low:g}:{space.high:g}; widen it with {how}."
-            )
+            said = f"{row.method.name}: the best {name}, {value:.3g}, is the {edge} of those tried"
+            searched = f"{space.low:g}:{space.high:g}"
+            if space_left(space, value, edge) > NEAR:
+                end = space.low if edge == "lowest" else space.high
+                found.append(
+                    f"{said}, but the range that was searched, {searched}, goes on to {end:g}: between the two nothing "
+                    "was tried; more trials would tell, a wider range is not needed yet."
+                )
+            else:
+                side = "below" if edge == "lowest" else "above"
+                how = "--lr-range" if name == "lr" else "--space"
+                found.append(
+                    f"{said}; a better one may lie {side}. Searched was {searched}; widen its "
+                    f"{'lower' if edge == 'lowest' else 'upper'} end with {how}."
+                )
     return found
+
+
+def space_left(space: Range, value: float, edge: str) -> float:
+    """The share of a range, on its own scale, that lies between a value and the end on its side.
+
+    Example:
+        >>> round(space_left(Range(1e-3, 1.0), 0.1, "highest"), 3)
+        0.333
+    """
+    scale = math.log if space.log else float
+    low, high, at = scale(space.low), scale(space.high), scale(value)
+    left = (at - low if edge == "lowest" else high - at) / (high - low) if high > low else 0.0
+    return max(left, 0.0)

@@ -1,12 +1,12 @@
 // What all parts share: the data, what the reader has chosen, and small tools.
 const root = document.documentElement;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
-const narrow = window.matchMedia("(max-width: 44rem)");
+const narrow = window.matchMedia("screen and (max-width: 44rem)");
 const MISS = "inf";
 
 let data;
-// Kept when a live page renews itself: which tab, sorting, filter, open rows, shown runs, axes and zoom.
-const state = { tab: null, sort: {}, filter: {}, open: {}, shown: {}, axes: {}, zoom: {} };
+// Kept when a live page renews itself: which tab, hidden methods, folds, sorting, filter, open rows, shown runs, axes and zoom.
+const state = { tab: null, hidden: new Set(), folds: {}, sort: {}, filter: {}, open: {}, shown: {}, axes: {}, zoom: {} };
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

@@ -111,24 +111,25 @@ function runFigure(comparison, method, runs, shown) {
     const line = { color: own, width: 1.5, dash: run.phase === "tune" ? "dot" : "solid" };
     const [grid, metric, loss] = run.curve;
     const x = comparison.grids[grid];
-    const shared = { x, name, line, mode: "lines", opacity: 0.75, showlegend: false, hoverlabel: { namelength: -1 } };
+    const shared = { x, name, line, mode: x.length > 2 ? "lines" : "lines+markers", opacity: 0.75, showlegend: false, hoverlabel: { namelength: -1 } };
     return [
       { ...shared, y: metric, hovertemplate: `${name}: %{y:${format}}<extra></extra>` },
       { ...shared, y: loss, xaxis: "x2", yaxis: "y2", hovertemplate: `${name}: %{y:.4~g}<extra></extra>` },
     ];
   });
   const escape = (text) => make("span", {}, text).innerHTML; // Plotly reads markup in every text
-  const at = narrow.matches ? [[0, 1], [0.57, 1], [0, 1], [0, 0.4]] : [[0, 0.46], [0, 1], [0.54, 1], [0, 1]];
+  const positive = traces.every((trace) => !trace.yaxis || trace.y.every((value) => value === null || value > 0));
+  const at = isNarrow() ? [[0, 1], [0.57, 1], [0, 1], [0, 0.4]] : [[0, 0.46], [0, 1], [0.54, 1], [0, 1]];
   return {
     data: traces,
     switches: ["x", "loss"],
     axes: { x: ["xaxis", "xaxis2"], loss: ["yaxis2"] },
     layout: {
-      height: narrow.matches ? 520 : 320,
+      height: isNarrow() ? 520 : 320,
       xaxis: { title: { text: "gradient evaluations" }, domain: at[0] },
       yaxis: { title: { text: `validation ${escape(comparison.metric)}` }, domain: at[1], tickformat: comparison.percent ? ".1~%" : "~g" },
       xaxis2: { title: { text: "gradient evaluations" }, domain: at[2], anchor: "y2" },
-      yaxis2: { title: { text: "training loss (log)" }, type: "log", domain: at[3], anchor: "x2", exponentformat: "power", nticks: 8 },
+      yaxis2: { ...(positive ? { title: { text: "training loss (log)" }, type: "log" } : { title: { text: "training loss" } }), domain: at[3], anchor: "x2", exponentformat: "power", nticks: 8 },
     },
   };
 }

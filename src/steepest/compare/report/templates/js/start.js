@@ -2,6 +2,8 @@
 function start() {
   data = JSON.parse(document.getElementById("data").textContent);
   prepareTabs();
+  prepareLegend();
+  prepareFolds();
   for (const [id, source] of Object.entries(data.tables)) prepareTable(document.getElementById(id), source);
   for (const comparison of data.comparisons) {
     const id = "final" + comparison.suffix;

@@ -51,7 +51,8 @@ function filterTable(table, source) {
 // RFC 4180. The rows that are shown, in the order shown; the numbers as they were computed.
 function csv(columns, rows) {
   const field = (value) => {
-    const text = value === null || value === undefined ? "" : String(value);
+    const plain = value === null || value === undefined ? "" : String(value);
+    const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${plain}` : plain; // no formula of a spreadsheet's
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   return [columns, ...rows].map((row) => row.map(field).join(",") + "\r\n").join("");

@@ -12,8 +12,10 @@ function showTab(suffix) {
 function followAnchor() {
   const wanted = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   const panel = wanted?.closest("[role=tabpanel]");
-  if (!panel) return;
-  showTab(panel.id.replace("comparison", ""));
+  const fold = wanted?.closest("details.fold");
+  if (fold) fold.open = true;
+  if (panel) showTab(panel.id.replace("comparison", ""));
+  if (!panel && !fold) return;
   (wanted === panel ? document.querySelector(".tabs") : wanted).scrollIntoView();
 }
 
