@@ -3,21 +3,27 @@
 import importlib
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 
-_MARKED = re.compile("\ue000([^\ue001]*)\ue001")  # of the private use area: no text of a user's holds them
+# Of the private use area: no text of a user's holds them.
+_OPEN, _CLOSE, _OF = "\ue000", "\ue001", "\ue002"
+_MARKED = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 
 
-def argument(name: str) -> str:
+def argument(name: str, *parts: str) -> str:
     """An argument's name for an error's sentence, which everybody who shows it spells in their own way.
+
+    Args:
+        parts: which part of the argument's value is meant, where it may come from somewhere else than the rest: of
+            ``space`` the method's name.
 
     Example:
         >>> error = InputError(f"{argument('batch_size')} must be at least 1, got 0")
         >>> str(error), error.spelled(lambda name: "--" + name.replace("_", "-"))
         ('batch_size must be at least 1, got 0', '--batch-size must be at least 1, got 0')
     """
-    return f"\ue000{name}\ue001"
+    return _OPEN + _OF.join((name, *parts)) + _CLOSE
 
 
 class _SentenceError(Exception):
@@ -25,7 +31,23 @@ class _SentenceError(Exception):
 
     def spelled(self, spell: Callable[[str], str]) -> str:
         """The sentence with every argument's name as ``spell`` writes it: as a flag, or as a file's key."""
-        return _MARKED.sub(lambda match: spell(match[1]), super().__str__())
+        return _MARKED.sub(lambda match: spell(match[1].partition(_OF)[0]), super().__str__())
+
+    def rename(self, names: Mapping[tuple[str, ...], str]) -> None:
+        """Spell those arguments that are in ``names`` from now on as it says; a part's own name goes first.
+
+        Example:
+            >>> error = InputError(f"{argument('space', 'sgd')} and {argument('jobs')} are bad")
+            >>> error.rename({("space", "sgd"): "--lr-range"})
+            >>> str(error)
+            '--lr-range and jobs are bad'
+        """
+
+        def renamed(match: re.Match[str]) -> str:
+            parts = tuple(match[1].split(_OF))
+            return names.get(parts, names.get(parts[:1], match[0]))
+
+        self.args = tuple(_MARKED.sub(renamed, arg) if isinstance(arg, str) else arg for arg in self.args)
 
     def __str__(self) -> str:
         return self.spelled(str)

@@ -13,10 +13,10 @@ from rich.console import Console
 from steepest._errors import InputError, check_extra
 from steepest.compare import options
 from steepest.compare.analysis.summary import Summary, summarize_study
-from steepest.compare.builtin import DEFAULT_METHODS
 from steepest.compare.freeze import device_named, freeze_study
 from steepest.compare.given import Given, reference_of
 from steepest.compare.method import Method, Range
+from steepest.compare.names import DEFAULT_METHODS, ENGINES
 from steepest.compare.plan import Plan, make_plan
 from steepest.compare.progress import ProgressDisplay
 from steepest.compare.report import write_report
@@ -27,7 +27,6 @@ from steepest.compare.running import drive, rank_pool, ray_pool
 from steepest.compare.running.folder import invocations, usable_cores
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record
 from steepest.compare.running.loop import Listener
-from steepest.compare.running.pool import ENGINES
 from steepest.compare.running.ranks import number_of_ranks, own_rank
 from steepest.compare.running.storage import Storage
 from steepest.compare.running.workers import Spares

@@ -1,102 +1,22 @@
-"""The command line: arguments in, text out; the work is done in `steepest.compare`."""
+"""``steepest compare``."""
 
 import os
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from steepest._errors import InputError, StudyError
-from steepest._version import __version__
-from steepest.compare import flags
-from steepest.compare.analysis.summary import summarize_study
-from steepest.compare.builtin import DEFAULT_METHODS
-from steepest.compare.options import is_file
-from steepest.compare.progress import ProgressDisplay
-from steepest.compare.pruners import PRUNERS
-from steepest.compare.report.events import write_events
-from steepest.compare.report.exports import export_csv
-from steepest.compare.report.wording import count
-from steepest.compare.running.drive import finished_records
-from steepest.compare.running.pool import ENGINES
-from steepest.compare.running.ranks import STRATEGIES
-from steepest.compare.schedule import SCHEDULES
-from steepest.compare.study import Study
-from steepest.compare.terminal import all_lost, print_methods, print_plan, print_result, print_workloads, write
-from steepest.compare.watch import serve
-
-app = typer.Typer(
-    name="steepest",
-    help="Better stochastic gradient descent for PyTorch, with the evidence.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-# Newer typers carry a copy of click, older ones use the package: this is the base class of either's usage errors.
-_UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
-_err = Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, soft_wrap=True)
-# Off a terminal lines are not broken, and a table is as wide as it needs to be.
-_out = Console() if sys.stdout.isatty() else Console(width=200, soft_wrap=True)
+from steepest.cli.streams import err, out
+from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
 
 
-class _InterruptedError(Exception):
+class StoppedError(Exception):
     """A study was stopped in good order."""
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command; returns its exit code: 0 done, 1 no result, 2 bad input, 130 interrupted."""
-    try:
-        code = app(list(arguments), standalone_mode=False)
-    except _UsageError as error:
-        return _fail(_usage_sentence(error), 2)
-    except InputError as error:
-        return _fail(error.spelled(_flag), 2)
-    except StudyError as error:
-        return _fail(error.spelled(_flag), 1)
-    except _InterruptedError as error:
-        return _fail(str(error), 130)
-    except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    if code == 130:  # newer typers make this of a KeyboardInterrupt
-        return _fail("interrupted", 130)
-    return code if isinstance(code, int) else 0
-
-
-def _flag(argument: str) -> str:
-    return "--" + argument.replace("_", "-")
-
-
-def _usage_sentence(error: Exception) -> str:
-    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
-    details = getattr(error.__cause__, "errors", None)  # of pydantic, which does not print the value
-    value = f", got {details()[0].get('input')!r}" if callable(details) else ""
-    return message.rstrip(".") + value
-
-
-def _fail(sentence: str, code: int) -> int:
-    end = "" if sentence.endswith((".", "?", ")")) else "."
-    _err.print(Text.assemble(("error: ", "bold red"), sentence + end))
-    return code
-
-
-@app.callback(invoke_without_command=True)
-def _main(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    if version:
-        _out.print(f"steepest {__version__}", highlight=False)
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        _out.print(context.get_help(), markup=False, highlight=False)
-        raise typer.Exit
-
-
-@app.command()
 def compare(
     workloads: Annotated[
         list[str],
@@ -213,6 +133,13 @@ def compare(
 
     The same command again goes on where it stopped.
     """
+    from steepest.compare import flags
+    from steepest.compare.options import is_file
+    from steepest.compare.progress import ProgressDisplay
+    from steepest.compare.report.wording import count
+    from steepest.compare.study import Study
+    from steepest.compare.terminal import all_lost, print_plan, print_result, write
+
     given: dict[str, Any] = {
         "methods": None if methods is None else [name.strip() for name in methods.split(",") if name.strip()],
         "trials": trials,
@@ -245,18 +172,18 @@ def compare(
         return 0
     if plan:
         print_plan(
-            _out, comparison.plan(), with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons)
+            out(), comparison.plan(), with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons)
         )
         return 0
-    with ProgressDisplay(_err) as display:
+    with ProgressDisplay(err()) as display:
         finished = comparison.run(listener=display, command=_command())
     summaries = comparison.summaries()
     if finished and all(row.chosen is None for summary in summaries for row in summary.rows):
         raise StudyError(all_lost(summaries, write(comparison.folder, summaries)))
-    print_result(_out, comparison.folder, summaries)
+    print_result(out(), comparison.folder, summaries)
     if not finished:
         done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
-        raise _InterruptedError(
+        raise StoppedError(
             f"interrupted with {done} of {count(planned, 'run')} finished; the same command goes on from there"
         )
     return 0
@@ -266,47 +193,3 @@ def _command() -> str:
     """What the user typed."""
     by_torchrun = ["torchrun", "--nproc-per-node", os.environ.get("LOCAL_WORLD_SIZE", ""), "-m"]
     return shlex.join([*(by_torchrun if "TORCHELASTIC_RUN_ID" in os.environ else []), "steepest", *sys.argv[1:]])
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(help="The folder of a study, finished or not.", metavar="DIR")],
-    csv: Annotated[Path | None, typer.Option(help="Write the tables into this folder as CSV files too.")] = None,
-    tensorboard: Annotated[
-        Path | None, typer.Option(help="Write every run's curves into this folder for TensorBoard too.")
-    ] = None,
-) -> None:
-    """Write a study's report anew from its records, and print the result."""
-    study, records = finished_records(folder)
-    summaries = summarize_study(study, records)
-    print_result(_out, folder, summaries)
-    if csv is not None:
-        _out.print(Text(f"Tables: {', '.join(map(str, export_csv(summaries, csv)))}"))
-    if tensorboard is not None:
-        _out.print(Text(f"TensorBoard: {count(write_events(summaries, tensorboard), 'run')} in {tensorboard}"))
-
-
-@app.command()
-def watch(
-    folder: Annotated[Path, typer.Argument(help="The folder of a study, running or not.", metavar="DIR")],
-    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 0,
-    host: Annotated[str, typer.Option(help="Who reaches this address can read the page.")] = "127.0.0.1",
-) -> None:
-    """Serve a study's report while it runs; the page renews itself. Nothing is written. Ctrl-C ends it."""
-
-    def tell(address: str) -> None:
-        _out.print(f"{address} shows the study; Ctrl-C ends.", highlight=False)
-
-    serve(folder, port, host, ready=tell)
-
-
-@app.command("methods")
-def list_methods() -> None:
-    """List the built-in methods with their search spaces, and the gradient estimators that go in front of them."""
-    print_methods(_out)
-
-
-@app.command("workloads")
-def list_workloads() -> None:
-    """List the built-in workloads, and those that are made from data of yours."""
-    print_workloads(_out)
