@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from steepest._errors import InputError, StudyError
+from steepest._errors import InputError, StudyError, argument
 from steepest.compare.running import folder as study_folder
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Key, Record, Setting
 from steepest.compare.running.ledger import Ledger
@@ -143,7 +143,8 @@ def _opened(folder: Path, study: StudySpec, storage: Storage | None, interrupted
         with study_folder.opened(folder, study):
             if (member := Membership.of(folder)) is not None:
                 raise InputError(
-                    f"the runs of {str(folder)!r} are kept in --storage {member.storage}; give it, or choose --out"
+                    f"the runs of {str(folder)!r} are kept in {argument('storage')} {member.storage}; give it, or choose "
+                    f"another folder with {argument('out')}"
                 )
             with Ledger(folder, study, Patience(_place(folder, None), interrupted.wait)) as ledger:
                 yield ledger

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from steepest._errors import InputError
+from steepest._errors import InputError, argument
 from steepest._version import __version__
 from steepest.compare import spec as spec_module
 from steepest.compare.running.jobs import Key, Record
@@ -40,12 +40,12 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise InputError(
-            f"another process is running the study in {str(folder)!r}; wait for it or choose --out (with --storage, "
-            f"every host works in a folder of its own)"
+            f"another process is running the study in {str(folder)!r}; wait for it or choose another with "
+            f"{argument('out')} (with {argument('storage')}, every host works in a folder of its own)"
         ) from None
     except OSError as error:
         raise InputError(
-            f"--out must be a folder that can be written, got {str(folder)!r} ({error.strerror})"
+            f"{argument('out')} must be a folder that can be written, got {str(folder)!r} ({error.strerror})"
         ) from error
     try:
         _sweep(folder)
@@ -54,10 +54,12 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[None]:
                 more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
                 raise InputError(
                     f"{str(folder)!r} holds a study with another spec ({'; '.join(differences[:3])}{more}); "
-                    f"choose another folder with --out"
+                    f"choose another folder with {argument('out')}"
                 )
         elif foreign := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")):
-            raise InputError(f"--out must be a new folder or that of a study; {str(folder)!r} holds {foreign[0]!r}")
+            raise InputError(
+                f"{argument('out')} must be a new folder or that of a study; {str(folder)!r} holds {foreign[0]!r}"
+            )
         else:
             write_atomically(folder / spec_module.FILE, spec.to_json() + "\n")
         yield

@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
-from steepest._errors import InputError
+from steepest._errors import InputError, argument
 from steepest.compare.running.jobs import Job, Key
 from steepest.compare.running.ledger import ENDED, Ledger, News, patiently, record_in
 from steepest.compare.running.patience import STORAGE_ERRORS, Patience, reason_of
@@ -65,7 +65,7 @@ class SharedLedger(Ledger):
                 self.open(url)
             self._check_spec()
         except STORAGE_ERRORS as error:
-            raise InputError(f"--storage {member.storage} cannot be opened ({reason_of(error)})") from None
+            raise InputError(f"{argument('storage')} {member.storage} cannot be opened ({reason_of(error)})") from None
 
     def close(self) -> None:
         super().close()
@@ -205,5 +205,5 @@ class SharedLedger(Ledger):
             storage = self._member.storage
             raise InputError(
                 f"{storage} holds a study {storage.study!r} with another spec ({'; '.join(differences[:3])}{more}); "
-                f"choose another name with --study"
+                f"choose another name with {argument('study')}"
             )
