@@ -3,11 +3,14 @@
 import importlib
 import importlib.util
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 # Of the private use area: no text of a user's holds them.
 _OPEN, _CLOSE, _OF = "\ue000", "\ue001", "\ue002"
+# From an argument's name and the parts of it that are meant to what a user calls it; `None`: somebody else knows.
+Spelling = Callable[..., str | None]
 _MARKED = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 
 
@@ -33,19 +36,18 @@ class _SentenceError(Exception):
         """The sentence with every argument's name as ``spell`` writes it: as a flag, or as a file's key."""
         return _MARKED.sub(lambda match: spell(match[1].partition(_OF)[0]), super().__str__())
 
-    def rename(self, names: Mapping[tuple[str, ...], str]) -> None:
-        """Spell those arguments that are in ``names`` from now on as it says; a part's own name goes first.
+    def rename(self, spell: Spelling) -> None:
+        """From now on spell arguments as ``spell`` does, but for those of which it says ``None``.
 
         Example:
             >>> error = InputError(f"{argument('space', 'sgd')} and {argument('jobs')} are bad")
-            >>> error.rename({("space", "sgd"): "--lr-range"})
+            >>> error.rename(lambda name, *parts: "--lr-range" if parts == ("sgd",) else None)
             >>> str(error)
             '--lr-range and jobs are bad'
         """
 
         def renamed(match: re.Match[str]) -> str:
-            parts = tuple(match[1].split(_OF))
-            return names.get(parts, names.get(parts[:1], match[0]))
+            return spell(*match[1].split(_OF)) or match[0]
 
         self.args = tuple(_MARKED.sub(renamed, arg) if isinstance(arg, str) else arg for arg in self.args)
 
@@ -63,6 +65,17 @@ class MissingExtraError(InputError, ModuleNotFoundError):
 
 class StudyError(_SentenceError):
     """A study cannot go on, or ended without a result. One sentence; the command prints it and exits with code 1."""
+
+
+@contextmanager
+def spelled_by(spell: Spelling | None) -> Iterator[None]:
+    """Spell arguments in the sentences of errors that arise within as ``spell`` does: a file's as its keys."""
+    try:
+        yield
+    except _SentenceError as error:
+        if spell is not None:
+            error.rename(spell)
+        raise
 
 
 def check_extra(extra: str, *modules: str) -> None:

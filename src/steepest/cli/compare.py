@@ -3,14 +3,16 @@
 import os
 import shlex
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steepest._errors import InputError, StudyError
+from steepest._errors import InputError, spelled_by
 from steepest.cli.streams import err, out
 from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
+
+if TYPE_CHECKING:
+    from steepest.compare.study import Study
 
 
 class StoppedError(Exception):
@@ -105,7 +107,9 @@ def compare(
         str | None,
         typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one. Default: auto."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/WORKLOAD.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="The study's folder. Default: studies/WORKLOAD.", metavar="DIR")
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -119,7 +123,8 @@ def compare(
         typer.Option("--study", help="The study's name in the storage. Default: the workloads' names.", metavar="NAME"),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.")
+        str | None,
+        typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.", metavar="DIR"),
     ] = None,
     checkpoint_seconds: Annotated[
         float | None,
@@ -135,10 +140,7 @@ def compare(
     """
     from steepest.compare import flags
     from steepest.compare.options import is_file
-    from steepest.compare.progress import ProgressDisplay
-    from steepest.compare.report.wording import count
     from steepest.compare.study import Study
-    from steepest.compare.terminal import all_lost, print_plan, print_result, write
 
     given: dict[str, Any] = {
         "methods": None if methods is None else [name.strip() for name in methods.split(",") if name.strip()],
@@ -165,21 +167,34 @@ def compare(
     files = [text for text in workloads if is_file(text)]
     if files and len(workloads) > 1:
         raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
-    comparison = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
-    if comparison.follows:
-        if not plan:
-            comparison.run()
-        return 0
-    if plan:
-        print_plan(
-            out(), comparison.plan(), with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons)
-        )
-        return 0
+    with spelled_by(flags.spelling(lr_range or [], space or [])):
+        comparison = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
+        return _follow(comparison, plan) if comparison.follows else _show_plan(comparison) if plan else _run(comparison)
+
+
+def _follow(comparison: "Study", plan: bool) -> int:
+    """What a rank other than the first does."""
+    if not plan:
+        comparison.run()
+    return 0
+
+
+def _show_plan(comparison: "Study") -> int:
+    from steepest.compare.terminal import print_plan
+
+    plan = comparison.plan()
+    print_plan(out(), plan, with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons))
+    return 0
+
+
+def _run(comparison: "Study") -> int:
+    from steepest.compare.progress import ProgressDisplay
+    from steepest.compare.report.wording import count
+    from steepest.compare.terminal import print_result
+
     with ProgressDisplay(err()) as display:
         finished = comparison.run(listener=display, command=_command())
     summaries = comparison.summaries()
-    if finished and all(row.chosen is None for summary in summaries for row in summary.rows):
-        raise StudyError(all_lost(summaries, write(comparison.folder, summaries)))
     print_result(out(), comparison.folder, summaries)
     if not finished:
         done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))

@@ -9,7 +9,15 @@ from rich.console import Console
 
 from steepest._errors import StudyError
 
-_PLAIN = {"±": "+/-", "−": "-", "–": "-", "—": "-", "×": "x", "…": "...", "→": "->", "≤": "<=", "≥": ">=", "’": "'"}
+_PLAIN = {
+    "\N{INFINITY}": "inf",
+    "\N{PLUS-MINUS SIGN}": "+/-",
+    "\N{MINUS SIGN}": "-",
+    "\N{EN DASH}": "-",
+    "\N{MULTIPLICATION SIGN}": "x",
+    "\N{HORIZONTAL ELLIPSIS}": "...",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+}
 _LOSSY = ("ignore", "replace", "backslashreplace", "namereplace", "xmlcharrefreplace")  # which never fail either
 
 

@@ -150,7 +150,8 @@ def _comparisons(
 def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks: int) -> None:
     if batch_size % ranks:
         raise InputError(
-            f"{argument('batch_size')} counts the samples of all {ranks} ranks and must divide by them, got {batch_size}"
+            f"{argument('batch_size')} counts the samples of all {ranks} ranks and must divide by them, "
+            f"got {batch_size}"
         )
     for method in methods:
         steps_in(budget, method)
@@ -170,8 +171,8 @@ def _check_strategy(request: Request, device: str) -> None:
         )
     if request.sharpness and request.strategy == "fsdp2":
         raise InputError(
-            f"{argument('sharpness')} cannot be had with {argument('strategy')} fsdp2, whose weights are in parts; ddp can "
-            f"measure it"
+            f"{argument('sharpness')} cannot be had with {argument('strategy')} fsdp2, whose weights are in parts; "
+            f"ddp can measure it"
         )
 
 
@@ -235,8 +236,8 @@ def _check_sharpness(workload: Workload, splits: Splits) -> None:
         largest_hessian_eigenvalue(workload.model(), workload.loss, batches, iterations=1)
     except Exception as error:  # whatever the user's model raises
         raise InputError(
-            f"{argument('sharpness')} needs the second derivative of the loss of {workload.name!r}, and it cannot be had: "
-            f"{type(error).__name__}: {error}"
+            f"{argument('sharpness')} needs the second derivative of the loss of {workload.name!r}, and it "
+            f"cannot be had: {type(error).__name__}: {error}"
         ) from error
 
 

@@ -143,8 +143,8 @@ def _opened(folder: Path, study: StudySpec, storage: Storage | None, interrupted
         with study_folder.opened(folder, study):
             if (member := Membership.of(folder)) is not None:
                 raise InputError(
-                    f"the runs of {str(folder)!r} are kept in {argument('storage')} {member.storage}; give it, or choose "
-                    f"another folder with {argument('out')}"
+                    f"the runs of {str(folder)!r} are kept in {argument('storage')} {member.storage}; give it, or "
+                    f"choose another folder with {argument('out')}"
                 )
             with Ledger(folder, study, Patience(_place(folder, None), interrupted.wait)) as ledger:
                 yield ledger

@@ -166,8 +166,8 @@ def number_of_ranks(strategy: str) -> int:
         raise InputError(f"{argument('strategy')} must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
     if missing := [name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR") if name not in os.environ]:
         raise InputError(
-            f"{argument('strategy')} {strategy} runs on processes that torchrun starts, and {missing[0]} is not set; type: "
-            f"torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy {strategy}"
+            f"{argument('strategy')} {strategy} runs on processes that torchrun starts, and {missing[0]} is not set; "
+            f"type: torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy {strategy}"
         )
     return int(os.environ["WORLD_SIZE"])
 
