@@ -1,0 +1,57 @@
+"""What is told of a run that failed: one line of its traceback, and where in the user's own code it arose."""
+
+import os
+import re
+import sysconfig
+from pathlib import Path
+
+_TRACEBACK = "Traceback (most recent call last):"
+_FRAME = re.compile(r'^\s+File "(.+?)", line (\d+)', re.MULTILINE)
+_OTHERS = tuple(
+    os.path.join(os.path.realpath(sysconfig.get_path(name)), "") for name in ("stdlib", "purelib", "platlib")
+)
+_OURS = os.path.join(os.path.realpath(Path(__file__).parents[2]), "")
+
+
+def headline(error: str) -> str:
+    """A failed run's error in one line: the exception's type, the first line of what it says, and the last line of the
+    user's own code on the way there.
+
+    Args:
+        error: a formatted traceback, or any text.
+
+    Example:
+        >>> frames = ["Traceback (most recent call last):", '  File "/home/you/net.py", line 7, in model', "    load()"]
+        >>> headline("\\n".join([*frames, "RuntimeError: Error(s) in loading:", "\\tMissing key(s): bias.", "\\tmore"]))
+        'RuntimeError: Error(s) in loading: Missing key(s): bias. ... (/home/you/net.py:7)'
+    """
+    lines = _after_frames(error).splitlines()
+    said, rest = lines[0].strip() if lines else "an error without a text", lines[1:]
+    if said.endswith(":") and rest:  # what it announces is on the next line
+        said, rest = f"{said} {rest[0].strip()}", rest[1:]
+    more = " ..." if any(line.strip() for line in rest) else ""
+    place = users_place(error)
+    return f"{said}{more}{f' ({place})' if place else ''}"
+
+
+def users_place(error: str) -> str | None:
+    """``file:line`` of the last frame that is neither ours, nor Python's, nor of an installed package."""
+    for path, line in reversed(_FRAME.findall(error)):
+        real = os.path.realpath(path)
+        if path.startswith("<") or real.startswith(_OURS) or real.startswith(_OTHERS):
+            continue
+        if {"site-packages", "dist-packages"} & set(Path(path).parts):  # of another machine, or another environment
+            continue
+        inside = os.path.relpath(real) if real.startswith(os.path.join(os.path.realpath(os.getcwd()), "")) else path
+        return f"{inside}:{line}"
+    return None
+
+
+def _after_frames(error: str) -> str:
+    """The text from the line on that names the exception: the first that is not indented after the last traceback."""
+    head, found, frames = error.strip().rpartition(_TRACEBACK)
+    if not found:
+        return head or frames
+    lines = frames.splitlines()
+    start = next((i for i, line in enumerate(lines) if line and not line[0].isspace()), None)
+    return "\n".join(lines[start:]) if start is not None else frames.strip()
