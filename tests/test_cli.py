@@ -64,7 +64,7 @@ BAD = [
     ("compare digits-mlp --lr-range sgd=0.1:1 --lr-range sgd=0.2:1", "must name each method once, got sgd more than"),
     ("compare digits-mlp --lr-range sgd", "got 'sgd' (it is not of that form)"),
     ("compare digits-mlp --lr-range sgd=a:b", "got 'sgd=a:b'"),
-    ("compare digits-mlp --lr-range none=0.1:1", "--space names 'none', which is not compared here"),
+    ("compare digits-mlp --lr-range none=0.1:1", "--lr-range names 'none', which is not compared here"),
     ("compare digits-mlp --device gpu", "--device must be auto, cpu, cuda, cuda:1, mps or the like, got 'gpu'"),
     ("compare digits-mlp --data-dir /no/such/place", "--data-dir must be an existing folder, got '/no/such/place'"),
     ("compare digits-mlp --out /proc/study", "--out must be a folder that can be written, got '/proc/study'"),

@@ -3,21 +3,30 @@
 import importlib
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
-_MARKED = re.compile("\ue000([^\ue001]*)\ue001")  # of the private use area: no text of a user's holds them
+# Of the private use area: no text of a user's holds them.
+_OPEN, _CLOSE, _OF = "\ue000", "\ue001", "\ue002"
+# From an argument's name and the parts of it that are meant to what a user calls it; `None`: somebody else knows.
+Spelling = Callable[..., str | None]
+_MARKED = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 
 
-def argument(name: str) -> str:
+def argument(name: str, *parts: str) -> str:
     """An argument's name for an error's sentence, which everybody who shows it spells in their own way.
+
+    Args:
+        parts: which part of the argument's value is meant, where it may come from somewhere else than the rest: of
+            ``space`` the method's name.
 
     Example:
         >>> error = InputError(f"{argument('batch_size')} must be at least 1, got 0")
         >>> str(error), error.spelled(lambda name: "--" + name.replace("_", "-"))
         ('batch_size must be at least 1, got 0', '--batch-size must be at least 1, got 0')
     """
-    return f"\ue000{name}\ue001"
+    return _OPEN + _OF.join((name, *parts)) + _CLOSE
 
 
 class _SentenceError(Exception):
@@ -25,7 +34,22 @@ class _SentenceError(Exception):
 
     def spelled(self, spell: Callable[[str], str]) -> str:
         """The sentence with every argument's name as ``spell`` writes it: as a flag, or as a file's key."""
-        return _MARKED.sub(lambda match: spell(match[1]), super().__str__())
+        return _MARKED.sub(lambda match: spell(match[1].partition(_OF)[0]), super().__str__())
+
+    def rename(self, spell: Spelling) -> None:
+        """From now on spell arguments as ``spell`` does, but for those of which it says ``None``.
+
+        Example:
+            >>> error = InputError(f"{argument('space', 'sgd')} and {argument('jobs')} are bad")
+            >>> error.rename(lambda name, *parts: "--lr-range" if parts == ("sgd",) else None)
+            >>> str(error)
+            '--lr-range and jobs are bad'
+        """
+
+        def renamed(match: re.Match[str]) -> str:
+            return spell(*match[1].split(_OF)) or match[0]
+
+        self.args = tuple(_MARKED.sub(renamed, arg) if isinstance(arg, str) else arg for arg in self.args)
 
     def __str__(self) -> str:
         return self.spelled(str)
@@ -41,6 +65,17 @@ class MissingExtraError(InputError, ModuleNotFoundError):
 
 class StudyError(_SentenceError):
     """A study cannot go on, or ended without a result. One sentence; the command prints it and exits with code 1."""
+
+
+@contextmanager
+def spelled_by(spell: Spelling | None) -> Iterator[None]:
+    """Spell arguments in the sentences of errors that arise within as ``spell`` does: a file's as its keys."""
+    try:
+        yield
+    except _SentenceError as error:
+        if spell is not None:
+            error.rename(spell)
+        raise
 
 
 def check_extra(extra: str, *modules: str) -> None:

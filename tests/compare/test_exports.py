@@ -56,7 +56,7 @@ def test_csv_is_rfc_4180_and_a_miss_is_infinite(summaries, tmp_path):
 
 def test_csv_wants_a_folder(summaries, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match=r"--csv must be a folder, got the file '.*file'"):
+    with pytest.raises(InputError, match=r"csv must be a folder, got the file '.*file'"):
         export_csv(summaries, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -89,7 +89,7 @@ def test_tensorboard_reads_the_events_back(summaries, tmp_path):
 
 def test_events_are_not_mixed_with_others(summaries, tmp_path):
     (tmp_path / "events").write_text("older")
-    with pytest.raises(InputError, match="--tensorboard must be a new or empty folder"):
+    with pytest.raises(InputError, match="tensorboard must be a new or empty folder"):
         write_events(summaries, tmp_path)
 
 

@@ -180,10 +180,10 @@ def test_room():
 
 
 def test_what_cannot_be_used_is_told_in_a_sentence(monkeypatch):
-    with pytest.raises(InputError, match="--engine must be one of processes, ray, got 'rya'"):
+    with pytest.raises(InputError, match="engine must be one of processes, ray, got 'rya'"):
         Study("digits-mlp", engine="rya")
     spec = SimpleNamespace(device="cuda:1", threads=1)
-    with pytest.raises(InputError, match="--device must be cuda with --engine ray, which picks the GPU, got cuda:1"):
+    with pytest.raises(InputError, match="device must be cuda with engine ray, which picks the GPU, got cuda:1"):
         RayPool(1, Setting(spec, None))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"ray is not installed; it comes with: pip install 'steepest\[ray\]'"):

@@ -149,28 +149,34 @@ def test_runs_of_a_comparison_come_before_those_of_the_next():
     [
         ("workloads = [", "is not a TOML file"),
         ("trials = 3", "names no workloads"),
-        ("workloads = 3", "workloads must be names or steepest.compare.Workload objects, got 3"),
+        ("workloads = 3", "key 'workloads' of FILE must be names or steepest.compare.Workload objects, got 3"),
         ('workloads = "digits-mlp"\ntrails = 3', "unknown key 'trails'; did you mean 'trials'?"),
-        ('workloads = "digits-mlp"\ntrials = "3"', "trials must be a whole number, got '3'"),
-        ('workloads = "digits-mlp"\ntrials = true', "trials must be a whole number, got True"),
-        ('workloads = "digits-mlp"\nsharpness = 1', "sharpness must be true or false, got 1"),
-        ('workloads = "digits-mlp"\nschedule = 1', "schedule must be a text, got 1"),
-        ('workloads = "digits-mlp"\ntargets = ["x"]', "targets must be a number, got 'x'"),
+        ('workloads = "digits-mlp"\ntrials = "3"', "key 'trials' of FILE must be a whole number, got '3'"),
+        ('workloads = "digits-mlp"\ntrials = true', "key 'trials' of FILE must be a whole number, got True"),
+        ('workloads = "digits-mlp"\nsharpness = 1', "key 'sharpness' of FILE must be true or false, got 1"),
+        ('workloads = "digits-mlp"\nschedule = 1', "key 'schedule' of FILE must be a text, got 1"),
+        ('workloads = "digits-mlp"\ntargets = ["x"]', "key 'targets' of FILE must be a number, got 'x'"),
         ('workloads = "digits-mlp"\ntargets = 95', "must be a fraction from 0 to 1, such as 0.95 for 95 %, got 95"),
-        ('workloads = "digits-mlp"\nepochs = { x = 3 }', "--epochs names 'x', which is not compared on"),
+        ('workloads = "digits-mlp"\nepochs = { x = 3 }', "key 'epochs' of FILE names 'x', which is not compared on"),
         (
             'workloads = "digits-mlp"\nbatch_size = [3, 3]',
-            "--batch-size must name each size once, got 3 more than once",
+            "key 'batch_size' of FILE must name each size once, got 3 more than once",
         ),
-        ('workloads = "digits-mlp"\nspace = 3', "space must be a table of methods"),
-        ('workloads = "digits-mlp"\nspace.sgd.lr = [1]', "space.sgd.lr must be [low, high] or {low, high, log}"),
+        ('workloads = "digits-mlp"\nspace = 3', "key 'space' of FILE must be a table of methods"),
+        (
+            'workloads = "digits-mlp"\nspace.sgd.lr = [1]',
+            "key 'space.sgd.lr' of FILE must be [low, high] or {low, high, log}",
+        ),
         (
             'workloads = "digits-mlp"\nspace.sgd.lr = [1, 0.1]',
-            "space.sgd.lr must be a range, got [1, 0.1] (a range needs",
+            "key 'space.sgd.lr' of FILE must be a range, got [1, 0.1] (a range needs",
         ),
         ('workloads = "digits-mlp"\nspace.sgd.rate = [0.1, 1]', "cannot be made from lr, rate (TypeError"),
-        ('workloads = "digits-mlp"\npruner = "x"', "--pruner must be one of median, halving, got 'x'"),
-        ('workloads = "digits-mlp"\ncheckpoint-seconds = -1', "--checkpoint-seconds must be at least 0, got -1"),
+        ('workloads = "digits-mlp"\npruner = "x"', "key 'pruner' of FILE must be one of median, halving, got 'x'"),
+        (
+            'workloads = "digits-mlp"\ncheckpoint-seconds = -1',
+            "key 'checkpoint-seconds' of FILE must be at least 0, got -1",
+        ),
         (
             'workloads = ["digits-mlp", "digits-mlp"]',
             "every workload must be given once, got digits-mlp more than once",
@@ -183,7 +189,7 @@ def test_a_mistake_in_a_file_is_one_sentence(tmp_path, capsys, text, sentence):
     assert run(["compare", str(path), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert sentence in error
+    assert sentence.replace("FILE", repr(str(path))) in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
@@ -277,8 +283,8 @@ class TestFromPython:
         [
             ({"trials": 1.5}, "trials must be a whole number, got 1.5"),
             ({"methods": [3]}, "methods must be names or steepest.compare.Method objects, got 3"),
-            ({"jobs": 0}, "--jobs must be at least 1, got 0"),
-            ({"data_dir": "/no/such"}, "--data-dir must be an existing folder, got '/no/such'"),
+            ({"jobs": 0}, "jobs must be at least 1, got 0"),
+            ({"data_dir": "/no/such"}, "data_dir must be an existing folder, got '/no/such'"),
         ],
     )
     def test_a_bad_argument(self, options, sentence):

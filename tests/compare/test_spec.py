@@ -86,7 +86,7 @@ def test_a_loss_without_a_second_derivative_is_refused_before_anything_runs(tmp_
         "w = Workload('w', two_clouds, lambda: nn.Linear(4, 2), 20, 3, 0.9, loss=lambda o, t: o.detach().sum())\n"
     )
     freeze(f"{path}:w", ["sgd"], trials=1, seeds=1)
-    with pytest.raises(InputError, match="--sharpness needs the second derivative of the loss of 'w'"):
+    with pytest.raises(InputError, match="sharpness needs the second derivative of the loss of 'w'"):
         freeze(f"{path}:w", ["sgd"], trials=1, seeds=1, sharpness=True)
 
 
@@ -146,14 +146,14 @@ def test_a_changed_file_or_changed_data_is_another_study(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"trials": 0}, "--trials must be at least 1, got 0"),
-        ({"seeds": 0}, "--seeds must be at least 1, got 0"),
-        ({"epochs": 0}, "--epochs must be at least 1, got 0"),
-        ({"batch_size": -3}, "--batch-size must be at least 1, got -3"),
+        ({"trials": 0}, "trials must be at least 1, got 0"),
+        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": -3}, "batch_size must be at least 1, got -3"),
         ({"batch_size": 2000}, "batch size must be at most the 1078 training samples, got 2000"),
-        ({"device": "nonsense"}, "--device must be auto, cpu, cuda, cuda:1, mps or the like, got 'nonsense'"),
-        ({"device": "meta"}, "--device 'meta' cannot be used here"),
-        ({"spaces": {"x": {"lr": Range(0.1, 1)}}}, "--space names 'x', which is not compared here; compared are sgd"),
+        ({"device": "nonsense"}, "device must be auto, cpu, cuda, cuda:1, mps or the like, got 'nonsense'"),
+        ({"device": "meta"}, "device 'meta' cannot be used here"),
+        ({"spaces": {"x": {"lr": Range(0.1, 1)}}}, "space names 'x', which is not compared here; compared are sgd"),
     ],
 )
 def test_bad_input(change, message):

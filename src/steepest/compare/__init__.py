@@ -1,29 +1,44 @@
 """A fair comparison of optimizers on a real workload. Needs the extra ``steepest[compare]``."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from steepest._errors import check_extra
 
 if TYPE_CHECKING:
+    from steepest.compare.estimator import Batch, Estimator, Resumable
+    from steepest.compare.method import Method, Range
     from steepest.compare.study import Study
+    from steepest.compare.workload import Workload, accuracy
 
-check_extra(
-    "compare",
-    *("cloudpickle", "filelock", "jinja2", "numpy", "optuna", "pandas", "plotly", "rich", "scipy", "sklearn"),
-    *("sqlalchemy", "typer"),
+# All that the extra brings, under the names by which it is imported.
+EXTRA = (
+    *("cloudpickle", "filelock", "jinja2", "markupsafe", "numpy", "optuna", "pandas", "plotly", "rich", "scipy"),
+    *("sklearn", "sqlalchemy", "typer"),
 )
-
-from steepest.compare.estimator import Batch, Estimator, Resumable  # noqa: E402 - once the extra is known to be there
-from steepest.compare.method import Method, Range  # noqa: E402
-from steepest.compare.workload import Workload, accuracy  # noqa: E402
+check_extra("compare", *EXTRA)
 
 __all__ = ["Batch", "Estimator", "Method", "Range", "Resumable", "Study", "Workload", "accuracy"]
+_HOMES = {
+    "estimator": ("Batch", "Estimator", "Resumable"),
+    "method": ("Method", "Range"),
+    "study": ("Study",),
+    "workload": ("Workload", "accuracy"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """A worker process needs the definitions alone, not what tables and figures are made with."""
-    if name == "Study":
-        from steepest.compare.study import Study
+    """The names above, once they are asked for.
 
-        return Study
+    A worker process needs the definitions alone, not what tables and figures are made with, and ``--help`` not even
+    torch.
+    """
+    for home, names in _HOMES.items():
+        if name in names:
+            globals()[name] = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+            return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

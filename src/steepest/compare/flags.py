@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from steepest._errors import InputError
+from steepest._errors import InputError, Spelling
 from steepest.compare.method import Range
 from steepest.compare.request import ALL
 
@@ -25,7 +25,9 @@ def by_workload(flag: str, texts: Sequence[str] | None, convert: Callable[[str, 
         return None
     found: dict[str, T] = {}
     for text in texts:
-        workload, _, value = text.rpartition("=")
+        workload, equals, value = text.rpartition("=")
+        if equals and not workload:
+            raise InputError(f"{flag} must name a workload before the =, got {text!r}")
         if workload in found:
             raise InputError(f"{flag} must be given once for {workload or 'all workloads'}, got {text!r} as well")
         found[workload or ALL] = convert(flag, value)
@@ -70,6 +72,17 @@ def spaces(lr_ranges: Sequence[str], ranges: Sequence[str]) -> dict[str, dict[st
             raise InputError(f"{flag} must name each method once, got {method} more than once ({text})")
         found[method][name] = space
     return found or None
+
+
+def spelling(lr_ranges: Sequence[str], ranges: Sequence[str]) -> Spelling:
+    """How an error's sentence names the space of a method of which the learning rate's range alone was given.
+
+    Example:
+        >>> spelling(["sgd=0.1:1", "adam=1:2"], ["adam.eps=1:2"])("space", "sgd")
+        '--lr-range'
+    """
+    methods = {_lr_range(text)[0] for text in lr_ranges} - {_space(text)[0] for text in ranges}
+    return lambda name, *parts: "--lr-range" if name == "space" and set(parts) & methods else None
 
 
 def _lr_range(text: str) -> tuple[str, str, Range]:

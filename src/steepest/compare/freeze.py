@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from steepest._errors import InputError
+from steepest._errors import InputError, argument
 from steepest.compare import identity, loading
 from steepest.compare.given import digest_of, is_given, reference_of, the_method, the_workload
 from steepest.compare.lookup import sources_of
@@ -51,27 +51,27 @@ def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
 
 def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     if not request.workloads:
-        raise InputError("there must be at least one workload, got none")
+        raise InputError(f"{argument('workloads')} must name at least one workload, got none")
     workloads = [(reference_of(w), the_workload(w)) for w in request.workloads]
     names = [workload.name for _, workload in workloads]
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"every workload must be given once, got {', '.join(duplicates)} more than once")
     methods = _methods(request)
-    for flag, by_workload in (
-        ("--epochs", request.epochs),
-        ("--batch-size", request.batch_sizes),
-        ("--targets", request.targets),
+    for name, by_workload in (
+        ("epochs", request.epochs),
+        ("batch_size", request.batch_sizes),
+        ("targets", request.targets),
     ):
         if unknown := sorted(set(by_workload) - {*names, ALL}):
             raise InputError(
-                f"{flag} names {unknown[0]!r}, which is not compared on; the workloads are {', '.join(names)}"
+                f"{argument(name)} names {unknown[0]!r}, which is not compared on; the workloads are {', '.join(names)}"
             )
     for name, value in (("trials", request.trials), ("seeds", request.seeds)):
         _check_positive(name, value)
     if request.schedule not in SCHEDULES:
-        raise InputError(f"--schedule must be one of {', '.join(SCHEDULES)}, got {request.schedule!r}")
+        raise InputError(f"{argument('schedule')} must be one of {', '.join(SCHEDULES)}, got {request.schedule!r}")
     if request.pruner is not None and request.pruner not in PRUNERS:
-        raise InputError(f"--pruner must be one of {', '.join(PRUNERS)}, got {request.pruner!r}")
+        raise InputError(f"{argument('pruner')} must be one of {', '.join(PRUNERS)}, got {request.pruner!r}")
     device = device_named(request.device)
     if request.strategy is not None:
         _check_strategy(request, device)
@@ -88,17 +88,20 @@ def _methods(request: Request) -> list[tuple[str, Method]]:
     methods = [(reference_of(m), the_method(m)) for m in request.methods]
     names = [method.name for _, method in methods]
     if not names:
-        raise InputError("--methods must name at least one method, got none")
+        raise InputError(f"{argument('methods')} must name at least one method, got none")
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"--methods must name each method once, got {', '.join(duplicates)} more than once")
+        raise InputError(
+            f"{argument('methods')} must name each method once, got {', '.join(duplicates)} more than once"
+        )
     if unknown := sorted(set(request.spaces) - set(names)):
-        raise InputError(f"--space names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}")
+        where = argument("space", unknown[0])
+        raise InputError(f"{where} names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}")
     return [(reference, method.with_space(request.spaces.get(method.name, {}))) for reference, method in methods]
 
 
 def _check_positive(name: str, value: int) -> None:
     if value < 1:
-        raise InputError(f"--{name} must be at least 1, got {value}")
+        raise InputError(f"{argument(name)} must be at least 1, got {value}")
 
 
 def _of(by_workload: Mapping[str, T], workload: Workload, default: T) -> T:
@@ -119,9 +122,9 @@ def _comparisons(
     targets = tuple(_of(request.targets, workload, [workload.target])) or (workload.target,)
     _check_positive("epochs", epochs)
     for size in batch_sizes:
-        _check_positive("batch-size", size)
+        _check_positive("batch_size", size)
     if duplicates := sorted({size for size in batch_sizes if batch_sizes.count(size) > 1}):
-        raise InputError(f"--batch-size must name each size once, got {duplicates[0]} more than once")
+        raise InputError(f"{argument('batch_size')} must name each size once, got {duplicates[0]} more than once")
     _check_targets(workload, targets)
     splits = _checked_data(workload, data_dir)
     _check_model(workload)
@@ -161,7 +164,8 @@ def _comparisons(
 def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks: int) -> None:
     if batch_size % ranks:
         raise InputError(
-            f"--batch-size counts the samples of all {ranks} ranks and must divide by them, got {batch_size}"
+            f"{argument('batch_size')} counts the samples of all {ranks} ranks and must divide by them, "
+            f"got {batch_size}"
         )
     for method in methods:
         steps_in(budget, method)
@@ -175,10 +179,14 @@ def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks
 
 def _check_strategy(request: Request, device: str) -> None:
     if ":" in device or torch.device(device).type not in ("cpu", "cuda"):
-        raise InputError(f"--device must be cpu or cuda with --strategy, which picks each rank's GPU, got {device}")
+        raise InputError(
+            f"{argument('device')} must be cpu or cuda with {argument('strategy')}, which picks each rank's GPU, "
+            f"got {device}"
+        )
     if request.sharpness and request.strategy == "fsdp2":
         raise InputError(
-            "--sharpness cannot be had with --strategy fsdp2, whose weights are in parts; ddp can measure it"
+            f"{argument('sharpness')} cannot be had with {argument('strategy')} fsdp2, whose weights are in parts; "
+            f"ddp can measure it"
         )
 
 
@@ -186,7 +194,9 @@ def _check_targets(workload: Workload, targets: Sequence[float]) -> None:
     for target in targets:
         if not math.isfinite(target) or (workload.percent and not 0 <= target <= 1):
             allowed = "a fraction from 0 to 1, such as 0.95 for 95 %" if workload.percent else "a finite number"
-            raise InputError(f"--targets of {workload.name}: {workload.metric_name} must be {allowed}, got {target:g}")
+            raise InputError(
+                f"{argument('targets')} of {workload.name}: {workload.metric_name} must be {allowed}, got {target:g}"
+            )
 
 
 def _check_space(workload: Workload, method: Method) -> None:
@@ -196,7 +206,7 @@ def _check_space(workload: Workload, method: Method) -> None:
         method.build(workload.model(), point)
     except Exception as error:  # whatever an optimizer raises
         raise InputError(
-            f"--space of {method.name}: its optimizer cannot be made from {', '.join(point)} "
+            f"{argument('space', method.name)} of {method.name}: its optimizer cannot be made from {', '.join(point)} "
             f"({type(error).__name__}: {error})"
         ) from error
 
@@ -249,8 +259,8 @@ def _check_sharpness(workload: Workload, splits: Splits) -> None:
         largest_hessian_eigenvalue(workload.model(), workload.loss, batches, iterations=1)
     except Exception as error:  # whatever the user's model raises
         raise InputError(
-            f"--sharpness needs the second derivative of the loss of {workload.name!r}, and it cannot be had: "
-            f"{type(error).__name__}: {error}"
+            f"{argument('sharpness')} needs the second derivative of the loss of {workload.name!r}, and it "
+            f"cannot be had: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -260,11 +270,15 @@ def device_named(wanted: str) -> str:
     try:
         torch.device(wanted)
     except RuntimeError:
-        raise InputError(f"--device must be auto, cpu, cuda, cuda:1, mps or the like, got {wanted!r}") from None
+        raise InputError(
+            f"{argument('device')} must be auto, cpu, cuda, cuda:1, mps or the like, got {wanted!r}"
+        ) from None
     try:
         torch.zeros(1, device=wanted).add_(1).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"--device {wanted!r} cannot be used here: {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"{argument('device')} {wanted!r} cannot be used here: {str(error).splitlines()[0]}"
+        ) from error
     return wanted
 
 

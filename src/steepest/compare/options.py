@@ -1,18 +1,48 @@
-"""A study's options, as a TOML file or a frozen spec has them: checked, so that a mistake is one sentence."""
+"""A study's options, as a TOML file or a frozen spec has them."""
 
+import codecs
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from steepest._errors import InputError
+from steepest._errors import InputError, Spelling
 from steepest.compare.given import is_given
 from steepest.compare.lookup import nearest
-from steepest.compare.method import Range
-from steepest.compare.request import ALL
 from steepest.compare.spec import StudySpec
 
-T = TypeVar("T")
+
+@dataclass(frozen=True)
+class Options:
+    """What a file says.
+
+    Args:
+        path: the file.
+        values: by the names of the arguments of :class:`~steepest.compare.Study`.
+        keys: by the same names, as the file writes them.
+        spec: what the file is, if it is a study's frozen spec.
+    """
+
+    path: Path
+    values: dict[str, Any]
+    keys: dict[str, str]
+    spec: StudySpec | None = None
+
+    def spelling(self, changes: Mapping[str, Any]) -> Spelling:
+        """How an error's sentence names what the file says and ``changes`` do not."""
+        spaces = changes.get("space")
+
+        def spell(name: str, *parts: str) -> str | None:
+            first, dot, rest = name.partition(".")
+            theirs = first not in changes
+            if first == "space" and parts and isinstance(spaces, Mapping):
+                theirs = parts[0] not in spaces
+            if first not in self.keys or not theirs:
+                return None
+            return f"{'' if self.spec else 'key '}{self.keys[first] + dot + rest!r} of {str(self.path)!r}"
+
+        return spell
 
 
 def is_file(text: str) -> bool:
@@ -20,8 +50,8 @@ def is_file(text: str) -> bool:
     return text.endswith((".toml", ".json"))
 
 
-def options_from(path: Path, known: Mapping[str, object]) -> tuple[dict[str, Any], StudySpec | None]:
-    """The options that a file holds, and, if it is the frozen spec of a study, that spec.
+def options_from(path: Path, known: Collection[str]) -> Options:
+    """What a study's file says.
 
     Args:
         known: the names of all options.
@@ -29,25 +59,43 @@ def options_from(path: Path, known: Mapping[str, object]) -> tuple[dict[str, Any
     Raises:
         InputError: the file cannot be read, or holds something else.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the study's file {str(path)!r} cannot be read ({_reason(error)})") from error
+    text = _read(path)
     if path.suffix == ".json":
         try:
             spec = StudySpec.from_json(text)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{str(path)!r} is not the spec of a study ({error})") from error
-        return options_of(spec), spec
+        values = options_of(spec)
+        return Options(path, values, {name: name for name in values}, spec)
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{str(path)!r} is not a TOML file ({error})") from error
-    options = {key.replace("-", "_"): value for key, value in raw.items()}
-    for key in options:
-        if key not in known:
+    keys: dict[str, str] = {}
+    for key in raw:
+        name = key.replace("-", "_")
+        if name not in known:
             raise InputError(f"{str(path)!r} has an unknown key {key!r}; {nearest(key, list(known))}")
-    return options, None
+        if name in keys:
+            raise InputError(f"{str(path)!r} must say {name!r} once, and says it as {key!r} too")
+        keys[name] = key
+    return Options(path, {name: raw[key] for name, key in keys.items()}, keys)
+
+
+def _read(path: Path) -> str:
+    """The text of a file in UTF-8, with or without the mark that some editors put in front."""
+    try:
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"the study's file {str(path)!r} cannot be read ({_reason(error)})") from error
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"the study's file {str(path)!r} must be in UTF-8, and is in UTF-16; save it in UTF-8")
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"the study's file {str(path)!r} must be in UTF-8, and byte {error.start + 1} is not ({error.reason})"
+        ) from error
 
 
 def options_of(spec: StudySpec) -> dict[str, Any]:
@@ -77,81 +125,6 @@ def options_of(spec: StudySpec) -> dict[str, Any]:
         "strategy": first.strategy,
         "device": first.device,
     }
-
-
-def by_workload(name: str, value: object, convert: Callable[[str, object], T]) -> dict[str, T]:
-    """An option that may differ by workload: one value for all, or a table from a workload's name to its value."""
-    if value is None:
-        return {}
-    if isinstance(value, Mapping):
-        return {str(workload): convert(name, given) for workload, given in value.items()}
-    return {ALL: convert(name, value)}
-
-
-def integer(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{name} must be a whole number, got {value!r}")
-    return value
-
-
-def number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{name} must be a number, got {value!r}")
-    return float(value)
-
-
-def flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f"{name} must be true or false, got {value!r}")
-    return value
-
-
-def text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{name} must be a text, got {value!r}")
-    return value
-
-
-def listed(each: Callable[[str, object], T]) -> Callable[[str, object], list[T]]:
-    """A list of what ``each`` takes; one alone stands for a list of one."""
-
-    def convert(name: str, value: object) -> list[T]:
-        return [each(name, item) for item in value] if isinstance(value, list | tuple) else [each(name, value)]
-
-    return convert
-
-
-def spaces(value: object) -> dict[str, dict[str, Range]]:
-    """Method name to hyperparameter to range: a :class:`Range`, ``[low, high]`` or ``{low, high, log}``.
-
-    Raises:
-        InputError: it is none of these.
-
-    Example:
-        >>> spaces({"sgd": {"lr": [0.01, 1.0], "momentum": {"low": 0.8, "high": 0.99, "log": False}}})["sgd"]["lr"]
-        Range(low=0.01, high=1.0, log=True)
-    """
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping) or not all(isinstance(ranges, Mapping) for ranges in value.values()):
-        raise InputError(f"space must be a table of methods, each with its hyperparameters and ranges, got {value!r}")
-    return {
-        str(method): {str(name): _range(f"space.{method}.{name}", given) for name, given in ranges.items()}
-        for method, ranges in value.items()
-    }
-
-
-def _range(name: str, value: object) -> Range:
-    try:
-        if isinstance(value, Range):
-            return value
-        if isinstance(value, Mapping):
-            return Range(**value)
-        if isinstance(value, list | tuple) and len(value) == 2:
-            return Range(number(name, value[0]), number(name, value[1]))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be a range, got {value!r} ({error})") from error
-    raise InputError(f"{name} must be [low, high] or {{low, high, log}}, got {value!r}")
 
 
 def _reason(error: Exception) -> str:

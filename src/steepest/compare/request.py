@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from steepest.compare.builtin import DEFAULT_METHODS
 from steepest.compare.method import Method, Range
+from steepest.compare.names import DEFAULT_METHODS
 from steepest.compare.workload import Workload
 
 ALL = ""  # every workload that is not named

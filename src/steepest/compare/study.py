@@ -1,5 +1,6 @@
 """A study from Python: the same as the command, for scripts and notebooks."""
 
+import inspect
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,26 +9,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
+import torch
 from rich.console import Console
 
-from steepest._errors import InputError, check_extra
-from steepest.compare import options
+from steepest._errors import InputError, Spelling, StudyError, argument, check_extra, spelled_by
+from steepest.compare import options, values
 from steepest.compare.analysis.summary import Summary, summarize_study
-from steepest.compare.builtin import DEFAULT_METHODS
 from steepest.compare.freeze import device_named, freeze_study
 from steepest.compare.given import Given, reference_of
 from steepest.compare.method import Method, Range
+from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.outcome import without_result, write
 from steepest.compare.plan import Plan, make_plan
 from steepest.compare.progress import ProgressDisplay
-from steepest.compare.report import write_report
 from steepest.compare.report.exports import final_table, run_table
 from steepest.compare.report.tables import Table
 from steepest.compare.request import Request
 from steepest.compare.running import drive, rank_pool, ray_pool
-from steepest.compare.running.folder import invocations, usable_cores
+from steepest.compare.running.folder import usable_cores
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record
 from steepest.compare.running.loop import Listener
-from steepest.compare.running.pool import ENGINES
 from steepest.compare.running.ranks import number_of_ranks, own_rank
 from steepest.compare.running.storage import Storage
 from steepest.compare.running.workers import Spares
@@ -111,7 +112,7 @@ class Study:
         sharpness: bool = False,
         pruner: str | None = None,
         strategy: str | None = None,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         out: str | Path | None = None,
         data_dir: str | Path | None = None,
         jobs: int | None = None,
@@ -120,47 +121,48 @@ class Study:
         storage: str | None = None,
         study: str | None = None,
     ) -> None:
+        self._spelling: Spelling | None = None
         self._request = Request(
-            workloads=_parts("workloads", workloads, Workload),
-            methods=_parts("methods", methods, Method),
-            trials=options.integer("trials", trials),
-            seeds=options.integer("seeds", seeds),
-            epochs=options.by_workload("epochs", epochs, options.integer),
-            batch_sizes=options.by_workload("batch_size", batch_size, options.listed(options.integer)),
-            targets=options.by_workload("targets", targets, options.listed(options.number)),
-            spaces=options.spaces(space),
-            schedule=options.text("schedule", schedule),
-            sharpness=options.flag("sharpness", sharpness),
-            pruner=None if pruner is None else options.text("pruner", pruner),
+            workloads=values.parts("workloads", workloads, Workload),
+            methods=values.parts("methods", methods, Method),
+            trials=values.positive("trials", trials),
+            seeds=values.positive("seeds", seeds),
+            epochs=values.by_workload("epochs", epochs, values.positive),
+            batch_sizes=values.by_workload("batch_size", batch_size, values.listed(values.positive)),
+            targets=values.by_workload("targets", targets, values.listed(values.number)),
+            spaces=values.spaces(space),
+            schedule=values.one_of("schedule", schedule, SCHEDULES),
+            sharpness=values.flag("sharpness", sharpness),
+            pruner=None if pruner is None else values.one_of("pruner", pruner, PRUNERS),
             strategy=strategy,
-            ranks=1 if strategy is None else number_of_ranks(options.text("strategy", strategy)),
-            device=options.text("device", device),
+            ranks=1 if strategy is None else number_of_ranks(values.one_of("strategy", strategy, STRATEGIES)),
+            device=values.text("device", str(device) if isinstance(device, torch.device) else device),
         )
-        if jobs is not None and options.integer("jobs", jobs) < 1:
-            raise InputError(f"--jobs must be at least 1, got {jobs}")
-        self._checkpoint_seconds = options.number("checkpoint_seconds", checkpoint_seconds)
-        if not self._checkpoint_seconds >= 0:
-            raise InputError(f"--checkpoint-seconds must be at least 0, got {checkpoint_seconds}")
-        if options.text("engine", engine) not in ENGINES:
-            raise InputError(f"--engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+        if strategy is None:  # a rank has a GPU of its own, and touches no other
+            device_named(self._request.device)
+        self._jobs = None if jobs is None else values.positive("jobs", jobs)
+        self._checkpoint_seconds = values.seconds("checkpoint_seconds", checkpoint_seconds)
+        self._engine = values.one_of("engine", engine, ENGINES)
         if engine == "ray":
             check_extra("ray", "ray")
         if strategy is not None and (jobs not in (None, 1) or engine != "processes"):
             raise InputError(
-                "--strategy takes one run at a time, by the processes of torchrun; leave out --jobs and --engine"
+                f"{argument('strategy')} takes one run at a time, by the processes of torchrun; leave out "
+                f"{argument('jobs')} and {argument('engine')}"
             )
-        self._data_dir = None if data_dir is None else Path(data_dir)
+        self._data_dir = None if data_dir is None else values.path("data_dir", data_dir)
         if self._data_dir is not None and not self._data_dir.is_dir():
-            raise InputError(f"--data-dir must be an existing folder, got {str(data_dir)!r}")
-        self._out = None if out is None else Path(out)
-        self._jobs = jobs
-        self._engine = engine
-        self._study_name = None if study is None else options.text("study", study)
-        self._storage_url = None if storage is None else options.text("storage", storage)
+            raise InputError(f"{argument('data_dir')} must be an existing folder, got {str(data_dir)!r}")
+        self._out = None if out is None else values.path("out", out)
+        self._study_name = None if study is None else values.text("study", study)
+        self._storage_url = None if storage is None else values.text("storage", storage)
         if self._storage_url is not None:
-            Storage(self._storage_url, self._study_name or "study")  # a mistake is told before data is loaded
+            name = "study" if self._study_name is None else self._study_name
+            Storage(self._storage_url, name)  # a mistake is told before data is loaded
         elif self._study_name is not None:
-            raise InputError(f"--study names a study in a --storage, and none is given, got {study!r}")
+            raise InputError(
+                f"{argument('study')} names a study in a {argument('storage')}, and none is given, got {study!r}"
+            )
         self._frozen: StudySpec | None = None
 
     @classmethod
@@ -173,15 +175,18 @@ class Study:
         Raises:
             InputError: the file cannot be read, or says something that cannot be used.
         """
-        known = cls.__init__.__annotations__
-        found, frozen = options.options_from(Path(path), {key: 0 for key in known if key != "return"})
-        if isinstance(found.get("space"), Mapping) and isinstance(changes.get("space"), Mapping):
-            changes["space"] = {**found["space"], **changes["space"]}
-        merged = {**found, **changes}
+        file = values.path("path", path)
+        found = options.options_from(file, list(inspect.signature(cls).parameters))
+        spelling = found.spelling(changes)
+        if isinstance(found.values.get("space"), Mapping) and isinstance(changes.get("space"), Mapping):
+            changes["space"] = {**found.values["space"], **changes["space"]}
+        merged = {**found.values, **changes}
         if "workloads" not in merged:
-            raise InputError(f"{str(path)!r} names no workloads")
-        study = cls(merged.pop("workloads"), **merged)
-        study._frozen = frozen if changes.keys() <= set(WHERE) else None
+            raise InputError(f"{str(file)!r} names no workloads")
+        with spelled_by(spelling):
+            study = cls(merged.pop("workloads"), **merged)
+        study._spelling = spelling
+        study._frozen = found.spec if changes.keys() <= set(WHERE) else None
         return study
 
     @cached_property
@@ -191,7 +196,8 @@ class Study:
         Raises:
             InputError: something asked for cannot be used, or a frozen study cannot be had as it was.
         """
-        spec = freeze_study(self._request, self._data_dir)
+        with spelled_by(self._spelling):
+            spec = freeze_study(self._request, self._data_dir)
         if self._frozen is not None and (differences := self._frozen.differences(spec)):
             raise InputError(f"this study cannot be had again as it was: {'; '.join(differences)}")
         return spec
@@ -217,17 +223,19 @@ class Study:
     def jobs(self) -> int:
         """Runs at a time; connects to Ray if that is to say."""
         if self._jobs is None and self._engine == "ray":
-            return ray_pool.slots(self.spec)
+            with spelled_by(self._spelling):
+                return ray_pool.slots(self.spec)
         if self._request.strategy is not None:
             return 1
         return self._jobs or (usable_cores() if device_named(self._request.device) == "cpu" else 1)
 
     def plan(self) -> Plan:
         """What the study would cost; runs nothing of it but a few steps of every method, on one process."""
-        return make_plan(self.spec, jobs=self.jobs, data_dir=self._data_dir, given=self._given())
+        with spelled_by(self._spelling):
+            return make_plan(self.spec, jobs=self.jobs, data_dir=self._data_dir, given=self._given())
 
     def run(self, *, progress: bool = True, listener: Listener | None = None, command: str | None = None) -> bool:
-        """Run what is left of the study; returns whether all of it is finished, which an interruption prevents.
+        """Run what is left of the study; returns whether all of it has ended, which an interruption prevents.
 
         Args:
             progress: show bars, in a terminal or a notebook.
@@ -236,14 +244,15 @@ class Study:
 
         Raises:
             InputError: the folder or the storage holds something else, or Ray cannot be used.
-            StudyError: one of them can no longer be written; what is finished stays so.
+            StudyError: one of them can no longer be written; what is finished stays so. Or the study is at its end
+                and no final run finished; the sentence says where the report is.
         """
         if self.follows:
             rank_pool.follow()
             return True
         quiet = Console(stderr=True, quiet=not progress)
-        with Spares(self._spares()) as spares, ProgressDisplay(quiet) as display:
-            _, interrupted = drive.run(
+        with spelled_by(self._spelling), Spares(self._spares()) as spares, ProgressDisplay(quiet) as display:
+            records, interrupted = drive.run(
                 self.spec,
                 self.folder,
                 jobs=self._jobs if self._engine == "ray" else self.jobs,
@@ -256,6 +265,9 @@ class Study:
                 storage=self.storage,
                 spares=spares,
             )
+        if not interrupted and not any(r.phase == "final" and r.status == "finished" for r in records):
+            summaries = summarize_study(self.spec, records)
+            raise StudyError(f"{without_result(summaries)}; see {write(self.folder, summaries)}")
         return not interrupted
 
     def _spares(self) -> int:
@@ -289,8 +301,12 @@ class Study:
         return _frame(run_table(self.summaries()))
 
     def report(self) -> Path:
-        """Write ``report.html`` and ``report.md`` into the folder; returns the path of the page."""
-        return write_report(self.folder, self.summaries(), invocations(self.folder))
+        """Write ``report.html`` and ``report.md`` into the folder; returns the path of the page.
+
+        Raises:
+            StudyError: they cannot be written.
+        """
+        return write(self.folder, self.summaries())
 
     def _workload_names(self) -> str:
         names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
@@ -305,11 +321,3 @@ def _frame(table: Table) -> "pd.DataFrame":
     import pandas as pd  # a third of a second, which the command can do without
 
     return pd.DataFrame(table.rows, columns=list(table.columns))
-
-
-def _parts(name: str, value: object, kind: type) -> list[Any]:
-    parts = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    for part in parts:
-        if not isinstance(part, str | kind):
-            raise InputError(f"{name} must be names or steepest.compare.{kind.__name__} objects, got {part!r}")
-    return parts

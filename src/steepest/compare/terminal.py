@@ -1,19 +1,17 @@
 """What the commands print; off a terminal it is the same text."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from steepest._errors import StudyError
 from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
 from steepest.compare.display import across_table, plain_table, plan_table, result_table
+from steepest.compare.outcome import write
 from steepest.compare.plan import Plan
-from steepest.compare.report import write_report
 from steepest.compare.report.caveats import caveats
 from steepest.compare.report.wording import (
     cost_notes,
@@ -27,7 +25,6 @@ from steepest.compare.report.wording import (
     sharpness_warnings,
     verdict_sentence,
 )
-from steepest.compare.running.folder import invocations
 
 _COMBINING = (
     "An estimator goes in front of any method: ssgd+sngm, csgd+adamw; alone it stands in front of sgd. One of csgd,\n"
@@ -37,14 +34,17 @@ _COMBINING = (
 
 def print_result(out: Console, folder: Path, summaries: Sequence[Summary]) -> None:
     """Print the result, then write the report: what is known is said even where nothing can be written."""
-    out.print(result_table(summaries))
-    if comparable(summaries):
-        baseline = summaries[0].spec.baseline
-        out.print()
-        out.print(across_table(across(summaries, baseline), baseline))
-    for summary in summaries:
-        _print_comparison(out, summary)
-    out.print(Text(f"Report: {write(folder, summaries)}"))
+    try:
+        out.print(result_table(summaries))
+        if comparable(summaries):
+            baseline = summaries[0].spec.baseline
+            out.print()
+            out.print(across_table(across(summaries, baseline), baseline))
+        for summary in summaries:
+            _print_comparison(out, summary)
+    finally:  # also if the output cannot be written
+        page = write(folder, summaries)
+    out.print(Text(f"Report: {page}"))
 
 
 def _print_comparison(out: Console, summary: Summary) -> None:
@@ -72,32 +72,6 @@ def print_plan(out: Console, plan: Plan, *, with_sharpness: bool) -> None:
     for method in plan.methods:
         if method.failure:
             out.print(Text(f"{method.name} fails: {method.failure}", style="yellow"))
-
-
-def write(folder: Path, summaries: Sequence[Summary]) -> Path:
-    """Write a study's report; returns the path of the page.
-
-    Raises:
-        StudyError: it cannot be written.
-    """
-    try:
-        return write_report(folder, summaries, invocations(folder))
-    except OSError as error:
-        raise StudyError(
-            f"the report could not be written to {str(folder)!r} ({error.strerror}); the records are safe, "
-            f"'steepest report {shlex.quote(str(folder))}' writes it later"
-        ) from error
-
-
-def all_lost(summaries: Sequence[Summary], page: Path) -> str:
-    """The sentence for a study of which no run of the search finished."""
-    lost = [record for summary in summaries for row in summary.rows for record in row.tuned]
-    errors = [record.error for record in lost if record.error]
-    diverged = sum(record.status == "diverged" for record in lost)
-    pruned = sum(record.status == "pruned" for record in lost)
-    stopped = f", {pruned} were stopped early" if pruned else ""
-    first = f"; the first failure was: {errors[0].strip().splitlines()[-1].rstrip('.')}" if errors else ""
-    return f"no run of the search finished: {diverged} diverged and {len(errors)} failed{stopped}{first}; see {page}"
 
 
 def print_methods(out: Console) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import plotly
 import plotly.offline
 
-from steepest._errors import InputError, StudyError
+from steepest._errors import InputError, StudyError, argument
 from steepest.compare.analysis.summary import Summary, summarize_study
 from steepest.compare.report.page import render_html
 from steepest.compare.running.drive import finished_records
@@ -43,14 +43,14 @@ def serve(
         InputError: the folder holds no study, or the address cannot be used.
     """
     if not 0 <= port <= 65535:
-        raise InputError(f"--port must be from 0 to 65535, got {port}")
+        raise InputError(f"{argument('port')} must be from 0 to 65535, got {port}")
     watched = Watched(folder)
     watched.page()  # so that a folder without a study is refused before anything is served
     try:
         server = Server((host, port), partial(Handler, watched, host))
     except OSError as error:
         raise InputError(
-            f"cannot serve on {host}:{port} ({error.strerror}); choose another --port or --host"
+            f"cannot serve on {host}:{port} ({error.strerror}); choose another {argument('port')} or {argument('host')}"
         ) from error
     with server:
         ready(f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}/")

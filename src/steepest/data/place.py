@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from steepest._errors import InputError
+from steepest._errors import InputError, argument
 
-NO_FOLDER = "no data folder was given (--data-dir or STEEPEST_DATA)"
+NO_FOLDER = f"no data folder was given ({argument('data_dir')} or STEEPEST_DATA)"
 
 
 def data_folder(data_dir: Path | None) -> Path | None:
@@ -23,5 +23,7 @@ def existing_data_folder(data_dir: Path | None) -> Path | None:
     """
     folder = data_folder(data_dir)
     if folder is not None and not folder.is_dir():
-        raise InputError(f"the data folder {str(folder)!r} does not exist; give one with --data-dir or STEEPEST_DATA")
+        raise InputError(
+            f"the data folder {str(folder)!r} does not exist; give one with {argument('data_dir')} or STEEPEST_DATA"
+        )
     return folder

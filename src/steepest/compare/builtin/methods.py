@@ -16,8 +16,6 @@ from steepest.compare.method import Method, Range
 from steepest.gradients import normalize_gradients
 from steepest.optim import INSGD, LARS, SNGM, BlockNormalizedSGD, track_input_power
 
-DEFAULT_METHODS = ("sgd", "nesterov", "adamw", "lars", "sngm", "bng", "bng-ratio")
-
 
 def _adam_ng(params: ParamsT, **options: Any) -> torch.optim.Adam:
     """Adam on block-normalised gradients."""

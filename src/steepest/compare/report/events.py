@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steepest._errors import InputError, StudyError, require
+from steepest._errors import InputError, StudyError, argument, require
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.tables import records_of
 from steepest.compare.running.jobs import Record
@@ -30,7 +30,7 @@ def write_events(summaries: Sequence[Summary], into: Path) -> int:
     """
     require("tensorboard", "tensorboard")
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise InputError(f"--tensorboard must be a new or empty folder, got {str(into)!r}")
+        raise InputError(f"{argument('tensorboard')} must be a new or empty folder, got {str(into)!r}")
     folders = set[Path]()
     try:
         for summary in summaries:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from steepest._errors import InputError, StudyError
+from steepest._errors import InputError, StudyError, argument
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report import tables
 from steepest.compare.report.tables import Table, Value
@@ -36,7 +36,7 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
         "curves.csv": _joined(summaries, [_curves(summary) for summary in summaries]),
     }
     if into.exists() and not into.is_dir():
-        raise InputError(f"--csv must be a folder, got the file {str(into)!r}")
+        raise InputError(f"{argument('csv')} must be a folder, got the file {str(into)!r}")
     try:
         into.mkdir(parents=True, exist_ok=True)
         for name, table in found.items():

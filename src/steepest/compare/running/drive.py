@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from steepest._errors import InputError, StudyError
+from steepest._errors import InputError, StudyError, argument
 from steepest.compare.running import folder as study_folder
 from steepest.compare.running.damage import say_once
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record, Setting
@@ -161,7 +161,8 @@ def _opened(
         with study_folder.opened(folder, study) as study:
             if (member := Membership.of(folder)) is not None:
                 raise InputError(
-                    f"the runs of {str(folder)!r} are kept in --storage {member.storage}; give it, or choose --out"
+                    f"the runs of {str(folder)!r} are kept in {argument('storage')} {member.storage}; give it, or "
+                    f"choose another folder with {argument('out')}"
                 )
             with Ledger(folder, study) as ledger:
                 yield ledger

@@ -55,8 +55,8 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
         lock.acquire(timeout=0)
     except Timeout:
         raise InputError(
-            f"another process is running the study in {str(folder)!r}; wait for it or choose {argument('out')} (with "
-            f"{argument('storage')}, every host works in a folder of its own)"
+            f"another process is running the study in {str(folder)!r}; wait for it or choose another with "
+            f"{argument('out')} (with {argument('storage')}, every host works in a folder of its own)"
         ) from None
     except OSError as error:
         raise InputError(

@@ -10,7 +10,6 @@ from steepest._errors import StudyError
 from steepest.compare.running.jobs import Job, Record
 from steepest.compare.running.train import Progress
 
-ENGINES = ("processes", "ray")
 _STARTS = 10
 
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.distributed_c10d import Store
 
-from steepest._errors import InputError
+from steepest._errors import InputError, argument
 from steepest.compare.running.randomness import derived_seed, seed_generators
 
 Strategy = Literal["ddp", "fsdp2"]
@@ -163,11 +163,11 @@ def number_of_ranks(strategy: str) -> int:
         InputError: there is no such strategy, or nothing has started the ranks.
     """
     if strategy not in STRATEGIES:
-        raise InputError(f"--strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
+        raise InputError(f"{argument('strategy')} must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
     if missing := [name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR") if name not in os.environ]:
         raise InputError(
-            f"--strategy {strategy} runs on processes that torchrun starts, and {missing[0]} is not set; type: "
-            f"torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy {strategy}"
+            f"{argument('strategy')} {strategy} runs on processes that torchrun starts, and {missing[0]} is not set; "
+            f"type: torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy {strategy}"
         )
     return int(os.environ["WORLD_SIZE"])
 

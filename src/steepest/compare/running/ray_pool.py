@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import torch
 
-from steepest._errors import InputError, require
+from steepest._errors import InputError, argument, require
 from steepest.compare.running.jobs import Setting
 from steepest.compare.running.pool import Pool
 from steepest.compare.running.serving import Pipe, serve
@@ -123,7 +123,8 @@ class RayPool(Pool["_Worker"]):
         super().__init__(size or 0)
         if setting.study.device.startswith("cuda:"):
             raise InputError(
-                f"--device must be cuda with --engine ray, which picks the GPU, got {setting.study.device}"
+                f"{argument('device')} must be cuda with {argument('engine')} ray, which picks the GPU, "
+                f"got {setting.study.device}"
             )
         # A worker's folder need not be this one, and its environment has no STEEPEST_DATA.
         folder = data_folder(setting.data_dir)

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy.engine import URL
 
-from steepest._errors import InputError, require
+from steepest._errors import InputError, argument, require
 
 EMBEDDED = "study.db"
 SHARED = "storage.json"
@@ -63,7 +63,9 @@ class Storage:
     def __post_init__(self) -> None:
         self._parsed()
         if not re.fullmatch(r"[\w.+-]+", self.study):
-            raise InputError(f"--study must be made of letters, digits and any of . _ + -, got {self.study!r}")
+            raise InputError(
+                f"{argument('study')} must be made of letters, digits and any of . _ + -, got {self.study!r}"
+            )
 
     def __str__(self) -> str:
         return masked(self.url)
@@ -87,7 +89,7 @@ class Storage:
         return Storage(bare.render_as_string(hide_password=False), self.study)
 
     def _parsed(self) -> URL:
-        allowed = "--storage must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        allowed = f"{argument('storage')} must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
         try:
             url = sqlalchemy.make_url(self.url)
         except (sqlalchemy.exc.ArgumentError, ValueError):

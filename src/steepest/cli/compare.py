@@ -1,0 +1,210 @@
+"""``steepest compare``."""
+
+import os
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steepest._errors import InputError, spelled_by
+from steepest.cli.streams import err, out
+from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
+
+if TYPE_CHECKING:
+    from steepest.compare.study import Study
+
+
+class StoppedError(Exception):
+    """A study was stopped in good order."""
+
+
+def compare(
+    workloads: Annotated[
+        list[str],
+        typer.Argument(
+            help="Built-in names, path/to/file.py:name or package.module:name; or one study.toml, or the spec.json of "
+            "a study, whose values the flags replace.",
+            show_default=False,
+        ),
+    ],
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: built-in names, path/to/file.py:name or package.module:name; with a gradient "
+            "estimator in front, such as ssgd+sngm ('steepest methods' lists both). Default: "
+            f"{', '.join(DEFAULT_METHODS)}.",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Points of the search, the same number for every method. Default: 8.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Final runs of every method's best point. Default: 5.")] = None,
+    epochs: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the workload's own; WORKLOAD=N for one of several.", metavar="N"),
+    ] = None,
+    batch_size: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the workload's own; N,N,... compares at each. Or WORKLOAD=N,N.", metavar="N"),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="X,X,... of the validation metric, instead of the workload's own; the first is the table's. Or "
+            "WORKLOAD=X,X.",
+            metavar="X",
+        ),
+    ] = None,
+    lr_range: Annotated[
+        list[str] | None,
+        typer.Option(help="METHOD=LOW:HIGH, instead of the method's own range; repeat for more.", metavar="RANGE"),
+    ] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="METHOD.NAME=LOW:HIGH, to search a hyperparameter, logarithmically or with :linear at the end; repeat "
+            "for more.",
+            metavar="RANGE",
+        ),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}. Default: linear."),
+    ] = None,
+    sharpness: Annotated[
+        bool | None,
+        typer.Option(
+            "--sharpness/--no-sharpness",
+            help="Measure the largest Hessian eigenvalue of the training loss after every final run. Default: no.",
+        ),
+    ] = None,
+    pruner: Annotated[
+        str | None,
+        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}. Default: none."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Runs at a time, one thread each. Default: all cores, or 1 on a GPU; with Ray, what it has room for."
+        ),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{' or '.join(STRATEGIES)}: the processes of torchrun do every run together, as in "
+            "'torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy ddp'. Default: none.",
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where runs happen: {' or '.join(ENGINES)}. Ray is the cluster of RAY_ADDRESS or of 'ray start', or "
+            "else one that is started for the study. Default: processes.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one. Default: auto."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="The study's folder. Default: studies/WORKLOAD.", metavar="DIR")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="postgresql://USER:PASSWORD@HOST/DATABASE, where the runs are kept instead of in the folder, so that "
+            "any number of hosts can run the same command, each with a folder of its own.",
+            metavar="URL",
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", help="The study's name in the storage. Default: the workloads' names.", metavar="NAME"),
+    ] = None,
+    data_dir: Annotated[
+        str | None,
+        typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.", metavar="DIR"),
+    ] = None,
+    checkpoint_seconds: Annotated[
+        float | None,
+        typer.Option(help="Between two checkpoints of a run, from which it goes on. Default: 30."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what the study would cost, and run nothing of it but a few steps.")
+    ] = False,
+) -> int:
+    """Compare optimizers: tune each on the same budget, re-run the best on fresh seeds, report.
+
+    The same command again goes on where it stopped.
+    """
+    from steepest.compare import flags
+    from steepest.compare.options import is_file
+    from steepest.compare.study import Study
+
+    given: dict[str, Any] = {
+        "methods": None if methods is None else [name.strip() for name in methods.split(",") if name.strip()],
+        "trials": trials,
+        "seeds": seeds,
+        "epochs": flags.by_workload("--epochs", epochs, flags.integer),
+        "batch_size": flags.by_workload("--batch-size", batch_size, flags.listed(flags.integer)),
+        "targets": flags.by_workload("--targets", targets, flags.listed(flags.number)),
+        "space": flags.spaces(lr_range or [], space or []),
+        "schedule": schedule,
+        "sharpness": sharpness,
+        "pruner": pruner,
+        "device": device,
+        "jobs": jobs,
+        "strategy": strategy,
+        "engine": engine,
+        "out": out,
+        "data_dir": data_dir,
+        "checkpoint_seconds": checkpoint_seconds,
+        "storage": storage,
+        "study": study,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    files = [text for text in workloads if is_file(text)]
+    if files and len(workloads) > 1:
+        raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
+    with spelled_by(flags.spelling(lr_range or [], space or [])):
+        comparison = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
+        return _follow(comparison, plan) if comparison.follows else _show_plan(comparison) if plan else _run(comparison)
+
+
+def _follow(comparison: "Study", plan: bool) -> int:
+    """What a rank other than the first does."""
+    if not plan:
+        comparison.run()
+    return 0
+
+
+def _show_plan(comparison: "Study") -> int:
+    from steepest.compare.terminal import print_plan
+
+    plan = comparison.plan()
+    print_plan(out(), plan, with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons))
+    return 0
+
+
+def _run(comparison: "Study") -> int:
+    from steepest.compare.progress import ProgressDisplay
+    from steepest.compare.report.wording import count
+    from steepest.compare.terminal import print_result
+
+    with ProgressDisplay(err()) as display:
+        finished = comparison.run(listener=display, command=_command())
+    summaries = comparison.summaries()
+    print_result(out(), comparison.folder, summaries)
+    if not finished:
+        done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
+        raise StoppedError(
+            f"interrupted with {done} of {count(planned, 'run')} finished; the same command goes on from there"
+        )
+    return 0
+
+
+def _command() -> str:
+    """What the user typed."""
+    by_torchrun = ["torchrun", "--nproc-per-node", os.environ.get("LOCAL_WORLD_SIZE", ""), "-m"]
+    return shlex.join([*(by_torchrun if "TORCHELASTIC_RUN_ID" in os.environ else []), "steepest", *sys.argv[1:]])

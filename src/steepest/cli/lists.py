@@ -1,0 +1,17 @@
+"""``steepest methods`` and ``steepest workloads``."""
+
+from steepest.cli.streams import out
+
+
+def methods() -> None:
+    """List the built-in methods with their search spaces, and the gradient estimators that go in front of them."""
+    from steepest.compare.terminal import print_methods
+
+    print_methods(out())
+
+
+def workloads() -> None:
+    """List the built-in workloads, and those that are made from data of yours."""
+    from steepest.compare.terminal import print_workloads
+
+    print_workloads(out())

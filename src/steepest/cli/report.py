@@ -1,0 +1,39 @@
+"""``steepest report``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from steepest.cli.streams import out
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a study, finished or not.", metavar="DIR")],
+    csv: Annotated[
+        str | None, typer.Option(help="Write the tables into this folder as CSV files too.", metavar="DIR")
+    ] = None,
+    tensorboard: Annotated[
+        str | None,
+        typer.Option(help="Write every run's curves into this folder for TensorBoard too.", metavar="DIR"),
+    ] = None,
+) -> None:
+    """Write a study's report anew from its records, and print the result."""
+    from steepest.compare import values
+    from steepest.compare.analysis.summary import summarize_study
+    from steepest.compare.report.events import write_events
+    from steepest.compare.report.exports import export_csv
+    from steepest.compare.report.wording import count
+    from steepest.compare.running.drive import finished_records
+    from steepest.compare.terminal import print_result
+
+    tables = None if csv is None else values.path("csv", csv)
+    events = None if tensorboard is None else values.path("tensorboard", tensorboard)
+    study, records = finished_records(folder)
+    summaries = summarize_study(study, records)
+    print_result(out(), folder, summaries)
+    if tables is not None:
+        out().print(Text(f"Tables: {', '.join(map(str, export_csv(summaries, tables)))}"))
+    if events is not None:
+        out().print(Text(f"TensorBoard: {count(write_events(summaries, events), 'run')} in {events}"))
