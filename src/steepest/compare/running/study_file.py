@@ -4,6 +4,7 @@ Optuna makes the tables; what is in them is written by SQL, all that is new in o
 means takes four transactions and 25 ms, which is more than a short run takes.
 """
 
+import functools
 import json
 import math
 import sqlite3
@@ -260,6 +261,10 @@ def _typed(value: float) -> tuple[float | None, str]:
 
 def _time(seconds: float) -> str:
     """Seconds since the epoch as Optuna stores them: in UTC since its version 5, in local time before."""
-    utc = int(version("optuna").partition(".")[0]) >= 5
-    moment = datetime.fromtimestamp(seconds, UTC if utc else None)
+    moment = datetime.fromtimestamp(seconds, UTC if _in_utc() else None)
     return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+@functools.cache
+def _in_utc() -> bool:
+    return int(version("optuna").partition(".")[0]) >= 5
