@@ -145,6 +145,21 @@ def read_attempts(folder: Path) -> list[tuple[str, Record]]:
     return list(found.values())
 
 
+def attempts_note(folder: Path, records: Iterable[Record]) -> str:
+    """What a summary says of runs that failed: those of earlier calls, and those that another call would try again."""
+    again = sum(reason == "tried again" for reason, _ in read_attempts(folder))
+    failed = sum(record.status == "failed" for record in records)
+    parts = []
+    if again:
+        runs, were = ("1 run", "was") if again == 1 else (f"{again} runs", "were")
+        how = "it" if again == 1 else "they"
+        parts.append(f"{runs} that failed in an earlier call {were} tried again; {ATTEMPTS} says how {how} failed.")
+    if failed:
+        runs, them = ("1 run", "it") if failed == 1 else (f"{failed} runs", "them")
+        parts.append(f"{runs} failed; the same command tries {them} again, and goes on from the others.")
+    return " ".join(parts)
+
+
 @functools.cache
 def _hints() -> dict[str, Any]:
     hints = typing.get_type_hints(Record)
