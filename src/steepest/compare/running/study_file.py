@@ -92,7 +92,7 @@ class StudyFile:
         if self._written:
             return
         if not self._path.is_file() or self._path.stat().st_size == 0:
-            from steepest.compare.running.optuna_ledger import make_tables
+            from steepest.compare.running.optuna_tools import make_tables
 
             make_tables(self._path)
         with closing(_connect(self._path, "rw")) as connection:
