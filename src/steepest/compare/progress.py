@@ -37,6 +37,7 @@ class ProgressDisplay:
             console=console,
         )
         self._best = Text(style="dim")
+        self._task: TaskID | None = None
         self._live = Live(get_renderable=self._picture, console=console, transient=True, refresh_per_second=8)
         self._tasks: dict[Key, TaskID] = {}
         self._fractions: dict[Key, float] = {}
@@ -95,6 +96,8 @@ class ProgressDisplay:
 
         Runs count by the samples that they may see, so that the time left is guessed across workloads.
         """
+        if self._task is None:  # the study has not begun
+            return Group()
         counts = [*self._counts.values()]
         searched, searches = sum(c.searched for c in counts), sum(c.searches for c in counts)
         ended, finals = sum(c.ended for c in counts), sum(c.finals for c in counts)
@@ -158,7 +161,7 @@ class _Counts:
     @property
     def finals(self) -> int:
         """Final runs of all methods but those whose search ended without a result."""
-        lost = sum(n == self.spec.trials and name not in self._with_result for name, n in self._tuned.items())
+        lost = sum(n == self.spec.trials and name not in self._with_result for name, n in [*self._tuned.items()])
         return len(self.spec.seeds) * (len(self.spec.methods) - lost)
 
 

@@ -1,4 +1,4 @@
-"""Everything of Optuna: a storage that many processes share, the tables of one in a file, and its pruners.
+"""The runs of a study in an Optuna storage that many processes share.
 
 Each method of a comparison has two Optuna studies, ``workload/method/tune`` and ``workload/method/final``; trial ``i``
 of the first is point ``i``, trial ``i`` of the second is seed ``i``. A run that is tried again is one more trial, whose
@@ -13,47 +13,25 @@ import copy
 import functools
 import itertools
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from steepest.compare.method import Range
-from steepest.compare.running.jobs import Job, Key, Phase, Record, Status
+from steepest.compare.running.jobs import Job, Key, Phase, Record
+from steepest.compare.running.optuna_tools import PRUNERS, STATES, braced, quiet
 from steepest.compare.running.patience import Patience
 from steepest.compare.running.records import json_of_record, record_of_json
-from steepest.compare.running.storage import file_url
 from steepest.compare.spec import StudySpec
 
 ENDED = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
-_STATE = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
-_PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
-    "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0),
-    "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=4),
-}
 
 P = ParamSpec("P")
 T = TypeVar("T")
 L = TypeVar("L", bound="OptunaLedger")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Within, Optuna tells of nothing but errors, and afterwards of as much as before; its errors are SQLAlchemy's."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        yield
-    except optuna.exceptions.StorageInternalError as error:
-        if error.__cause__ is None:
-            raise
-        raise error.__cause__ from None
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def patiently(operation: Callable[Concatenate[L, P], T]) -> Callable[Concatenate[L, P], T]:
@@ -74,63 +52,6 @@ def patiently(operation: Callable[Concatenate[L, P], T]) -> Callable[Concatenate
 def distributions(space: Mapping[str, Range]) -> dict[str, optuna.distributions.BaseDistribution]:
     """The search space in Optuna's terms."""
     return {name: optuna.distributions.FloatDistribution(r.low, r.high, log=r.log) for name, r in space.items()}
-
-
-def make_tables(path: Path) -> None:
-    """Make an empty file of Optuna's, or none."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with quiet():
-            database = optuna.storages.RDBStorage(_braced(file_url(temporary)))
-            database.remove_session()
-            database.engine.dispose()
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _braced(url: str) -> str:
-    return url.replace("{", "{{").replace("}", "}}")  # Optuna fills in a template
-
-
-class Search:
-    """A method's search as a pruner sees it, in memory.
-
-    Args:
-        pruner: one of ``PRUNERS``.
-        higher_is_better: of the validation metric.
-    """
-
-    def __init__(self, pruner: str, higher_is_better: bool) -> None:
-        self._pruner = _PRUNERS[pruner]()
-        self._storage = optuna.storages.InMemoryStorage()
-        with quiet():
-            self._study = optuna.create_study(
-                storage=self._storage, direction="maximize" if higher_is_better else "minimize"
-            )
-        self._number = self._storage.get_study_id_from_name(self._study.study_name)
-        self._ids: dict[int, int] = {}
-
-    def enter(self, index: int, values: Mapping[int, float], attributes: Mapping[str, Any]) -> None:
-        """A run that has told so much."""
-        trial = optuna.trial.create_trial(
-            state=TrialState.RUNNING, intermediate_values=dict(values), system_attrs=dict(attributes)
-        )
-        self._ids[index] = self._storage.create_new_trial(self._number, trial)
-
-    def end(self, index: int, status: Status) -> None:
-        """A run has ended; whether it counts for others depends on how."""
-        state = _STATE.get(status, TrialState.FAIL)
-        self._storage.set_trial_state_values(self._ids[index], state, [0.0] if state == TrialState.COMPLETE else None)
-
-    def is_hopeless(self, index: int, step: int, metric: float) -> tuple[bool, dict[str, Any]]:
-        """Whether to stop a run, and what the pruner wants to be kept of it."""
-        trial = copy.copy(self._storage.get_trial(self._ids[index]))
-        trial.intermediate_values = {**trial.intermediate_values, step: metric}
-        with quiet():
-            hopeless = self._pruner.prune(self._study, trial)
-        self._storage.set_trial_intermediate_value(self._ids[index], step, metric)
-        return bool(hopeless), dict(self._storage.get_trial(self._ids[index]).system_attrs)
 
 
 class OptunaLedger:
@@ -154,7 +75,7 @@ class OptunaLedger:
     def open(self, url: str) -> None:
         """Connect, and make the tables that are not there."""
         with quiet():
-            self.database = optuna.storages.RDBStorage(_braced(url), {"pool_pre_ping": True})
+            self.database = optuna.storages.RDBStorage(braced(url), {"pool_pre_ping": True})
         self.storage = optuna.storages.get_storage(self.database)
         self._ids: dict[str, int] = {}
         self._last: dict[int, dict[int, int]] = {}  # Optuna's study to a run's index to its last trial
@@ -247,7 +168,7 @@ class OptunaLedger:
         if step in trial.intermediate_values:
             return bool(trial.user_attrs.get("hopeless_at") == step)
         trial.intermediate_values = {**trial.intermediate_values, step: metric}
-        pruner = _PRUNERS[str(self.spec.comparison(job.workload).pruner)]()
+        pruner = PRUNERS[str(self.spec.comparison(job.workload).pruner)]()
         study = optuna.load_study(study_name=self.prefix + "/".join(job.key[:3]), storage=self.storage)
         hopeless = pruner.prune(study, trial)
         if hopeless:
@@ -266,7 +187,7 @@ class OptunaLedger:
             if not _is_point(trial.params, record.hyperparameters):  # the search has chosen another point since
                 return record
             value = record.validation_metric if record.phase == "tune" else record.test_metric
-            state = _STATE.get(record.status, TrialState.FAIL)
+            state = STATES.get(record.status, TrialState.FAIL)
             self.storage.set_trial_user_attr(trial_id, "record", json_of_record(record))
             self.storage.set_trial_state_values(
                 trial_id, state, [value] if record.status == "finished" and value is not None else None

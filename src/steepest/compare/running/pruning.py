@@ -13,7 +13,7 @@ from steepest.compare.running.storage import EMBEDDED
 from steepest.compare.spec import Spec, StudySpec
 
 if TYPE_CHECKING:
-    from steepest.compare.running.optuna_ledger import Search
+    from steepest.compare.running.optuna_tools import Search
 
 PRUNING = "pruning.jsonl"
 
@@ -78,7 +78,7 @@ class Pruning:
             self._note(key, anew=True)
 
     def _begin(self, job: Job, ended: Iterable[Record]) -> "Search":
-        from steepest.compare.running.optuna_ledger import Search
+        from steepest.compare.running.optuna_tools import Search
 
         spec = self._spec.comparison(job.workload)
         search = self._searches[job.workload, job.method] = Search(str(spec.pruner), spec.workload.higher_is_better)

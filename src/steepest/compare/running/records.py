@@ -92,7 +92,13 @@ def record_of_json(text: str | bytes) -> Record:
 
 
 def json_of_record(record: Record) -> str:
-    return json.dumps(record.to_dict(), allow_nan=False)
+    """Its line; ``to_dict`` would copy the curve, which takes longer than all the rest."""
+    return json.dumps(_plain(record), allow_nan=False)
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    known = dict(vars(record))
+    return {**known, **known.pop("more", {})}
 
 
 def text_of_records(records: Iterable[Record]) -> str:
@@ -115,7 +121,7 @@ def append_record(folder: Path, record: Record, *, sync: bool = False) -> None:
 
 def note_attempts(folder: Path, records: Iterable[Record], reason: Reason) -> None:
     """Remember runs that count no longer: failed ones that are tried again, final ones of a point not chosen now."""
-    lines = [json.dumps({"reason": reason, **record.to_dict()}, allow_nan=False) for record in records]
+    lines = [json.dumps({"reason": reason, **_plain(record)}, allow_nan=False) for record in records]
     if lines:
         with open(folder / ATTEMPTS, "a", encoding="utf-8") as file:
             file.write("".join(f"{line}\n" for line in lines))
@@ -137,6 +143,21 @@ def read_attempts(folder: Path) -> list[tuple[str, Record]]:
             continue
         found[json_of_record(record)] = (reason, record)
     return list(found.values())
+
+
+def attempts_note(folder: Path, records: Iterable[Record]) -> str:
+    """What a summary says of runs that failed: those of earlier calls, and those that another call would try again."""
+    again = sum(reason == "tried again" for reason, _ in read_attempts(folder))
+    failed = sum(record.status == "failed" for record in records)
+    parts = []
+    if again:
+        runs, were = ("1 run", "was") if again == 1 else (f"{again} runs", "were")
+        how = "it" if again == 1 else "they"
+        parts.append(f"{runs} that failed in an earlier call {were} tried again; {ATTEMPTS} says how {how} failed.")
+    if failed:
+        runs, them = ("1 run", "it") if failed == 1 else (f"{failed} runs", "them")
+        parts.append(f"{runs} failed; the same command tries {them} again, and goes on from the others.")
+    return " ".join(parts)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ Optuna makes the tables; what is in them is written by SQL, all that is new in o
 means takes four transactions and 25 ms, which is more than a short run takes.
 """
 
+import functools
 import json
 import math
 import sqlite3
@@ -91,7 +92,7 @@ class StudyFile:
         if self._written:
             return
         if not self._path.is_file() or self._path.stat().st_size == 0:
-            from steepest.compare.running.optuna_ledger import make_tables
+            from steepest.compare.running.optuna_tools import make_tables
 
             make_tables(self._path)
         with closing(_connect(self._path, "rw")) as connection:
@@ -260,6 +261,10 @@ def _typed(value: float) -> tuple[float | None, str]:
 
 def _time(seconds: float) -> str:
     """Seconds since the epoch as Optuna stores them: in UTC since its version 5, in local time before."""
-    utc = int(version("optuna").partition(".")[0]) >= 5
-    moment = datetime.fromtimestamp(seconds, UTC if utc else None)
+    moment = datetime.fromtimestamp(seconds, UTC if _in_utc() else None)
     return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+@functools.cache
+def _in_utc() -> bool:
+    return int(version("optuna").partition(".")[0]) >= 5
