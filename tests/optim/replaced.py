@@ -1,4 +1,4 @@
-"""Two thousand optimizers whose tensors were replaced by others, on one path: run in a process of its own, which must live.
+"""Optimizers whose tensors were replaced by others, on one path: run in a process of its own, which must live.
 
     python -m tests.optim.replaced [PATH] [DRAWS]
 
@@ -128,11 +128,12 @@ def one_draw(path, draw):
         got = steps(method, options, PATHS[path], params, grads, buffers, later)
     except RuntimeError as error:
         counts["refused"] += 1
-        assert "parameter" in str(error) or "not support sparse" in str(error), error
+        if not any(words in str(error) for words in ("parameter", "not support sparse")):
+            raise
         return
     counts["the loop's"] += 1
     assert expected is not None, f"the loop refuses it: {refused}"
-    kinds = {dtype} | {t.dtype for t in (*got, *grads, *buffers) if t is not None and not t.dtype == torch.int64}
+    kinds = {dtype} | {t.dtype for t in (*got, *grads, *buffers) if t is not None and t.dtype != torch.int64}
     coarsest = max(torch.finfo(kind).eps for kind in kinds)
     for p, q in zip(got, expected, strict=True):
         if not p.is_meta:

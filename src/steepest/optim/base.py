@@ -103,10 +103,11 @@ class ScaledSGD(Method):
     def _step_supports_amp_scaling(self) -> bool:
         """Whether a ``GradScaler`` leaves the unscaling and the skipping to us (torch/amp/grad_scaler.py).
 
-        As with ``torch.optim.SGD``: with ``fused=True``. Whoever asks for it (Lightning, before it clips) takes it to
-        mean that gradients are never unscaled before the step, and accelerate that no step is ever skipped.
+        As with ``torch.optim.SGD``: with ``fused=True``; and with float16 weights, whose gradients the scaler does not
+        unscale. Where it is so Lightning does not clip, and accelerate never sees that a step was skipped.
         """
-        return self.param_groups[0]["fused"] is True
+        groups = self.param_groups
+        return groups[0]["fused"] is True or any(p.dtype == torch.float16 for g in groups for p in g["params"])
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, as ``torch.optim.Optimizer`` does, after checking its hyperparameters and names.

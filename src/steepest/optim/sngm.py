@@ -9,6 +9,7 @@ from torch.optim.optimizer import ParamsT
 from steepest.optim.arguments import check_flag
 from steepest.optim.base import ScaledSGD
 from steepest.optim.norms import BlockNorms, reciprocal
+from steepest.optim.partial import refuse_a_part
 from steepest.optim.step import Decay
 
 
@@ -46,7 +47,8 @@ class SNGM(ScaledSGD):
             :class:`steepest.optim.ScaledSGD`.
 
     Raises:
-        ValueError: an argument is out of range, or both ``decoupled_weight_decay`` and ``normalize_decay`` are set.
+        ValueError: an argument is out of range, or both ``decoupled_weight_decay`` and ``normalize_decay`` are set; or
+            ``ZeroRedundancyOptimizer``, of which every rank sees a part of the parameters, is to be around it.
 
     Source: Zhao, Shi, Xie, Li, "Stochastic normalized gradient descent with momentum for large-batch training",
     arXiv 2007.13985, Science China Information Sciences 67, 212101 (2024), algorithm 1.
@@ -77,6 +79,7 @@ class SNGM(ScaledSGD):
         fused: bool | None = None,
         kahan_sum: bool = False,
     ) -> None:
+        refuse_a_part(type(self).__name__)
         super().__init__(
             params,
             lr,
