@@ -341,11 +341,12 @@ def test_no_step_inside_its_own_contexts():
     train(model, optimizer, 1)
 
 
-def test_parameters_none_of_which_would_move_are_refused_with_a_closure():
-    bias = nn.Parameter(torch.ones(3))
-    optimizer = SSGD([bias], lr=0.1)
+def test_parameters_none_of_which_would_move_are_refused_at_once():
     with pytest.raises(ValueError, match="2 or more dimensions, got none"):
-        optimizer.step(lambda: torch.zeros(()))
-    bias.grad = torch.ones(3)
-    optimizer.step()
-    assert torch.equal(bias.detach(), torch.full((3,), 0.9))
+        SSGD([nn.Parameter(torch.ones(3))], lr=0.1)
+    with pytest.raises(ValueError, match="2 or more dimensions, got none"):
+        SSGD([{"params": [nn.Parameter(torch.ones(3))]}, {"params": [nn.Parameter(torch.ones(()))]}], lr=0.1)
+    lazy = nn.LazyLinear(3)
+    optimizer = SSGD(lazy.parameters(), lr=0.1)  # which has its shape by the first step
+    lazy(torch.ones(1, 2))
+    assert optimizer.step(lambda: torch.zeros(())) == 0

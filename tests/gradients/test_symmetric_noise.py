@@ -28,6 +28,9 @@ from tests.gradients.noisy import (
     weight,
 )
 
+# Most contexts here have no backward().
+pytestmark = pytest.mark.filterwarnings("ignore:none of the weights that SymmetricNoise moved")
+
 # ---- the noise itself
 
 

@@ -7,6 +7,9 @@ from torch import nn
 from steepest import SNGM, SymmetricNoise
 from tests.gradients.noisy import BoomError, bits, contexts, hessian, hooks, network, quadratic, weight
 
+# Most contexts here have no backward().
+pytestmark = pytest.mark.filterwarnings("ignore:none of the weights that SymmetricNoise moved")
+
 DRIVEN = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
     "adam": lambda p: torch.optim.Adam(p, lr=0.01),

@@ -27,6 +27,9 @@ from tests.gradients.noisy import (
     weight,
 )
 
+# Most contexts here have no backward().
+pytestmark = pytest.mark.filterwarnings("ignore:none of the weights that SymmetricNoise moved")
+
 
 def specials(dtype, size, kind, seed=0):
     """A flat tensor of a kind of values: zeros of both signs and denormals among them, huge ones, or any bits."""

@@ -9,6 +9,9 @@ from torch import nn
 from steepest import SymmetricNoise
 from tests.gradients.noisy import PERS, contexts, every_law, hessian, magnitudes, quadratic, weight
 
+# Most contexts here have no backward().
+pytestmark = pytest.mark.filterwarnings("ignore:none of the weights that SymmetricNoise moved")
+
 
 def mean_gradient(noise, w, loss):
     w.grad = None

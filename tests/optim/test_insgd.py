@@ -540,7 +540,7 @@ def test_nothing_tracked_is_refused_before_anything_moves():
     handle = track_input_power(model)
     handle.remove()
     start = model.weight.detach().clone()
-    with pytest.raises(RuntimeError, match="before training and before torch.compile"):
+    with pytest.raises(RuntimeError, match=r"before training and before torch\.compile"):
         lms(model, INSGD(model.parameters()), randn(1, 4), 0.0)
     assert torch.equal(model.weight, start)
 

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from steepest import BlockNormalizedSGD, param_groups
+from steepest.optim import decayed_names
 
 
 class Net(nn.Module):
@@ -38,16 +39,91 @@ def test_split_is_by_module_type_and_keeps_names():
     assert "tied.weight" not in names(decayed)  # shared: once
 
 
-def test_a_users_norm_layer():
-    class MyNorm(nn.Module):
+def test_a_users_own_layer():
+    class Scaled(nn.Module):
         def __init__(self):
             super().__init__()
-            self.gain = nn.Parameter(torch.ones(3))
+            self.gain = nn.Parameter(torch.full((3,), 0.5))
 
-    model = nn.Sequential(nn.Linear(3, 3, bias=False), MyNorm())
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), Scaled())
     assert len(param_groups(model, 0.1)) == 1
-    _, undecayed = param_groups(model, 0.1, no_decay=(MyNorm,))
+    _, undecayed = param_groups(model, 0.1, no_decay=(Scaled,))
     assert names(undecayed) == {"1.gain"}
+
+
+def layer(name, base=nn.Module, **parameters):
+    """A module of a class of that name with parameters of its own."""
+    made = type(name, (base,), {})() if base is nn.Module else type(name, (base,), {})(4, 1)
+    for key, value in parameters.items():
+        setattr(made, key, nn.Parameter(value))
+    return made
+
+
+class T5LayerNorm(nn.Module):
+    def __init__(self, *_):
+        super().__init__()
+
+
+TRAINED = torch.linspace(0.5, 1.5, 4)
+FOREIGN = {
+    "by its name": layer("LlamaRMSNorm", weight=TRAINED),
+    "with a number behind": layer("LayerNorm2d", weight=TRAINED.view(4, 1, 1), bias=TRAINED.view(4, 1, 1)),
+    "with a word behind": layer("BatchNormAct2d", weight=TRAINED, bias=TRAINED),
+    "frozen": layer("FrozenBatchNorm2d", weight=TRAINED),
+    "of one vector in four dimensions": layer("ConvNextV2GlobalResponseNorm", weight=TRAINED.view(1, 1, 1, 4)),
+    "a subclass under another name": layer("Scaler", T5LayerNorm, weight=TRAINED),
+    "by a gain of ones": layer("Rescale", scale=torch.ones(4)),
+    "of one feature": layer("RMSNorm", weight=torch.ones(1)),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_normalisation_layers_that_are_not_torchs_are_recognised(name):
+    assert decayed_names(nn.Sequential(nn.Linear(4, 4), FOREIGN[name])) == ["0.weight"]
+    decayed, undecayed = param_groups(nn.Sequential(nn.Linear(4, 4), FOREIGN[name]), 0.1)
+    assert names(decayed) == {"0.weight"}
+    assert len(undecayed["params"]) == 1 + len(list(FOREIGN[name].parameters()))
+
+
+DECAYED = {
+    "a matrix in a normalisation layer": layer("AdaptiveLayerNorm", weight=torch.ones(4, 4)),
+    "a linear layer of one output": layer("NormLinear", nn.Linear, bias=torch.zeros(1)),
+    "another word": layer("NormalHead", weight=TRAINED),
+    "a vector that is no gain": layer("Position", weight=TRAINED),
+    "a single number": layer("Temperature", weight=torch.ones(1)),
+}
+
+
+@pytest.mark.parametrize("name", DECAYED)
+def test_what_only_looks_like_a_normalisation_layer_is_decayed(name):
+    assert decayed_names(DECAYED[name]) == ["weight"]
+
+
+def test_models_without_memory_and_without_shapes_are_split_too():
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(4, 4), layer("LlamaRMSNorm", weight=TRAINED), nn.BatchNorm1d(4))
+    assert decayed_names(model) == ["0.weight"]
+    assert decayed_names(nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())) == ["0.weight"]
+
+
+def test_torchs_own_layers_go_by_no_decay_alone():
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.LayerNorm(4))
+    assert decayed_names(model, no_decay=(nn.LayerNorm,)) == ["0.weight"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"weight_decay": "1e-4"}, "weight_decay must be a finite number of at least 0, got '1e-4'"),
+        ({"weight_decay": True}, "weight_decay must be .*, got True"),
+        ({"weight_decay": None}, "weight_decay must be .*, got None"),
+        ({"no_decay": nn.LayerNorm}, "no_decay must be a tuple of module types, got <class"),
+        ({"model": [nn.Linear(1, 1)]}, r"model must be a torch\.nn\.Module, got list"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_named(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        param_groups(**{"model": nn.Linear(2, 2), "weight_decay": 0.1, **options})
 
 
 def test_a_layer_cut_by_the_groups_is_still_one_block():

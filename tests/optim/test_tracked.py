@@ -234,7 +234,7 @@ def test_a_module_that_holds_its_handle_can_be_copied_and_the_copy_is_not_tracke
     holder = Holder()
     copied = COPIERS[copier](holder)
     copied(images()).sum().backward()
-    with pytest.raises(RuntimeError, match="holds no parameter whose input is tracked: call steepest.track_input"):
+    with pytest.raises(RuntimeError, match="holds no parameter whose input is tracked: call steepest"):
         INSGD(copied.parameters()).step()
     with pytest.raises(RuntimeError, match=r"uncovered\(\) of a copied handle needs params"):
         copied.handle.uncovered()

@@ -125,8 +125,13 @@ class Calibration(TravellingHook):
             self.remove()
 
     def _attach_everywhere(self) -> None:
-        hooks = register_optimizer_step_pre_hook(self), register_optimizer_step_post_hook(self._after_step)
-        self._detach = lambda: [hook.remove() for hook in hooks] and None
+        before, after = register_optimizer_step_pre_hook(self), register_optimizer_step_post_hook(self._after_step)
+
+        def detach() -> None:
+            before.remove()
+            after.remove()
+
+        self._detach = detach
 
     def _weights(self) -> dict[str, Tensor]:
         names: dict[Tensor, str] = {}
@@ -243,10 +248,12 @@ def calibrate(
     It acts at ``optimizer.step()``, on what the step finds in ``.grad``: after accumulation, all-reduce, unscaling and
     clipping, and in closures after each evaluation. So it is the same on every DDP rank, and 1 rank and 2 ranks agree.
     ``.grad`` is overwritten. The forward pass, evaluation and the model's ``state_dict`` know nothing of it. A copy of
-    the model is calibrated if the handle was copied with it. A weight that is computed from others (``weight_norm``,
-    ``spectral_norm``, pruning) is calibrated in those of 2 dimensions and more; :meth:`Calibration.uncovered` lists
-    what is left alone. An optimizer inside another (ZeRO) is calibrated once a step, in the outer one. Random numbers come from the seed and the number of the step. A gradient that is not
-    finite stays so. Nothing here waits for the device.
+    the model is calibrated if the handle was copied with it. Random numbers come from the seed and the number of the
+    step. A gradient that is not finite stays so. Nothing here waits for the device.
+
+    A weight that is computed from others (``weight_norm``, ``spectral_norm``, pruning) is calibrated in those of 2
+    dimensions and more; :meth:`Calibration.uncovered` lists what is left alone. Of an optimizer inside another (ZeRO)
+    the outer one's step is calibrated, once.
 
     Args:
         model: any module; call it after ``fully_shard``, ``DistributedDataParallel`` or ``torch.compile``, or before.

@@ -72,9 +72,9 @@ class GradientCalibration(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x``."""
-        if torch.jit.is_scripting():
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
             if self.training:
-                raise RuntimeError("GradientCalibration calibrates no gradient inside torch.jit.script: call eval() first")
+                raise RuntimeError("GradientCalibration calibrates nothing inside torch.jit.script: call eval() first")
             return x
         return self._passed(x)
 
@@ -82,16 +82,16 @@ class GradientCalibration(nn.Module):
     def _passed(self, x: Tensor) -> Tensor:
         if not (self.training and x.requires_grad):
             return x
-        if torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined]
+        if torch._C._are_functorch_transforms_active():
             raise RuntimeError(
-                "GradientCalibration does not work inside the transforms of torch.func (grad, vmap, jvp): call eval() on "
-                "it, or use steepest.calibrate, which acts at the optimizer's step"
+                "GradientCalibration does not work inside the transforms of torch.func (grad, vmap, jvp): call eval() "
+                "on it, or use steepest.calibrate, which acts at the optimizer's step"
             )
         return cast("Tensor", _Calibrate.apply(x, self))  # type: ignore[no-untyped-call]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         had_no_memory = self.scale is not None and self.scale.is_meta
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if had_no_memory and self.scale is not None and not self.scale.is_meta:
             self.scale = self.previous = None  # what to_empty() gives is not what was learned
         return self

@@ -5,9 +5,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import UninitializedParameter
 from torch.optim.optimizer import ParamsT
 
-from steepest.gradients.symmetric_noise import Memory, Noise, Per, SymmetricNoise, check_noise
+from steepest.gradients.noise_arguments import Memory, Noise, Per, check_noise, refuse_unmovable
+from steepest.gradients.symmetric_noise import SymmetricNoise
 from steepest.optim.base import ScaledSGD
 
 # As the class defines it: torch puts the hooks of every step into ScaledSGD.step once a ScaledSGD is made, and a step
@@ -43,7 +45,7 @@ class SSGD(ScaledSGD):
         nesterov, decoupled_weight_decay, maximize, foreach, fused, kahan_sum: see :class:`steepest.optim.ScaledSGD`.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range, or no parameter has the 2 dimensions of a weight that is moved.
 
     Source: Sung, Choi, Park, Choi, Shin, arXiv 2009.02479; a reconstruction from the abstract.
 
@@ -102,6 +104,8 @@ class SSGD(ScaledSGD):
             # In the group, so that it travels with state_dict, pickle and deepcopy; the first group's counts.
             noise_draws=0,
         )
+        if not any(isinstance(p, UninitializedParameter) for group in self.param_groups for p in group["params"]):
+            refuse_unmovable(self.param_groups)
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)

@@ -1,52 +1,38 @@
 """Symmetric weight noise (S-SGD): the mean of the gradients at two mirrored points around the weights."""
 
-import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import Optimizer, ParamsT, register_optimizer_step_pre_hook
-from torch.utils.hooks import RemovableHandle
+from torch.optim.optimizer import ParamsT
 
 from steepest.gradients.draws import buckets, draw, local_part, normal, signs
+from steepest.gradients.noise_arguments import (
+    Memory,
+    Noise,
+    Per,
+    Statistics,
+    check_noise,
+    noise_groups,
+    refuse_unmovable,
+)
+from steepest.gradients.noise_pair import (
+    Pair,
+    forget_computed_weights,
+    guard,
+    layout_of,
+    magnitudes_of,
+    mean_gradient,
+    refuse_strangers,
+    warn_of_no_gradient,
+)
 from steepest.gradients.rounding import rest_of, undo
-from steepest.optim.norms import filter_sums, full_norms, local
+from steepest.optim.arguments import check_integer
+from steepest.optim.norms import local
 
-Noise = Literal["sign", "gaussian"]
-Per = Literal["tensor", "filter"]
-Memory = Literal["copy", "regenerate"]
-Statistics = Literal["both", "plus", "neither"]
-_CHOICES: dict[str, tuple[object, ...]] = {
-    "noise": ("sign", "gaussian"),
-    "per": ("tensor", "filter"),
-    "sides": (1, 2),
-    "memory": ("copy", "regenerate"),
-    "batch_norm": ("both", "plus", "neither"),
-}
 _WITH_STATISTICS = nn.modules.batchnorm._NormBase  # BatchNorm, SyncBatchNorm and InstanceNorm of every dimension
-
-
-def check_noise(alpha: float, seed: int, **choices: object) -> None:
-    """Raise ValueError if an option of the noise is out of range."""
-    if not 0 <= alpha < float("inf"):
-        raise ValueError(f"alpha must be a finite number of at least 0, got {alpha!r}")
-    if not isinstance(seed, int):
-        raise ValueError(f"seed must be an integer, the same on all ranks, got {seed!r}")
-    for name, value in choices.items():
-        if value not in _CHOICES[name]:
-            raise ValueError(f"{name} must be {' or '.join(map(repr, _CHOICES[name]))}, got {value!r}")
-
-
-class _Pair(NamedTuple):
-    """An open pair of contexts: noise that was drawn, and is to be used once more with the other sign."""
-
-    key: tuple[int, int]  # the seed and the number of the draw
-    weights: list[Tensor]
-    buckets: list[list[int]]
-    magnitudes: list[Tensor]  # what the direction is multiplied with; one a tensor, or one a filter
-    guard: RemovableHandle
 
 
 class SymmetricNoise:
@@ -126,17 +112,26 @@ class SymmetricNoise:
         check_noise(alpha, seed, noise=noise, per=per, sides=sides, memory=memory, batch_norm=batch_norm)
         if batch_norm != "both" and model is None:
             raise ValueError(f"batch_norm={batch_norm!r} needs model=, whose statistics are meant")
-        self.param_groups = _groups(params, alpha)
-        if not any(p.dim() >= 2 for group in self.param_groups for p in group["params"]):
-            raise ValueError("params must hold a weight tensor of 2 or more dimensions, got none: nothing would move")
+        if model is not None and not isinstance(model, nn.Module):
+            raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+        self.param_groups = noise_groups(params, alpha)
+        refuse_unmovable(self.param_groups)
         self.noise = noise
         self.per = per
         self.sides = sides
         self.seed = seed
         self.memory = memory
         self.batch_norm = batch_norm
+        self._model = model
         self._norm_layers = [] if model is None else [m for m in model.modules() if isinstance(m, _WITH_STATISTICS)]
-        self._pair: _Pair | None = None
+        theirs = set() if model is None else set(model.parameters())
+        self._of_model = [p for group in self.param_groups for p in group["params"] if p in theirs]
+        self._pair: Pair | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.sign:
+            raise RuntimeError("SymmetricNoise cannot be copied inside plus() or minus(): the weights are moved")
+        return {**vars(self), "_pair": None}  # a copy of an open pair would hold its weights against optimizers
 
     @contextmanager
     def plus(self) -> Iterator[None]:
@@ -149,7 +144,7 @@ class SymmetricNoise:
         if self._pair is not None:
             raise RuntimeError("plus() after plus(): each plus() must be followed by its minus(); reset() drops a pair")
         self._pair = self._open()
-        with self._moved(+1, ends_pair=self.sides == 1):
+        with self._moved(self._pair, +1, ends_pair=self.sides == 1):
             yield
 
     @contextmanager
@@ -164,7 +159,12 @@ class SymmetricNoise:
         self._refuse_nesting("minus")
         if self._pair is None:
             raise RuntimeError("minus() without plus(): it takes the noise of the plus() before it")
-        with self._moved(-1, ends_pair=True):
+        if [layout_of(w) for w in self._pair.weights] != self._pair.layouts:
+            raise RuntimeError(
+                "the shape, dtype or device of a weight changed between plus() and minus(), which must share a noise: "
+                "call reset() and evaluate both again"
+            )
+        with self._moved(self._pair, -1, ends_pair=True):
             yield
 
     def reset(self) -> None:
@@ -211,7 +211,7 @@ class SymmetricNoise:
             with self.minus():
                 second_loss = closure()
             for p, grad in zip(params, first, strict=True):
-                p.grad = _mean(grad, p.grad)
+                p.grad = mean_gradient(grad, p.grad)
             return None if first_loss is None or second_loss is None else (first_loss + second_loss) / 2
 
         return evaluate
@@ -225,7 +225,10 @@ class SymmetricNoise:
 
         Raises:
             KeyError: a key is missing.
+            ValueError: a value is no integer.
         """
+        check_integer("seed", state_dict["seed"], "an integer, the same on all ranks")
+        check_integer("draws", state_dict["draws"])
         self.seed, self.draws = state_dict["seed"], state_dict["draws"]
 
     def _refuse_nesting(self, name: str) -> None:
@@ -233,7 +236,7 @@ class SymmetricNoise:
             inside = "plus" if self.sign > 0 else "minus"
             raise RuntimeError(f"{name}() inside {inside}(): the contexts do not nest")
 
-    def _open(self) -> _Pair:
+    def _open(self) -> Pair:
         alphas: dict[Tensor, float] = {}  # a weight that is given twice moves once
         for group in self.param_groups:
             check_noise(group["alpha"], self.seed)
@@ -241,40 +244,12 @@ class SymmetricNoise:
                 if group["alpha"] > 0 and p.dim() >= 2 and p.requires_grad and p.numel() > 0:
                     alphas.setdefault(p, group["alpha"])
         weights = list(alphas)
-        magnitudes = self._magnitudes(weights, list(alphas.values()))
-        pair = _Pair((self.seed, self.draws), weights, buckets(weights), magnitudes, self._guard())
+        refuse_strangers(weights, self._of_model, self._model)
+        magnitudes = magnitudes_of(weights, list(alphas.values()), self.per)
+        layouts = [layout_of(w) for w in weights]
+        pair = Pair((self.seed, self.draws), weights, layouts, buckets(weights), magnitudes, guard(self))
         self.draws += 1
         return pair
-
-    def _magnitudes(self, weights: list[Tensor], alphas: list[float]) -> list[Tensor]:
-        """``alpha * rms(w)``: 0-dim tensors, or one number a filter, of the filters that lie on this rank."""
-        counts = [w.numel() * (2 if w.is_complex() else 1) for w in weights]
-        if self.per == "tensor":
-            with torch.no_grad():
-                norms = full_norms(weights)
-            return [a / n**0.5 * norm for a, n, norm in zip(alphas, counts, norms, strict=True)]
-        with torch.no_grad():
-            sums = filter_sums(weights, weights)
-        return [
-            a * (total / (n / w.shape[0])).sqrt() for a, n, w, total in zip(alphas, counts, weights, sums, strict=True)
-        ]
-
-    def _guard(self) -> RemovableHandle:
-        """While a pair is open, no optimizer may move its weights."""
-        reference = weakref.ref(self)
-
-        def before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-            noise = reference()
-            if noise is None or noise._pair is None:
-                return
-            mine = {id(p) for group in noise.param_groups for p in group["params"]}
-            if any(id(p) in mine for group in optimizer.param_groups for p in group["params"]):
-                where = {1: "inside plus()", -1: "inside minus()", 0: "after plus() without minus()"}[noise.sign]
-                raise RuntimeError(
-                    f"{type(optimizer).__name__}.step() {where}: evaluate both sides first; reset() drops a pair"
-                )
-
-        return register_optimizer_step_pre_hook(before_step)
 
     def _close(self) -> None:
         if self._pair is not None:
@@ -282,9 +257,7 @@ class SymmetricNoise:
             self._pair = None
 
     @contextmanager
-    def _moved(self, sign: int, *, ends_pair: bool) -> Iterator[None]:
-        assert self._pair is not None
-        pair = self._pair
+    def _moved(self, pair: Pair, sign: int, *, ends_pair: bool) -> Iterator[None]:
         updates = self.batch_norm == "both" or (self.batch_norm == "plus" and sign > 0)
         buffers = [] if updates else [b for layer in self._norm_layers for b in layer.buffers(recurse=False)]
         kept = [b.clone() for b in buffers]
@@ -293,22 +266,29 @@ class SymmetricNoise:
         try:
             with torch.no_grad():
                 self._add(pair, sign, saved)
-            torch.clear_autocast_cache()  # an autocast around this context would go on with the weights before it
+            forget_computed_weights()
             yield
         except BaseException:
             ends_pair = True
             raise
         finally:
-            with torch.no_grad():
-                self._take_back(pair, sign, saved)
-                for buffer, value in zip(buffers, kept, strict=True):
-                    buffer.copy_(value)
-            torch.clear_autocast_cache()
             self.sign = 0
-            if ends_pair:
-                self._close()
+            try:
+                with torch.no_grad():
+                    for buffer, value in zip(buffers, kept, strict=True):
+                        buffer.copy_(value)
+                    self._take_back(pair, sign, saved)
+            except RuntimeError:
+                ends_pair = True
+                raise
+            finally:
+                forget_computed_weights()
+                if ends_pair:
+                    self._close()
+        if ends_pair:
+            warn_of_no_gradient(pair.weights)
 
-    def _add(self, pair: _Pair, sign: int, saved: list[Any]) -> None:
+    def _add(self, pair: Pair, sign: int, saved: list[Any]) -> None:
         """Move the weights; ``saved`` gets what it takes to move each of them back."""
         for members in pair.buckets:
             here = [local(pair.weights[i]) for i in members]
@@ -322,19 +302,31 @@ class SymmetricNoise:
                 saved.append(rest_of(w, (moved - n).to(w.dtype)))
                 w.copy_(moved)
 
-    def _take_back(self, pair: _Pair, sign: int, saved: list[Any]) -> None:
+    def _take_back(self, pair: Pair, sign: int, saved: list[Any]) -> None:
         kept = iter(saved)
+        lost: list[Tensor] = []
         for members in pair.buckets:
-            here = [local(pair.weights[i]) for i in members]
+            weights = [pair.weights[i] for i in members]
             if self.memory == "copy":
-                for w, copy in zip(here, kept, strict=False):  # fewer were saved if moving them raised
-                    w.copy_(copy)
-                continue
-            noises = self._noises(pair, members, sign)
-            for w, n, rest in zip(here, noises, kept, strict=False):
-                undo(w, (w - n).to(w.dtype), rest)
+                for i, w, copy in zip(members, weights, kept, strict=False):  # fewer were saved if moving them raised
+                    if w.shape == pair.layouts[i][0]:
+                        local(w).copy_(copy)
+                    else:
+                        lost.append(w)
+            elif all(layout_of(pair.weights[i]) == pair.layouts[i] for i in members):
+                noises = self._noises(pair, members, sign)
+                for w, n, rest in zip(map(local, weights), noises, kept, strict=False):
+                    undo(w, (w - n).to(w.dtype), rest)
+            else:
+                lost += [w for w, _ in zip(weights, kept, strict=False)]
+        if lost:
+            raise RuntimeError(
+                f"{len(lost)} weights, the first of shape {tuple(lost[0].shape)}, were changed in shape, dtype or "
+                "device inside plus() or minus() and keep their noise: load them again; memory='copy' gives back "
+                "weights of another dtype or device"
+            )
 
-    def _noises(self, pair: _Pair, members: list[int], sign: int) -> list[Tensor]:
+    def _noises(self, pair: Pair, members: list[int], sign: int) -> list[Tensor]:
         """This rank's parts of the noise of a bucket, real, in float32 at least."""
         weights = [pair.weights[i] for i in members]
         fill = signs if self.noise == "sign" else normal
@@ -345,30 +337,3 @@ class SymmetricNoise:
                 d.div_(d.square().mean(dim=dims, keepdim=self.per == "filter").sqrt_())
         parts = [local_part(d, w) for d, w in zip(directions, weights, strict=True)]
         return [part.mul_(sign * pair.magnitudes[i]) for part, i in zip(parts, members, strict=True)]
-
-
-def _groups(params: ParamsT, alpha: float) -> list[dict[str, Any]]:
-    given: list[Any] = list(cast("Iterable[Any]", params))
-    if not given:
-        raise ValueError("params must not be empty")
-    groups = given if isinstance(given[0], dict) else [{"params": given}]
-    made = []
-    for group in groups:
-        members = [group["params"]] if isinstance(group["params"], Tensor) else group["params"]
-        tensors = [p[1] if isinstance(p, tuple) else p for p in members]
-        for tensor in tensors:
-            if not isinstance(tensor, Tensor):
-                raise ValueError(f"params must hold tensors or (name, tensor) pairs, got {type(tensor).__name__}")
-        made.append({"alpha": alpha, **group, "params": tensors})
-        check_noise(made[-1]["alpha"], 0)
-    return made
-
-
-def _mean(first: Tensor | None, second: Tensor | None) -> Tensor | None:
-    """Mean of two gradients; one that is missing is zero. Equal ones give themselves, without overflow."""
-    if first is None or second is None:
-        only = second if first is None else first
-        return None if only is None else only / 2
-    if first.is_sparse or second.is_sparse:
-        return first / 2 + second / 2
-    return first.lerp_(second, 0.5)

@@ -62,8 +62,10 @@ class _StateWithHooks:
             raise ReferenceError("the optimizer that this belongs to is gone")
         state = type(optimizer).__getstate__(optimizer)
         if not isinstance(state, dict):
-            raise TypeError(f"{type(optimizer).__name__} cannot be copied while a hook of steepest's is on it: remove() it")
-        hooks = [h for h in optimizer._optimizer_step_pre_hooks.values() if isinstance(h, TravellingHook)]  # type: ignore[attr-defined]
+            raise TypeError(
+                f"{type(optimizer).__name__} cannot be copied while a hook of steepest's is on it: remove() it"
+            )
+        hooks = [h for h in optimizer._optimizer_step_pre_hooks.values() if isinstance(h, TravellingHook)]
         # Under negative keys, which no hook that is registered later gets, in this process or in another.
         kept = OrderedDict((-1 - i, hook) for i, hook in enumerate(h for h in hooks if not h.removed))
         return {**state, "_optimizer_step_pre_hooks": kept, "__getstate__": self}

@@ -14,7 +14,7 @@ def check_number(name: str, value: object, words: str, allowed: Callable[[float]
         ...
         ValueError: lr must be a number of at least 0, got '1e-3'
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not allowed(float(value)):
+    if isinstance(value, bool) or not isinstance(value, Real) or not allowed(float(value)):
         raise ValueError(f"{name} must be {words}, got {value!r}")
 
 

@@ -84,7 +84,7 @@ class Meter:
     def __call__(self, module: _Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not (module.training and torch.is_grad_enabled() and module.weight.requires_grad):
             return
-        if torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined]
+        if torch._C._are_functorch_transforms_active():
             # What a transform sees is not what the layer is given: a sample of a batch, or one of many weights.
             if not torch.compiler.is_compiling():
                 self.record.paused = True
@@ -117,7 +117,7 @@ class Meter:
         return InertMeter, ()
 
     @property
-    def __name__(self) -> NoReturn:  # type: ignore[override]  # torch.jit.script alone asks for it
+    def __name__(self) -> NoReturn:  # torch.jit.script alone asks for it
         raise AttributeError(
             "torch.jit.script cannot compile a model that track_input_power tracks: call remove() on its handle first, "
             "or use torch.export or torch.jit.trace"
@@ -140,7 +140,7 @@ class InertMeter:
 
 def _is_recorded() -> bool:
     """Whether the pass is made only to write a program down, which must not contain the measuring."""
-    return torch.jit.is_tracing() or _is_exporting()  # type: ignore[no-untyped-call]
+    return torch.jit.is_tracing() or _is_exporting()  # type: ignore[attr-defined, no-untyped-call]
 
 
 class InputPowerHandle:
@@ -165,7 +165,7 @@ class InputPowerHandle:
         """
         if self._model is None and params is None:
             raise RuntimeError(
-                "uncovered() of a copied handle needs params: a copy tracks nothing, call track_input_power on its model"
+                "uncovered() of a copied handle needs params: it tracks nothing; call track_input_power on its model"
             )
         model = None if self._model is None else self._model()
         names = {} if model is None else {id(p): name for name, p in model.named_parameters()}
@@ -233,9 +233,9 @@ def track_input_power(
     transposed convolutions, recurrent and parametrised weights (``weight_norm``) are not, nor the output projection of
     ``nn.MultiheadAttention``, whose module is never called: :meth:`InputPowerHandle.uncovered` lists them.
 
-    It pauses inside the transforms of ``torch.func`` (``grad``, ``vmap``, ``jvp``), whose tensors are not what the layer
-    is given in training, and while ``torch.export`` or ``torch.jit.trace`` write the model down. ``torch.jit.script``
-    refuses a tracked model.
+    It pauses inside the transforms of ``torch.func`` (``grad``, ``vmap``, ``jvp``), whose tensors are not what the
+    layer is given in training, and while ``torch.export`` or ``torch.jit.trace`` write the model down.
+    ``torch.jit.script`` refuses a tracked model.
 
     Costs one reading of every tracked input, and per input channel one number on the device.
 
