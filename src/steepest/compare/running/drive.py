@@ -163,7 +163,6 @@ def _catch_up(study: StudySpec, folder: Path, ledger: Ledger) -> list[Record]:
     """All finished runs, once the ledger has those that a crash, or an outage, kept from it; the rest is planned."""
     ledger.release()
     records = ledger.records()
-    study_folder.check_points(study, records)
     known = {record.key for record in records}
     kept = [record for record in study_folder.read_records(folder) if record.key not in known]
     for phase in ("tune", "final"):
