@@ -67,6 +67,8 @@ def is_users(spec: ModuleSpec | None) -> bool:
     """Whether a module is the user's own; a namespace package is nobody's, for it has no file."""
     if spec is None or not spec.has_location or spec.origin is None:
         return False
+    if spec.origin.startswith(_library_folders()):  # which most are, and a link takes long to follow
+        return False
     place = os.path.realpath(spec.origin)
     if place.startswith(_library_folders()):
         return False
@@ -189,7 +191,7 @@ def _library_folders() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     folders = [paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
     folders += [*site.getsitepackages(), site.getusersitepackages(), str(Path(steepest.__file__).parent)]
-    return tuple(os.path.realpath(folder) + os.sep for folder in folders)
+    return tuple({path + os.sep for folder in folders for path in (folder, os.path.realpath(folder))})
 
 
 @functools.cache
