@@ -66,9 +66,7 @@ def runs(method, n, i, trials, seeds, points) -> list[Record]:
 
 def with_fields(summary: Summary, change=lambda record: record, **fields) -> Summary:
     """The same study with other fields in its spec, and its records changed."""
-    spec = dataclasses.replace(summary.spec)
-    for name, value in fields.items():
-        object.__setattr__(spec, name, value)
+    spec = dataclasses.replace(summary.spec, **fields)
     return summarize(spec, [change(r) for row in summary.rows for r in [*row.tuned, *row.finals]])
 
 

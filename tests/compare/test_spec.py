@@ -1,12 +1,12 @@
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from steepest._errors import InputError
-from steepest.compare import Range
+from steepest.compare import Range, Study
+from steepest.compare.points import quasi_random_points
 from steepest.compare.spec import StudySpec
 from tests.compare.frozen import freeze
 
@@ -31,6 +31,29 @@ def test_the_same_asked_from_elsewhere_is_the_same(monkeypatch):
     absolute = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=3, seeds=2)
     monkeypatch.chdir(Path(TINY).parent.parent)
     assert freeze("compare/tiny.py:clouds", ["compare/tiny.py:good"], trials=3, seeds=2) == absolute
+
+
+def test_the_points_of_the_search_are_frozen():
+    spec = freeze("digits-mlp", ["sgd", f"{TINY}:two_dimensions"], trials=3, seeds=2)
+    assert [list(m.points) for m in spec.methods] == [quasi_random_points(m.space, 3, 0) for m in spec.methods]
+    assert json.loads(StudySpec((spec,)).to_json())["format"] == 3
+    there = (spec.methods[0], dataclasses.replace(spec.methods[1], points=({"momentum": 0.5, "lr": 0.1},) * 3))
+    frozen = thawed(dataclasses.replace(spec, methods=there))
+    assert frozen.differences(spec) == ["the search points of method 'two-dimensions' differ"]
+    taken = spec.with_points_of(frozen)
+    assert frozen.differences(taken) == []
+    assert [list(point.items()) for point in taken.methods[1].points] == [[("lr", 0.1), ("momentum", 0.5)]] * 3
+    for change in ({"trials": 2}, {"spaces": {"two-dimensions": {"lr": Range(0.1, 1)}}}):  # it would try others
+        asked = freeze("digits-mlp", ["sgd", f"{TINY}:two_dimensions"], **{"trials": 3, "seeds": 2, **change})
+        assert asked.with_points_of(frozen).methods[1] == asked.methods[1]
+
+
+def test_a_study_again_from_its_spec_has_the_points_of_the_spec(tmp_path):
+    """Whatever this release of SciPy would draw, and in whatever order the spec lists the names."""
+    space = {"sgd": {"weight_decay": [1e-4, 1e-2], "momentum": [0.5, 0.9]}}
+    spec = Study("digits-mlp", methods="sgd", trials=3, seeds=2, space=space).spec
+    (tmp_path / "spec.json").write_text(spec.to_json())
+    assert Study.from_file(tmp_path / "spec.json").spec == spec
 
 
 def test_estimators_are_frozen():
@@ -135,8 +158,6 @@ def test_a_changed_file_or_changed_data_is_another_study(tmp_path):
     )
     path.write_text(text)
     spec = freeze(f"{path}:w", ["sgd"], trials=3, seeds=2)
-    for name in [n for n in sys.modules if n.startswith("steepest_user_")]:
-        del sys.modules[name]
     path.write_text(text + "# changed\n")
     assert spec.differences(freeze(f"{path}:w", ["sgd"], trials=3, seeds=2)) == ["workload.source file differs"]
     other_data = dataclasses.replace(spec, workload=dataclasses.replace(spec.workload, data_sha256="0"))

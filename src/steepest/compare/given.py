@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+import cloudpickle
+
+from steepest._errors import InputError
 from steepest.compare.lookup import absolute_reference, find_method, find_workload, source_digest
 from steepest.compare.method import Method
 from steepest.compare.workload import Workload
@@ -18,6 +21,22 @@ def reference_of(part: str | Workload | Method) -> str:
         'digits-mlp'
     """
     return absolute_reference(part) if isinstance(part, str) else _PREFIX + part.name
+
+
+def pickled(given: Given) -> bytes | None:
+    """The objects as workers get them, ``None`` if there are none; to be called before any function of theirs is.
+
+    Raises:
+        InputError: one cannot be pickled.
+    """
+    for part in given.values():
+        try:
+            cloudpickle.dumps(part)
+        except Exception as error:  # whatever an object raises that cannot be pickled
+            raise InputError(
+                f"{part.name!r} cannot be sent to the processes that train ({type(error).__name__}: {error})"
+            ) from error
+    return cloudpickle.dumps(dict(given)) if given else None
 
 
 def digest_of(reference: str) -> str | None:

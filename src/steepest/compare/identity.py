@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.machinery import ModuleSpec
 
 import torch
@@ -121,13 +122,13 @@ def check_unchanged(frozen: MethodSpec | WorkloadSpec) -> None:
     Raises:
         ChangedError: they are not.
     """
-    if digest_of(frozen.reference) != frozen.source_sha256:
+    if _or_none(partial(digest_of, frozen.reference)) != frozen.source_sha256:
         raise ChangedError(_differs("file", frozen.name))
     for name, digest in (frozen.code or {}).items():
         if name.startswith(GIVEN_PART):  # it comes with the job's setting, whole
             continue
         spec = user_code.located(name)
-        if spec is None or not spec.has_location or user_code.digest_of_module(spec) != digest:
+        if spec is None or _or_none(partial(user_code.digest_of_module, spec)) != digest:
             raise ChangedError(_differs(f"module {name}", frozen.name))
 
 
@@ -231,6 +232,14 @@ def _modules_of_given(parts: Mapping[str, object]) -> dict[str, ModuleSpec]:
     names = digest.modules | {name for name in loaded if name.startswith(packages)}
     roots = {name: spec for name in sorted(names) if (spec := user_code.located(name)) is not None}
     return {**roots, **user_code.imported_by(roots.values())}
+
+
+def _or_none(digest: Callable[[], str | None]) -> str | None:
+    """``None`` where the file is gone."""
+    try:
+        return digest()
+    except OSError:
+        return None
 
 
 def _differs(what: str, name: str) -> str:

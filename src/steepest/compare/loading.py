@@ -58,7 +58,8 @@ def load(source: str) -> Loaded:
     except InputError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's code raises
-        raise InputError(f"{source} could not be imported: {user_code.told(error)}") from error
+        near = str(Path(key).parent) if is_file else None
+        raise InputError(f"{source} could not be imported: {user_code.told(error, near)}") from error
     new = sys.modules.keys() - before
     more = {name: spec for name, spec in user_code.loaded_users_modules().items() if name in new and name != source}
     loaded = Loaded(module, {}, brought={source} & new)

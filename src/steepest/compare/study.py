@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 import torch
 from rich.console import Console
 
@@ -16,7 +15,7 @@ from steepest._errors import InputError, Spelling, StudyError, argument, check_e
 from steepest.compare import options, values
 from steepest.compare.analysis.summary import Summary, summarize_study
 from steepest.compare.freeze import device_named, freeze_study
-from steepest.compare.given import Given, reference_of
+from steepest.compare.given import Given, pickled, reference_of
 from steepest.compare.method import Method, Range
 from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
 from steepest.compare.outcome import without_result, write
@@ -83,8 +82,8 @@ class Study:
         InputError: an argument cannot be used. What only the data can tell is raised once :attr:`spec` is needed.
 
     Note:
-        Runs happen in processes of their own. Objects travel there pickled; a study cannot see that their code has
-        changed since it began, so give a changed one another folder.
+        Runs happen in processes of their own. Objects travel there pickled, as they are when :attr:`spec` is first
+        needed. A study that has begun with other code or data is refused; give the changed one another folder.
 
     Example:
         >>> import tempfile
@@ -196,8 +195,11 @@ class Study:
         Raises:
             InputError: something asked for cannot be used, or a frozen study cannot be had as it was.
         """
+        self._pickled  # noqa: B018  # before freezing calls functions of theirs, which may change what they hold
         with spelled_by(self._spelling):
             spec = freeze_study(self._request, self._data_dir)
+        if self._frozen is not None:
+            spec = spec.with_points_of(self._frozen)
         if self._frozen is not None and (differences := self._frozen.differences(spec)):
             raise InputError(f"this study cannot be had again as it was: {'; '.join(differences)}")
         return spec
@@ -260,7 +262,7 @@ class Study:
                 data_dir=self._data_dir,
                 command=command or f"steepest.compare.Study in {Path(sys.argv[0]).name or 'Python'}",
                 listener=listener or display,
-                given=cloudpickle.dumps(dict(self._given())) if self._given() else None,
+                given=self._pickled,
                 checkpoint_seconds=self._checkpoint_seconds,
                 storage=self.storage,
                 spares=spares,
@@ -311,6 +313,10 @@ class Study:
     def _workload_names(self) -> str:
         names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
         return "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
+
+    @cached_property
+    def _pickled(self) -> bytes | None:
+        return pickled(self._given())
 
     def _given(self) -> Given:
         parts = [*self._request.workloads, *self._request.methods]

@@ -33,8 +33,8 @@ class _BesideFiles:
     def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
         return PathFinder.find_spec(name, self.folders, target) if path is None and self.folders else None
 
-    def add(self, folders: Iterable[str]) -> None:
-        self.folders = list(dict.fromkeys([*map(os.path.abspath, folders), *self.folders]))
+    def use(self, folders: Iterable[str]) -> None:
+        self.folders = list(dict.fromkeys(map(os.path.abspath, folders)))
         if self not in sys.meta_path:
             before = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
             sys.meta_path.insert(before, self)
@@ -45,15 +45,17 @@ BESIDE_FILES = _BesideFiles()
 
 @contextmanager
 def searched_first(folder: str) -> Iterator[None]:
-    """Import from a folder as ``python folder/file.py`` would; what the code adds to ``sys.path`` goes with it."""
-    before = list(sys.path)
+    """Import from a folder as ``python folder/file.py`` would, and from no other user's folder meanwhile. Later imports
+    find it too, and what the code adds to ``sys.path``."""
+    before, others = list(sys.path), BESIDE_FILES.folders
     sys.path.insert(0, folder)
+    BESIDE_FILES.folders = []
     try:
         yield
+        others = [*(entry for entry in sys.path if entry not in before), *others]
     finally:
-        added = [entry for entry in sys.path if entry not in before]
-        BESIDE_FILES.add([folder, *added])
         sys.path[:] = before
+        BESIDE_FILES.use(others)
 
 
 def digest_of_module(spec: ModuleSpec) -> str:
@@ -64,6 +66,8 @@ def digest_of_module(spec: ModuleSpec) -> str:
 def is_users(spec: ModuleSpec | None) -> bool:
     """Whether a module is the user's own; a namespace package is nobody's, for it has no file."""
     if spec is None or not spec.has_location or spec.origin is None:
+        return False
+    if spec.origin.startswith(_library_folders()):  # which most are, and a link takes long to follow
         return False
     place = os.path.realpath(spec.origin)
     if place.startswith(_library_folders()):
@@ -137,8 +141,9 @@ def loaded_users_modules() -> dict[str, ModuleSpec]:
     return found
 
 
-def place_of(error: BaseException) -> str | None:
-    """File and line of the user's own code that an error comes from, the innermost; ``None`` if it has none.
+def place_of(error: BaseException, near: str | None = None) -> str | None:
+    """File and line of the user's own code that an error comes from, the innermost; ``None`` if it has none. Files in
+    the folder ``near``, and in those that modules are imported from, are named as seen from there.
 
     Example:
         >>> namespace = {}
@@ -150,21 +155,22 @@ def place_of(error: BaseException) -> str | None:
         '/home/me/mynet.py, line 1'
     """
     if isinstance(error, SyntaxError) and error.filename and _is_users_file(error.filename):
-        return f"{_short(error.filename)}, line {error.lineno}"
+        return f"{_short(error.filename, near)}, line {error.lineno}"
     place = None
     step = error.__traceback__
     while step is not None:
         name = step.tb_frame.f_code.co_filename
         if _is_users_file(name):
-            place = f"{_short(name)}, line {step.tb_lineno}"
+            place = f"{_short(name, near)}, line {step.tb_lineno}"
         step = step.tb_next
     return place
 
 
-def told(error: BaseException) -> str:
+def told(error: BaseException, near: str | None = None) -> str:
     """Type, first line and place of an error that the user's code raised, for the end of a sentence."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    place = place_of(error)
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    place = place_of(error, near)
     said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return f"{said} ({place})" if place else said
 
@@ -185,7 +191,7 @@ def _library_folders() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     folders = [paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
     folders += [*site.getsitepackages(), site.getusersitepackages(), str(Path(steepest.__file__).parent)]
-    return tuple(os.path.realpath(folder) + os.sep for folder in folders)
+    return tuple({path + os.sep for folder in folders for path in (folder, os.path.realpath(folder))})
 
 
 @functools.cache
@@ -200,10 +206,10 @@ def _is_users_file(name: str) -> bool:
     return os.path.isabs(name) and not os.path.realpath(name).startswith(_library_folders())
 
 
-def _short(name: str) -> str:
+def _short(name: str, near: str | None) -> str:
     """A file as seen from the nearest folder that it was imported from."""
     full = os.path.realpath(name)
-    bases = [os.path.realpath(folder) + os.sep for folder in [*BESIDE_FILES.folders, *sys.path, os.getcwd()]]
+    bases = [os.path.realpath(folder) + os.sep for folder in [near or "", *BESIDE_FILES.folders, *sys.path]]
     return min([full, *(full.removeprefix(base) for base in bases)], key=len)
 
 

@@ -181,7 +181,6 @@ def _catch_up(study: StudySpec, folder: Path, ledger: Runs, retry_failed: bool =
     """All finished runs, once the ledger has those that a crash, or an outage, kept from it; the rest is planned."""
     ledger.release()
     records = ledger.records()
-    study_folder.check_points(study, records)
     known = {record.key for record in records}
     kept = [r for r in study_folder.read_records(folder) if r.key not in known and r.status != "failed"]
     for phase in ("tune", "final"):

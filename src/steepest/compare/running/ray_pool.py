@@ -5,8 +5,8 @@ this machine's cores and GPUs is started, and ended with the study. A worker is 
 threads and, for a study on CUDA, a GPU or a share of it, from its first run to the end of the study. Ray restarts and
 retries nothing: what becomes of a run whose process died is the study's business.
 
-Every node needs the same Python, torch and steepest, and sees the user's files and the data at the same paths; a run
-that finds others there than the study began with fails.
+Every node needs the same Python, torch and steepest, and sees the user's files and the data at the same paths; where
+others are found than the study began with, it ends with a sentence.
 """
 
 import logging
