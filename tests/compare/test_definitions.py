@@ -1,5 +1,6 @@
 """Workloads, methods and how they are found."""
 
+import re
 import sys
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from steepest._errors import InputError
-from steepest.compare import Method, Range, Workload, accuracy
+from steepest.compare import Estimator, Method, Range, Workload, accuracy
 from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
 from steepest.compare.lookup import find_method, find_workload, parts_of, source_digest
 from steepest.data import digits
@@ -219,3 +220,105 @@ def test_a_file_that_does_not_import(tmp_path, content):
 def test_not_found(find, reference, message):
     with pytest.raises(InputError, match=message):
         find(reference)
+
+
+def fields_of_workload(**changed):
+    given = {"name": "w", "data": lambda _: digits(), "model": nn.Identity, "batch_size": 1, "epochs": 1, "target": 1.0}
+    return Workload(**{**given, **changed})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("name", 3, "a workload's name must be a text, got 3"),
+        ("data", (1, 2, 3), "workload 'w': data must be a function of the data folder that returns three parts, got"),
+        (
+            "model",
+            nn.Linear(2, 1),
+            "workload 'w': model must be a function that builds a fresh torch.nn.Module, such as",
+        ),
+        ("model", nn.Sequential(nn.Linear(2, 1)), "got a Sequential object"),
+        ("model", "net", "got 'net'"),
+        ("batch_size", "16", "batch_size must be a whole number of at least 1, got '16'"),
+        ("batch_size", 16.0, "batch_size must be a whole number of at least 1, got 16.0"),
+        ("epochs", True, "epochs must be a whole number of at least 1, got True"),
+        ("evaluation_batch", None, "evaluation_batch must be a whole number of at least 1, got None"),
+        ("target", "0.9", "target must be a number, got '0.9'"),
+        ("target", True, "target must be a number, got True"),
+        ("loss", None, "loss must be a function of outputs and targets, got None"),
+        ("metric", "accuracy", "metric must be a function of outputs and targets, got 'accuracy'"),
+        ("metric_name", None, "metric_name must be a text, got None"),
+        ("higher_is_better", "no", "higher_is_better must be True or False, got 'no'"),
+        ("percent", 1, "percent must be True or False, got 1"),
+        ("description", 1, "description must be a text, got 1"),
+        ("augment", 4, "augment must be a function of inputs and a generator, got 4"),
+    ],
+)
+def test_every_field_of_a_workload_says_what_it_must_be(field, value, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        fields_of_workload(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("name", None, "a method's name must be a text, got None"),
+        ("optimizer", "sgd", "method 'm': optimizer must be a function of parameters and hyperparameters"),
+        (
+            "optimizer",
+            torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0),
+            "method 'm': optimizer must be a function",
+        ),
+        ("space", {"lr": (1e-3, 1.0)}, "the space of 'lr' must be a steepest.compare.Range, such as Range(0.001, 1.0)"),
+        ("space", [("lr", Range(0.1, 1))], "space must map names to values"),
+        ("space", {1: Range(0.1, 1), "lr": Range(0.1, 1)}, "space must map names to values"),
+        ("fixed", ["momentum"], "fixed must map names to values"),
+        ("evaluations_per_step", 1.5, "evaluations_per_step must be a whole number of at least 1, got 1.5"),
+        ("closure", 1, "closure must be True or False, got 1"),
+        ("description", None, "description must be a text, got None"),
+        ("estimators", (METHODS["sgd"],), "estimators must be a tuple of steepest.compare.Estimator objects"),
+        ("estimators", ESTIMATORS["sam"], "estimators must be a tuple of steepest.compare.Estimator objects"),
+        ("prepare", "hooks", "prepare must be a function of the model, got 'hooks'"),
+    ],
+)
+def test_every_field_of_a_method_says_what_it_must_be(field, value, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        Method(**{"name": "m", "optimizer": torch.optim.SGD, "space": {"lr": Range(0.1, 1)}, field: value})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log", "sentence"),
+    [
+        ("0.1", 1, True, "low of a range must be a number, got '0.1'"),
+        (0.1, None, True, "high of a range must be a number, got None"),
+        (0.1, [1], True, r"high of a range must be a number, got [1]"),
+        (False, True, False, "low of a range must be a number, got False"),
+        (0.1, 1, "yes", "log of a range must be True or False, got 'yes'"),
+    ],
+)
+def test_the_ends_of_a_range_are_numbers(low, high, log, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        Range(low, high, log)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("name", 1, "an estimator's name must be a text, got 1"),
+        ("attach", None, "estimator 'e': attach must be a function that returns a context manager, got None"),
+        ("options", ["rho"], "estimator 'e': options must map names to values"),
+        ("evaluations_per_step", "2", "estimator 'e': evaluations_per_step must be a whole number"),
+        ("smallest_batch", 0, "estimator 'e': smallest_batch must be at least 1, got 0"),
+    ],
+)
+def test_every_field_of_an_estimator_says_what_it_must_be(field, value, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        Estimator(**{"name": "e", "attach": print, "kind": "points", field: value})
+
+
+def test_numbers_may_be_numpys():
+    import numpy
+
+    workload = fields_of_workload(batch_size=numpy.int64(4), target=numpy.float32(0.5))
+    assert (type(workload.batch_size), type(workload.target)) == (int, float)
+    assert Range(numpy.float64(0.1), 1) == Range(0.1, 1.0)

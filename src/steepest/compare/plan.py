@@ -29,8 +29,8 @@ _BETWEEN_RUNS = 0.01  # of the command, which writes a record down and hands out
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """One method's share in a comparison. ``seconds`` of a run, with its validations, are measured over a few steps, and
-    ``test_seconds`` come on top of a final run; ``None`` where they fail, with why."""
+    """One method's share in a comparison. ``seconds`` of a run, with its validations, are measured over a few steps;
+    ``None`` where they fail, with why. ``test_seconds`` come on top of a final run."""
 
     workload: str
     name: str
