@@ -64,6 +64,15 @@ def runs(method, n, i, trials, seeds, points) -> list[Record]:
     return [*found, *(run("final", s, s + 1, 0.06, best) for s in range(seeds))]
 
 
+def many(number, name="a-rather-long-method-name-{:02d}", **fields) -> Summary:
+    """One workload with so many methods, the first the baseline."""
+    (summary,) = made_up(workloads=("a",), methods=("sgd",), trials=2, seeds=3, points=4)
+    names = [name.format(i) for i in range(number)]
+    methods = tuple(dataclasses.replace(summary.spec.methods[0], name=name) for name in names)
+    records = [record for n, name in enumerate(names) for record in runs(name, n, 0, 2, 3, 4)]
+    return summarize(dataclasses.replace(summary.spec, methods=methods, baseline=names[0], **fields), records)
+
+
 def with_fields(summary: Summary, change=lambda record: record, **fields) -> Summary:
     """The same study with other fields in its spec, and its records changed."""
     spec = dataclasses.replace(summary.spec, **fields)
@@ -74,7 +83,7 @@ def opened(browser, address, width=1280, height=900, scheme="light", offline=Tru
     """A page on a file or an address; its ``messages`` and ``requests`` are kept."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=offline)
     view = context.new_page()
-    view.set_default_timeout(120_000)  # milliseconds: a machine may be slow
+    view.set_default_timeout(20_000)  # milliseconds: a machine may be slow
     view.messages, view.requests = [], []
     view.on("console", lambda message: view.messages.append(message.text))
     view.on("pageerror", lambda error: view.messages.append(str(error)))
@@ -83,6 +92,11 @@ def opened(browser, address, width=1280, height=900, scheme="light", offline=Tru
     view.goto(address.as_uri() if isinstance(address, Path) else address)
     view.wait_for_selector("button.open")
     return view
+
+
+def unfolded(view):
+    """Open all that is folded away."""
+    view.evaluate("document.querySelectorAll('details.fold').forEach((fold) => (fold.open = true))")
 
 
 def scrolled_through(view):

@@ -16,9 +16,13 @@ from steepest.compare.report.across import title
 from steepest.compare.running.jobs import Record
 from tests.compare.frozen import freeze
 
-from .pages import made_up, opened, scrolled_through, with_fields
+from .pages import made_up, opened, scrolled_through, unfolded, with_fields
 
 PLOTLY = r'<script type="text/plain" id="plotly">.*?</script>'
+TRACEBACK = """Traceback (most recent call last):
+  File "steps.py", line 3, in step
+ValueError: <boom>
+<second line>"""
 TINY = str(Path(__file__).with_name("tiny.py"))
 INVOCATION = {
     "command": "steepest compare 'a<b>' --methods x",
@@ -64,7 +68,7 @@ def page_of(tmp_path, workload, methods, names, extra=(), more=(), sharpness=Fal
 
 @pytest.fixture
 def page(tmp_path):
-    failed = Record("w", "good", "tune", 3, 0, {"lr": 1.0}, "failed", 0, 1, error="Traceback\nValueError: <boom>")
+    failed = Record("w", "good", "tune", 3, 0, {"lr": 1.0}, "failed", 0, 1, error=TRACEBACK)
     return page_of(tmp_path, "clouds", ["good", "twin"], ["good", "twin"], [failed])
 
 
@@ -136,6 +140,7 @@ def test_what_a_step_costs_where_the_gradient_comes_from_and_how_sharp_it_ends(b
     for table in tables:
         assert len({line.count("|") for line in table}) == 1
     view = opened(browser, estimators_page)
+    unfolded(view)
     table = view.locator("#final")
     assert table.locator("thead").inner_text().count("Sharpness") == 1
     assert [row.inner_text() for row in table.locator("td[data-label=Sharpness]").all()] == ["4\n3 to 5"] * 3
@@ -171,21 +176,25 @@ def test_how_far_to_trust_it(browser, page):
     view = opened(browser, page)
     said = [item.inner_text().split(":")[0] for item in view.locator(".caveats li").all()]
     assert said == ["Seeds", "Search", "Order"]
-    headings = [heading.inner_text() for heading in view.locator("h2").all()]
-    assert headings.index("Results") < headings.index("The luck of the search") < headings.index("How far to trust it")
+    headings = [heading.text_content() for heading in view.locator("h2, h3").all()]
+    places = ("Differences to good", "Results", "How far to trust it", "The luck of the search", "How it was measured")
+    assert [heading for heading in headings if heading in places] == list(places)
+    assert not view.locator("#plot-luck").is_visible()
+    assert view.locator("#plot-forest").is_visible()
     top, caveats = (view.locator(what).first.bounding_box()["y"] for what in ("#final", ".caveats"))
     assert top < caveats  # the table comes first
+    view.locator("a[href='#trust']").click()
+    assert view.evaluate("location.hash") == "#trust"
     trusted = view.locator("#trusted")
     assert trusted.locator("tbody tr").count() == 2
     assert trusted.locator("td[data-label='Found by the search']").first.inner_text() == "76.00\u00a0%"
     assert view.locator("#ordered tbody tr").count() == 7
     assert "twin = good" in view.locator("#ordered").inner_text()
-    view.locator("a[href='#trust']").click()
-    assert view.evaluate("location.hash") == "#trust"
     view.locator("#plot-luck").scroll_into_view_if_needed()
     view.locator("#plot-luck .main-svg").first.wait_for()
-    names = view.locator("#plot-luck .legend text.legendtext").all_text_contents()
-    assert sorted(names) == ["good", "twin"]
+    drawn = view.locator("#plot-luck").evaluate("plot => plot.data.map((trace) => trace.name)")
+    assert set(drawn) == {"good", "twin"}
+    assert view.locator(".plot .legend").count() == 0  # it is there once, for all figures
     assert view.messages == []
     view.context.close()
 
@@ -195,10 +204,11 @@ def test_how_far_to_trust_it(browser, page):
 def test_in_a_browser_without_network(browser, request, which, width, scheme):
     path = request.getfixturevalue(which)
     view = opened(browser, path, width=width, scheme=scheme)
+    unfolded(view)
     scrolled_through(view)
     assert view.messages == []  # no error, no warning, no dialog
     assert view.requests == [path.as_uri()]
-    assert view.locator(".plot .main-svg").count() >= 5
+    assert view.locator(".plot .main-svg").count() >= 7
     assert view.evaluate("document.documentElement.scrollWidth") <= width  # nothing sticks out on a phone
     if width < 700:
         hidden = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
@@ -208,7 +218,8 @@ def test_in_a_browser_without_network(browser, request, which, width, scheme):
     assert view.locator("#final tbody tr").count() == (3 if which == "estimators_page" else 2)
     if which == "hostile_page":
         assert view.locator("#final tbody th").first.inner_text().startswith(("good", "<b>bold</b>|</script>"))
-        assert "<b>bold</b>|</script>" in view.locator("#plot-lr .legend").text_content()
+        assert view.locator("#legend .key").all_inner_texts() == ["good", "<b>bold</b>|</script>"]
+        assert "<b>bold</b>|</script>" in view.locator("#plot-forest").text_content()
         view.locator("#final button.open").first.click()
         scrolled_through(view)
         metric = "</script><script>alert(2)</script>"
@@ -221,7 +232,7 @@ def test_in_a_browser_without_network(browser, request, which, width, scheme):
 def test_theme_button_and_hover(browser, page):
     view = opened(browser, page)
     scrolled_through(view)
-    axis = "#plot-lr .xtitle"
+    axis = "#plot-validation .xtitle"
     before = view.locator(axis).evaluate("e => getComputedStyle(e).fill")
     view.click("#theme")
     assert view.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 28)"
@@ -241,7 +252,7 @@ def test_a_study_without_results_still_has_a_page(browser, tmp_path):
     errors = []
     view.on("pageerror", lambda error: errors.append(str(error)))
     view.goto(path.as_uri())
-    assert "Unfinished: 0 of 7 runs" in view.inner_text("body")
+    assert "Unfinished: 0 of 7 runs are finished." in view.inner_text("body")
     for absent in (".caveats", "#trusted", "#ordered", "a[href='#trust']"):
         assert view.locator(absent).count() == 0
     assert errors == []

@@ -9,7 +9,7 @@ import pytest
 
 from steepest.compare.report import write_report
 
-from .pages import INVOCATION, made_up, opened, scrolled_through, with_fields
+from .pages import INVOCATION, made_up, opened, scrolled_through, unfolded, with_fields
 
 SAID = 'ValueError: "a", <b>'
 FIRST = "#final tbody tr[data-row]"
@@ -33,7 +33,7 @@ def small(summaries, tmp_path_factory):
         if record.phase == "tune" and record.trial == 0:
             return dataclasses.replace(record, status="pruned")
         if record.phase == "tune" and record.status == "diverged":
-            return dataclasses.replace(record, status="failed", error=f"Traceback\n{SAID}")
+            return dataclasses.replace(record, status="failed", error=f"Traceback (most recent call last):\n  File 1\n{SAID}\nmore")
         return record
 
     (summary,) = made_up(workloads=("digits-mlp",), methods=("sgd", "adamw", "sngm"), trials=4, seeds=3, points=8)
@@ -78,7 +78,7 @@ def read_csv(path):
 
 def test_size_and_what_is_drawn_at_first(path, view):
     assert path.stat().st_size < 8_000_000
-    assert view.locator(".main-svg").count() == 0  # all figures are further down
+    assert view.locator(".main-svg").count() == 0  # the first figure is below two tables
     assert view.requests == [path.as_uri()]
 
 
@@ -99,10 +99,10 @@ def test_verdicts_scores_and_tabs(view, summaries):
     view.locator(".verdicts a").nth(2).click()
     assert view.locator("[role=tabpanel]:visible").get_attribute("id") == "comparison-3"
     view.goto(view.url.split("#")[0] + "#trust-2")
-    view.locator("#trust-2").wait_for()
+    view.locator("#trusted-2").wait_for()  # it is unfolded
     assert view.evaluate("scrollY") > 500
     view.locator("#plot-profile").scroll_into_view_if_needed()
-    assert view.locator("#plot-profile .legendtext").count() == 8
+    assert view.locator("#legend .key").count() == 8
 
 
 def test_sorting_with_mouse_and_keyboard(view, summaries):
@@ -225,9 +225,10 @@ def test_the_csv_of_a_table_has_the_shown_rows_and_every_digit(view, summaries):
 
 
 def test_every_table_and_every_figure_can_be_saved(small_view):
+    unfolded(small_view)
     scrolled_through(small_view)
     buttons = small_view.locator("button[aria-label^='Save ']")
-    assert buttons.count() == 5 + 6
+    assert buttons.count() == 5 + 7
     for i, button in enumerate(buttons.all()):
         if i == 9:
             small_view.wait_for_timeout(1100)  # Chromium lets a page save ten files a second
@@ -259,6 +260,7 @@ def test_what_a_failed_run_said_is_shown_and_saved(small_view):
 
 
 def test_axes_turn_logarithmic_and_back(small_view):
+    unfolded(small_view)
     scrolled_through(small_view)
     for key, label, axis, before in (
         ("loss", "log y", "yaxis", "log"),
@@ -296,6 +298,7 @@ def test_several_targets_and_a_pruner(small_view, small):
     stopped = "3 of 12 runs of the search were stopped early by the pruner median"
     assert stopped in small_view.inner_text("body")
     assert "1 stopped early" in small_view.locator("#final").inner_text()
+    unfolded(small_view)
     scrolled_through(small_view)
     symbols = small_view.locator("#plot-lr").evaluate("e => e.data.flatMap(t => t.marker?.symbol ?? [])")
     assert symbols.count("triangle-down-open") == 3
@@ -330,7 +333,7 @@ def test_on_a_phone(browser, path, scheme):
 def test_a_study_that_has_just_begun(browser, tmp_path):
     summaries = made_up(workloads=("a", "b"), methods=("sgd", "sngm"), trials=4, seeds=3, points=5, share=0.4)
     view = opened(browser, write_report(tmp_path, summaries, []))
-    assert "Unfinished: 12 of 28 runs" in view.inner_text("#top")
+    assert "Unfinished: 12 of 28 runs are finished." in view.inner_text("#top")
     assert "follow when every method has final runs on all workloads." in view.inner_text("body")
     assert view.locator("#across").count() == 0
     for opener in view.locator("#final button.open").all():

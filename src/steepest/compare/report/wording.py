@@ -103,7 +103,8 @@ def headline(error: str) -> str:
     lines = error.strip().splitlines()
     starts = [i for i, line in enumerate(lines) if line.startswith("Traceback")]
     after = lines[starts[-1] + 1 :] if starts else lines
-    said = [line.strip() for line in after if line[:1].strip()] or [line.strip() for line in lines if line.strip()]
+    first = next((i for i, line in enumerate(after) if line[:1].strip()), None)  # frames are indented
+    said = [line.strip() for line in (lines if first is None else after[first:]) if line.strip()]
     if not said:
         return "an error without a word"
     bare = said[0].endswith(":") and said[0].count(" ") == 0 and len(said) > 1  # a type whose text begins a line later
