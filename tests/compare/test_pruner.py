@@ -118,7 +118,7 @@ def test_what_was_decided_before_an_interruption_holds(ledger):
     assert not ledger.is_hopeless(third, 1, 0.5)  # equal to the median is not worse
 
 
-def test_a_pruned_run_is_optunas_pruned_trial(ledger):
+def test_a_pruned_run_is_optunas_pruned_trial(ledger, tmp_path):
     import optuna
 
     ledger, (job, *_) = ledger
@@ -126,6 +126,7 @@ def test_a_pruned_run_is_optunas_pruned_trial(ledger):
     record = Record(*job.key, 0, job.hyperparameters, "pruned", 0.0, 0.0, validation_metric=0.3)
     assert ledger.finish(record) == record
     assert record in ledger.records()
-    trial = optuna.load_study(study_name="digits-mlp/sgd/tune", storage=ledger.storage).trials[4]
+    ledger.close()
+    trial = optuna.load_study(study_name="digits-mlp/sgd/tune", storage=f"sqlite:///{tmp_path}/study.db").trials[4]
     assert trial.state == optuna.trial.TrialState.PRUNED
     assert trial.intermediate_values == {1: 0.3}

@@ -1,6 +1,7 @@
 """What a study shows in the terminal while it runs: bars."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console, Group
@@ -36,12 +37,10 @@ class ProgressDisplay:
             console=console,
         )
         self._best = Text(style="dim")
-        self._live = Live(
-            Group(self._overall, self._running, self._best), console=console, transient=True, refresh_per_second=8
-        )
+        self._task: TaskID | None = None
+        self._live = Live(get_renderable=self._picture, console=console, transient=True, refresh_per_second=8)
         self._tasks: dict[Key, TaskID] = {}
         self._fractions: dict[Key, float] = {}
-        self._records: list[Record] = []
         self._elsewhere = 0
 
     def __enter__(self) -> "ProgressDisplay":
@@ -52,15 +51,17 @@ class ProgressDisplay:
 
     def begin(self, study: StudySpec, records: Sequence[Record]) -> None:
         self._study = study
-        self._records = list(records)
-        self._done_before = {record.key for record in records}
+        self._counts = {spec.name: _Counts(spec) for spec in study.comparisons}
+        for record in records:
+            self._counts[record.workload].add(record)
+        self._before = sum(counts.spent for counts in self._counts.values())
         self._started = time.monotonic()
+        self._last = records[-1].workload if records else None
         names = [spec.name for spec in study.comparisons]
         title = names[0] if len(names) == 1 else count(len(names), "comparison")
         self._task = self._overall.add_task(_plain(title), total=1.0, counts="", left="")
         if self._console.is_terminal:
             self._live.start()
-        self._refresh()
 
     def started(self, job: Job) -> None:
         spec = self._study.comparison(job.workload)
@@ -73,66 +74,95 @@ class ProgressDisplay:
     def progressed(self, job: Job, fraction: float) -> None:
         self._fractions[job.key] = fraction
         self._running.update(self._tasks[job.key], completed=fraction)
-        self._refresh()
 
     def died(self, job: Job) -> None:
         self._forget(job.key)
 
     def ended(self, record: Record) -> None:
         self._forget(record.key)
-        self._records.append(record)
-        self._refresh()
+        self._counts[record.workload].add(record)
+        self._last = record.workload
 
     def waiting(self, elsewhere: int) -> None:
         self._elsewhere = elsewhere
-        self._refresh()
 
     def _forget(self, key: Key) -> None:
         if key in self._tasks:  # else another host's
             self._running.remove_task(self._tasks.pop(key))
             del self._fractions[key]
 
-    def _refresh(self) -> None:
-        """Runs count by the samples that they may see, so that the time left is guessed across workloads."""
-        study, records = self._study, self._records
-        cost = {spec.name: spec.gradient_evaluations * spec.batch_size for spec in study.comparisons}
-        searches = {spec.name: spec.trials * len(spec.methods) for spec in study.comparisons}
-        finals = {spec.name: len(spec.seeds) * self._methods_left(spec) for spec in study.comparisons}
-        total = sum(cost[name] * (searches[name] + finals[name]) for name in cost)
-        before = sum(cost[record.workload] for record in records if record.key in self._done_before)
-        fresh = sum(cost[record.workload] for record in records if record.key not in self._done_before)
-        now = fresh + sum(cost[key[0]] * fraction for key, fraction in self._fractions.items())
-        left = total - before - now
-        seconds = (time.monotonic() - self._started) / now * left if now > 0 else None
-        search = sum(record.phase == "tune" for record in records)
+    def _picture(self) -> Group:
+        """What is drawn eight times a second, however many runs end in between; from a thread of its own.
+
+        Runs count by the samples that they may see, so that the time left is guessed across workloads.
+        """
+        if self._task is None:  # the study has not begun
+            return Group()
+        counts = [*self._counts.values()]
+        searched, searches = sum(c.searched for c in counts), sum(c.searches for c in counts)
+        ended, finals = sum(c.ended for c in counts), sum(c.finals for c in counts)
+        total = sum(c.cost * (c.searches + c.finals) for c in counts)
+        fresh = sum(c.spent for c in counts) - self._before
+        done = fresh + sum(self._counts[key[0]].cost * fraction for key, fraction in [*self._fractions.items()])
+        seconds = (time.monotonic() - self._started) / done * (total - self._before - done) if done > 0 else None
         elsewhere = f", {count(self._elsewhere, 'run')} on other hosts" if self._elsewhere else ""
         self._overall.update(
             self._task,
             total=total,
-            completed=before + now,
-            counts=f"search {search}/{sum(searches.values())}, final {len(records) - search}/{sum(finals.values())}"
-            f"{elsewhere}",
+            completed=self._before + done,
+            counts=f"search {searched}/{searches}, final {ended}/{finals}{elsewhere}",
             left="" if seconds is None else f"about {format_duration(seconds)} left",
         )
-        if records:
-            self._show_best(study.comparison(records[-1].workload))
+        if self._last is not None:
+            self._show_best(self._counts[self._last])
+        return Group(self._overall, self._running, self._best)
 
-    def _methods_left(self, spec: Spec) -> int:
-        """Methods with final runs: those whose search did not end without a result."""
-        searches = ([r for r in self._tuned(spec) if r.method == m.name] for m in spec.methods)
-        return sum(len(s) < spec.trials or choose(spec, s) is not None for s in searches)
-
-    def _show_best(self, spec: Spec) -> None:
-        best = choose(spec, self._tuned(spec))
-        if best is not None:
+    def _show_best(self, counts: "_Counts") -> None:
+        if (best := counts.best) is not None:
+            spec = counts.spec
             where = f" on {spec.name}" if len(self._study.comparisons) > 1 else ""
             self._best.plain = (
                 f"  best so far{where}: {best.method} with lr {best.hyperparameters['lr']:.3g}, "
                 f"validation {spec.workload.metric_name} {format_metric(spec, best.validation_metric)}"
             )
 
-    def _tuned(self, spec: Spec) -> list[Record]:
-        return [r for r in self._records if r.workload == spec.name and r.phase == "tune"]
+
+class _Counts:
+    """How far a comparison is, kept up to date run by run."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.cost = spec.gradient_evaluations * spec.batch_size
+        self.searches = spec.trials * len(spec.methods)
+        self.searched = self.ended = 0
+        self.best: Record | None = None
+        self._tuned: Counter[str] = Counter()
+        self._with_result: set[str] = set()
+        self._keys: set[Key] = set()
+
+    def add(self, record: Record) -> None:
+        if record.key in self._keys:  # it was run again
+            return
+        self._keys.add(record.key)
+        if record.phase == "final":
+            self.ended += 1
+            return
+        self.searched += 1
+        self._tuned[record.method] += 1
+        if choose(self.spec, [record]) is not None:
+            self._with_result.add(record.method)
+            self.best = choose(self.spec, [record] if self.best is None else [self.best, record])
+
+    @property
+    def spent(self) -> int:
+        """Samples of the runs that have ended."""
+        return self.cost * (self.searched + self.ended)
+
+    @property
+    def finals(self) -> int:
+        """Final runs of all methods but those whose search ended without a result."""
+        lost = sum(n == self.spec.trials and name not in self._with_result for name, n in [*self._tuned.items()])
+        return len(self.spec.seeds) * (len(self.spec.methods) - lost)
 
 
 def _plain(text: str) -> str:

@@ -1,9 +1,6 @@
 """Stopping hopeless runs of the search before their end."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-
-import optuna
 
 
 @dataclass(frozen=True)
@@ -13,12 +10,10 @@ class Pruner:
     Args:
         name: what a user writes.
         description: how a report goes on after "a run was stopped early".
-        make: Optuna's pruner.
     """
 
     name: str
     description: str
-    make: Callable[[], optuna.pruners.BasePruner]
 
 
 _ALL = (
@@ -26,13 +21,11 @@ _ALL = (
         "median",
         "once its best validation metric so far was worse than the median of the method's finished runs at that "
         "point, of which there had to be 4 (Optuna's MedianPruner)",
-        lambda: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0),
     ),
     Pruner(
         "halving",
         "unless it was among the best quarter of the method's runs so far at the 1st, 4th, 16th, ... validation "
         "(Optuna's SuccessiveHalvingPruner)",
-        lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=4),
     ),
 )
 PRUNERS = {pruner.name: pruner for pruner in _ALL}

@@ -96,10 +96,8 @@ def _by_target(summary: Summary, rows: list[Row], target: float) -> Order:
 
 def evaluations_to(record: Record, target: float, higher_is_better: bool) -> float:
     """Gradient evaluations at which a run's validation metric first was at the target; a miss is infinite."""
-    assert record.curve is not None
     sign = 1 if higher_is_better else -1
-    points = zip(record.curve["gradient_evaluations"], record.curve["validation_metric"], strict=True)
-    return next((at for at, x in points if at is not None and x is not None and sign * x >= sign * target), math.inf)
+    return next((at for at, x in _points(record) if sign * x >= sign * target), math.inf)
 
 
 def _by_budget(summary: Summary, rows: list[Row], epochs: int) -> Order:
@@ -117,10 +115,14 @@ def _by_budget(summary: Summary, rows: list[Row], epochs: int) -> Order:
 
 def _metric_at(record: Record, evaluations: float) -> float:
     """The validation metric that was measured last by then."""
-    assert record.curve is not None
-    points = zip(record.curve["gradient_evaluations"], record.curve["validation_metric"], strict=True)
-    known = [x for at, x in points if at is not None and x is not None and at <= evaluations]
-    return known[-1]
+    return [x for at, x in _points(record) if at <= evaluations][-1]
+
+
+def _points(record: Record) -> list[tuple[float, float]]:
+    """Gradient evaluations and validation metric at each point of a run's curve that has both."""
+    curve = record.curve or {"gradient_evaluations": [], "validation_metric": []}
+    points = zip(curve["gradient_evaluations"], curve["validation_metric"], strict=True)
+    return [(at, x) for at, x in points if at is not None and x is not None]
 
 
 def _groups(costs: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:

@@ -1,5 +1,6 @@
 """The luck of the search: what a search of so many trials finds, judged by the trials that were made."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,13 +41,18 @@ def tuning_curve(scores: Sequence[float | None], higher_is_better: bool) -> Tuni
     """
     if not scores:
         raise ValueError("a tuning curve takes at least one score, got none")
+    return _tuning_curve(tuple(scores), higher_is_better)
+
+
+@functools.lru_cache(maxsize=512)  # a report asks for the same curve in a dozen places
+def _tuning_curve(scores: tuple[float | None, ...], higher_is_better: bool) -> TuningCurve:
     sign = 1.0 if higher_is_better else -1.0
-    oriented = [-math.inf if score is None else sign * score for score in scores]
+    oriented = sorted(-math.inf if score is None else sign * score for score in scores)
     sizes = range(1, len(scores) + 1)
     return TuningCurve(
-        best=sign * max(oriented),
-        expected=tuple(sign * expected_best(oriented, size) for size in sizes),
-        assured=tuple(sign * assured_best(oriented, size) for size in sizes),
+        best=sign * oriented[-1],
+        expected=tuple(sign * _expected_best(oriented, size) for size in sizes),
+        assured=tuple(sign * _assured_best(oriented, size) for size in sizes),
     )
 
 
@@ -73,11 +79,27 @@ def expected_best(scores: Sequence[float], trials: int) -> float:
     """
     if not 1 <= trials <= len(scores):
         raise ValueError(f"the trials must be from 1 to the {len(scores)} scores, got {trials}")
-    count = math.comb(len(scores), trials)
-    # The score at place i, counted from the worst, is the best of a subset whose other trials are among the i before.
-    return math.fsum(
-        score * (math.comb(i, trials - 1) / count) for i, score in enumerate(sorted(scores)) if i >= trials - 1
-    )
+    return _expected_best(sorted(scores), trials)
+
+
+def _expected_best(ascending: Sequence[float], trials: int) -> float:
+    """The same of scores in order.
+
+    The score at place i, counted from the worst, is the best of a subset whose other trials are among the i before. Of
+    subsets there are too many for floats, and the exact number of a place follows from that of the place above.
+    """
+    if ascending[trials - 1] == -math.inf:
+        return -math.inf
+    count = math.comb(len(ascending), trials)
+    subsets = math.comb(len(ascending) - 1, trials - 1)
+    terms = []
+    for i in range(len(ascending) - 1, trials - 2, -1):
+        share = subsets / count
+        if share == 0.0:  # below the smallest float, as are those of all places below
+            break
+        terms.append(ascending[i] * share)
+        subsets = subsets * (i - trials + 1) // max(i, 1)
+    return math.fsum(terms)
 
 
 def assured_best(scores: Sequence[float], trials: int) -> float:
@@ -94,9 +116,16 @@ def assured_best(scores: Sequence[float], trials: int) -> float:
         >>> assured_best([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 8)  # 8/16 * 7/15 * 6/14 * 5/13 = 0.04
         5.0
     """
-    n = len(scores)
-    for place, score in enumerate(sorted(scores, reverse=True), 1):
-        beaten = math.comb(n + trials - place, trials) / math.comb(n + trials, trials)
-        if beaten <= 1 - CONFIDENCE + 1e-12:
-            return score
+    return _assured_best(sorted(scores), trials)
+
+
+def _assured_best(ascending: Sequence[float], trials: int) -> float:
+    """The same of scores in order; numbers of orders are exact, and that of a place follows from that of the place
+    above."""
+    n = len(ascending)
+    orders = beaten = math.comb(n + trials, trials)
+    for place in range(1, n + 1):
+        beaten = beaten * (n - place + 1) // (n + trials - place + 1)
+        if beaten / orders <= 1 - CONFIDENCE + 1e-12:
+            return ascending[n - place]
     return -math.inf

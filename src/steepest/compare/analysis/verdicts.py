@@ -84,8 +84,8 @@ def _measured(
 def _judged(
     spec: Spec, measured: Comparison, differences: Sequence[float], corrected: float, comparisons: int
 ) -> Comparison:
-    assert measured.difference is not None
-    assert measured.p_value is not None
+    if measured.difference is None or measured.p_value is None:
+        return measured
     alpha = 1 - CONFIDENCE
     better = (measured.difference > 0) == spec.workload.higher_is_better
     taken_back = measured.p_value < alpha <= corrected

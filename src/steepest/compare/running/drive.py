@@ -1,7 +1,7 @@
 """Run a study: tune every method on the same budget, then run each one's best point on fresh seeds."""
 
 import errno
-import functools
+import itertools
 import logging
 import signal
 import threading
@@ -11,14 +11,17 @@ from pathlib import Path
 
 from steepest._errors import InputError, StudyError, argument
 from steepest.compare.running import folder as study_folder
-from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Key, Record, Setting
-from steepest.compare.running.ledger import Ledger
+from steepest.compare.running.damage import say_once
+from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record, Setting
+from steepest.compare.running.ledger import Ledger, Runs
 from steepest.compare.running.loop import Driver, Listener, jobs_left
 from steepest.compare.running.patience import STORAGE_ERRORS, Patience, StorageAwayError, reason_of
 from steepest.compare.running.rank_pool import RankPool
 from steepest.compare.running.ray_pool import RayPool
+from steepest.compare.running.records import note_attempts
+from steepest.compare.running.recovery import counted, known_records, place_of
 from steepest.compare.running.shared import SharedLedger
-from steepest.compare.running.storage import EMBEDDED, SHARED, Membership, Storage
+from steepest.compare.running.storage import SHARED, Membership, Storage
 from steepest.compare.running.workers import ProcessPool, Spares
 from steepest.compare.spec import StudySpec
 
@@ -40,12 +43,13 @@ def run(
     engine: str = "processes",
     storage: Storage | None = None,
     spares: Spares | None = None,
+    retry_failed: bool = True,
 ) -> tuple[list[Record], bool]:
     """Run what is left of a study and return all its records, and whether it was interrupted.
 
-    A finished run is never run again. SIGINT and SIGTERM end the runs under way and return what is there. With a
-    storage, others may run the same study at the same time, each in a folder of its own; it returns once all of it is
-    finished, wherever.
+    A finished run is never run again; one that failed is, unless ``retry_failed`` says otherwise. SIGINT and SIGTERM
+    end the runs under way and return what is there. With a storage, others may run the same study at the same time,
+    each in a folder of its own; it returns once all of it is finished, wherever.
 
     Args:
         jobs: runs at a time; with Ray ``None`` stands for as many as it has room for.
@@ -55,6 +59,7 @@ def run(
         engine: one of ``ENGINES``: where the runs happen.
         storage: where the runs are kept, instead of in the folder.
         spares: processes that wait for the runs.
+        retry_failed: try runs again that failed in an earlier call; ``attempts.jsonl`` remembers how they failed.
 
     Raises:
         InputError: the folder, the storage or Ray cannot be used.
@@ -68,15 +73,17 @@ def run(
     ):
         try:
             with make_pool(engine, jobs, setting, spares) as pool:
-                study_folder.note_invocation(folder, storage.masked_in(command) if storage else command, pool.size)
+                said = storage.masked_in(command) if storage else command
+                study_folder.note_invocation(folder, said, pool.size, study)
                 ledger.shared_invocations(study_folder.invocations(folder))
-                records = _catch_up(study, folder, ledger)
+                records = _catch_up(study, folder, ledger, retry_failed)
                 study_folder.write_records(folder, records)
-                listener.begin(study, records)
+                listener.begin(study, counted(study, records).records)
                 Driver(study, folder, ledger, pool, records, listener).run(interrupted)
             ledger.release()
             records = ledger.records()
             study_folder.write_records(folder, records)
+            records = counted(study, records).records
             study_folder.write_invocations(folder, ledger.shared_invocations(study_folder.invocations(folder)))
         except StorageAwayError:
             if not interrupted.is_set():
@@ -93,8 +100,7 @@ def make_pool(
         return RankPool(setting)
     if engine == "ray":
         return RayPool(jobs, setting)
-    assert jobs is not None
-    return ProcessPool(jobs, setting, spares)
+    return ProcessPool(jobs or 1, setting, spares)
 
 
 def finished_records(folder: Path, storage: Storage | None = None) -> tuple[StudySpec, list[Record]]:
@@ -111,33 +117,23 @@ def finished_records(folder: Path, storage: Storage | None = None) -> tuple[Stud
     """
     study = study_folder.load_spec(folder)
     with _sentence_for_lost_storage(folder, None):
-        found = {record.key: record for record in study_folder.read_records(folder)}
+        records = known_records(folder, study)
     try:
         member = Membership.of(folder)
         if member is not None:
             with SharedLedger(Membership(storage or member.storage, member.owner), study) as shared:
-                found.update({record.key: record for record in shared.records()})
-        elif (folder / EMBEDDED).exists():  # else it was stopped before the first run was planned
-            with Ledger(folder, study, read_only=True) as ledger:
-                found.update({record.key: record for record in ledger.records()})
+                found = {record.key: record for record in [*records, *shared.records()]}
+                records = [*itertools.chain(*counted(study, found.values())[:2])]
     except InputError as error:
-        _say_once(f"{error}; shown is what {str(folder)!r} knows of the study")
-    except STORAGE_ERRORS as error:  # a file that is just being made, or was torn: the records lie beside it
-        _log.info("%s cannot be read (%s)", folder / EMBEDDED, reason_of(error))
-    place = {key: i for i, key in enumerate(all_keys(study))}
-    return study, sorted((r for r in found.values() if r.key in place), key=lambda record: place[record.key])
-
-
-def all_keys(study: StudySpec) -> Iterator[Key]:
-    """The runs that a study may have, in the order of its records: workload, method, phase, index."""
-    for spec in study.comparisons:
-        for method in spec.methods:
-            yield from ((spec.name, method.name, "tune", i) for i in range(spec.trials))
-            yield from ((spec.name, method.name, "final", i) for i in range(len(spec.seeds)))
+        say_once(f"{error}; shown is what {str(folder)!r} knows of the study")
+    place = place_of(study)
+    return study, sorted(records, key=lambda record: place[record.key])
 
 
 @contextmanager
-def _opened(folder: Path, study: StudySpec, storage: Storage | None, interrupted: threading.Event) -> Iterator[Ledger]:
+def _opened(
+    folder: Path, study: StudySpec, storage: Storage | None, interrupted: threading.Event
+) -> Iterator[Ledger | SharedLedger]:
     """The ledger of a study, and its folder, held."""
     if storage is None:
         with study_folder.opened(folder, study):
@@ -146,7 +142,7 @@ def _opened(folder: Path, study: StudySpec, storage: Storage | None, interrupted
                     f"the runs of {str(folder)!r} are kept in {argument('storage')} {member.storage}; give it, or "
                     f"choose another folder with {argument('out')}"
                 )
-            with Ledger(folder, study, Patience(_place(folder, None), interrupted.wait)) as ledger:
+            with Ledger(folder, study) as ledger:
                 yield ledger
         return
     member = Membership.joined(folder, storage)
@@ -157,17 +153,25 @@ def _opened(folder: Path, study: StudySpec, storage: Storage | None, interrupted
         yield shared
 
 
-def _catch_up(study: StudySpec, folder: Path, ledger: Ledger) -> list[Record]:
+def _catch_up(study: StudySpec, folder: Path, ledger: Runs, retry_failed: bool = False) -> list[Record]:
     """All finished runs, once the ledger has those that a crash, or an outage, kept from it; the rest is planned."""
     ledger.release()
     records = ledger.records()
     known = {record.key for record in records}
-    kept = [record for record in study_folder.read_records(folder) if record.key not in known]
+    kept = [r for r in study_folder.read_records(folder) if r.key not in known and r.status != "failed"]
     for phase in ("tune", "final"):
-        left = jobs_left(study, records)
-        ledger.plan(left)
-        keys = {job.key for job in left}
-        records += [ledger.finish(record) for record in kept if record.phase == phase and record.key in keys]
+        left = {job.key: job for job in jobs_left(study, records)}
+        ledger.plan([*left.values()])
+        fits = [r for r in kept if r.key in left and r.hyperparameters == left[r.key].hyperparameters]
+        records += [ledger.finish(record) for record in fits if record.phase == phase]
+    failed = [record for record in records if record.status == "failed"]
+    if failed and retry_failed:
+        say = "1 run that failed before is" if len(failed) == 1 else f"{len(failed)} runs that failed before are"
+        _log.warning("%s tried again", say)
+        note_attempts(folder, failed, "tried again")
+        ledger.reopen(failed)
+        records = [record for record in records if record.status != "failed"]
+        ledger.plan(jobs_left(study, records))
     return records
 
 
@@ -187,11 +191,6 @@ def _sentence_for_lost_storage(folder: Path, storage: Storage | None) -> Iterato
             f"{place} can no longer be read or written ({reason_of(error)}); "
             f"finished runs are safe, and the same command goes on from them"
         ) from error
-
-
-@functools.cache
-def _say_once(sentence: str) -> None:
-    _log.warning(sentence)
 
 
 @contextmanager

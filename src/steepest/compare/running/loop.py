@@ -1,20 +1,23 @@
 """The loop of a study: what can be started is started, and what ends is remembered."""
 
+import contextlib
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from steepest.compare.analysis.summary import choose
 from steepest.compare.points import quasi_random_points
-from steepest.compare.running import folder as study_folder
+from steepest.compare.running.agenda import Agenda
 from steepest.compare.running.checkpoint import checkpoint_path
 from steepest.compare.running.jobs import Job, Key, Record, may_be_pruned, record_of
-from steepest.compare.running.ledger import Ledger
+from steepest.compare.running.ledger import Runs
 from steepest.compare.running.patience import StorageAwayError
 from steepest.compare.running.pool import Event, Pool
+from steepest.compare.running.records import append_record, note_attempts
+from steepest.compare.running.recovery import counted
 from steepest.compare.running.train import Progress
 from steepest.compare.spec import Spec, StudySpec
 
@@ -22,6 +25,7 @@ from steepest.compare.spec import Spec, StudySpec
 # high enough for a few strokes of bad luck; a run that gets further than before has all of them again.
 ATTEMPTS = 5
 _POLL_SECONDS = 0.2
+_SYNC_SECONDS = 1.0  # a power failure costs the runs that ended in so short a time, where they are many
 
 
 class Listener(Protocol):
@@ -51,7 +55,10 @@ def jobs_left(study: StudySpec, records: Sequence[Record]) -> list[Job]:
     follow once its search is finished.
     """
     done = {record.key for record in records}
-    return [job for spec in study.comparisons for job in _jobs(spec, records) if job.key not in done]
+    by_workload: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_workload[record.workload].append(record)
+    return [job for spec in study.comparisons for job in _jobs(spec, by_workload[spec.name]) if job.key not in done]
 
 
 def _jobs(spec: Spec, records: Sequence[Record]) -> list[Job]:
@@ -61,31 +68,76 @@ def _jobs(spec: Spec, records: Sequence[Record]) -> list[Job]:
     for i in range(spec.trials):
         searches += [Job(spec.name, m.name, "tune", i, spec.tuning_seed, points[m.name][i]) for m in spec.methods]
     chosen = {}
+    tuned: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.phase == "tune":
+            tuned[record.method].append(record)
     for m in spec.methods:
-        tuned = [r for r in records if (r.workload, r.method, r.phase) == (spec.name, m.name, "tune")]
-        if len(tuned) == spec.trials and (best := choose(spec, tuned)) is not None:
-            chosen[m.name] = best.hyperparameters
-    for i, seed in enumerate(spec.seeds):
-        finals += [Job(spec.name, name, "final", i, seed, point) for name, point in chosen.items()]
+        if len(tuned[m.name]) == spec.trials and (best := choose(spec, tuned[m.name])) is not None:
+            chosen[m.name] = best
+    for i in range(len(spec.seeds)):
+        finals += [final_job(spec, best, i) for best in chosen.values()]
     return [*searches, *finals]
 
 
+def final_job(spec: Spec, best: Record, index: int) -> Job:
+    """The final run of a search's best point on one of the seeds."""
+    return Job(spec.name, best.method, "final", index, spec.seeds[index], best.hyperparameters)
+
+
 class Driver:
-    """Keeps the workers busy until nothing is left, here or elsewhere. ``records`` grows with what ends."""
+    """Keeps the workers busy until nothing is left, here or elsewhere. ``records`` grows with what ends.
+
+    Args:
+        study: what is studied.
+        folder: where every record is written first.
+        runs: what is planned, taken and finished.
+        pool: who does the jobs.
+        records: of the runs that have ended.
+        listener: is told.
+    """
 
     def __init__(
-        self, study: StudySpec, folder: Path, ledger: Ledger, pool: Pool[Any], records: list[Record], listener: Listener
+        self,
+        study: StudySpec,
+        folder: Path,
+        runs: Runs,
+        pool: Pool[Any],
+        records: list[Record],
+        listener: Listener,
     ) -> None:
         self._study = study
         self._folder = folder
-        self._ledger = ledger
+        self._runs = runs
         self._pool = pool
         self._records = records
         self._listener = listener
+        self._pending: list[Record] = []  # final runs whose search is open again
         self._elsewhere: set[Key] = set()  # what other hosts have under way
         self._deaths: Counter[Key] = Counter()  # of a run's process, since it last got further than ever
         self._furthest: dict[Key, float] = {}
-        self._left = self._startable()
+        self._synced = -float("inf")
+        self._restart()
+
+    def _restart(self) -> None:
+        """Find out anew what is known and what is left."""
+        self._records[:], pending, outdated = counted(self._study, self._records)
+        self._pending = pending or self._pending
+        self._set_aside(outdated)
+        self._known: set[Key] = set()
+        self._tuned: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
+        for record in self._records:
+            self._count(record)
+        under_way = {job.key for job in self._pool.running} | self._elsewhere
+        self._left = Agenda(self._study)
+        for job in jobs_left(self._study, self._records):
+            if job.key not in under_way:
+                self._left.add([job], self._deaths[job.key])
+
+    def _count(self, record: Record) -> None:
+        self._known.add(record.key)
+        if record.phase == "tune":
+            self._tuned[record.workload, record.method].append(record)
 
     def run(self, interrupted: threading.Event) -> None:
         """Until all is finished, or the event is set.
@@ -98,7 +150,7 @@ class Driver:
         except StorageAwayError:
             for event in self._pool.events(0):
                 if event.record is not None:
-                    study_folder.append_record(self._folder, event.record)
+                    append_record(self._folder, event.record)
             raise
 
     def _loop(self, interrupted: threading.Event) -> None:
@@ -112,17 +164,11 @@ class Driver:
             for event in self._pool.events(_POLL_SECONDS):
                 self._handle(event)
 
-    def _startable(self) -> list[Job]:
-        """Runs whose process died come last: whatever killed it may be over by then."""
-        under_way = {job.key for job in self._pool.running} | self._elsewhere
-        left = [job for job in jobs_left(self._study, self._records) if job.key not in under_way]
-        return sorted(left, key=lambda job: self._deaths[job.key])
-
     def _fill(self) -> None:
         """Give every free worker a run."""
         while self._pool.free and self._left:
-            job = self._left.pop(0)
-            if self._ledger.take(job):
+            job = self._left.pop()
+            if self._runs.take(job):
                 self._pool.submit(job)
                 self._listener.started(job)
             else:
@@ -130,26 +176,24 @@ class Driver:
 
     def _hear(self) -> None:
         """What others did since."""
-        known = {record.key for record in self._records}
-        news = self._ledger.news(known, idle=bool(self._pool.free and not self._left))
+        news = self._runs.news(self._known, idle=bool(self._pool.free and not self._left))
         if news is None:
             return
-        self._elsewhere = news.elsewhere
+        if news.reopened:
+            self._records[:] = self._runs.records()
+        else:
+            self._elsewhere = news.elsewhere
         for record in news.records:
-            study_folder.append_record(self._folder, record)
+            append_record(self._folder, record)
             self._records.append(record)
             self._listener.ended(record)
         self._listener.waiting(len(self._elsewhere))
-        self._plan()
-
-    def _plan(self) -> None:
-        self._left = self._startable()
-        self._ledger.plan([job for job in self._left if job.phase == "final"])
+        self._restart()
+        self._runs.plan([job for job in jobs_left(self._study, self._records) if job.phase == "final"])
 
     def _handle(self, event: Event) -> None:
         key = event.job.key
-        if event.kind == "progress":
-            assert event.progress is not None
+        if event.progress is not None:
             fraction = event.progress.fraction
             if fraction > self._furthest.get(key, 0.0):
                 self._furthest[key] = fraction
@@ -162,9 +206,9 @@ class Driver:
         else:
             self._deaths[key] += 1
             if self._deaths[key] < ATTEMPTS:
-                self._ledger.give_back(event.job)
+                self._runs.give_back(event.job)
                 self._listener.died(event.job)
-                self._left = self._startable()
+                self._left.add([event.job], self._deaths[key])
             else:
                 ended = f"died {ATTEMPTS} times without getting further, the last time with {event.reason}"
                 fields = {"status": "failed", "error": f"The process of this run {ended}."}
@@ -174,18 +218,51 @@ class Driver:
         """What the pruner says; a run at its end is not stopped any more."""
         spec = self._study.comparison(job.workload)
         step = seen.gradient_evaluations * spec.epochs // spec.gradient_evaluations
-        return seen.fraction < 1 and self._ledger.is_hopeless(job, step, seen.validation_metric)
+        return seen.fraction < 1 and self._runs.is_hopeless(job, step, seen.validation_metric)
 
     def _end(self, record: Record) -> None:
         """The folder has the record before the storage has: it is not lost if that is away for good. The worker has its
         next run before either the storage or the display is served: it need not wait for a disk."""
-        study_folder.append_record(self._folder, record)
+        now = time.monotonic()
+        sync = now - self._synced > _SYNC_SECONDS
+        append_record(self._folder, record, sync=sync)
+        self._synced = now if sync else self._synced
+        self._furthest.pop(record.key, None)
         self._fill()
-        kept = self._ledger.finish(record)
-        checkpoint_path(self._folder, *record.key).unlink(missing_ok=True)
+        kept = self._runs.finish(record)
+        with contextlib.suppress(OSError):
+            checkpoint_path(self._folder, *record.key).unlink(missing_ok=True)
         if kept != record:  # another host was faster
-            study_folder.append_record(self._folder, kept)
-        self._records.append(kept)
-        self._listener.ended(kept)
+            append_record(self._folder, kept)
+        self._add(kept)
         if record.phase == "tune":
-            self._plan()
+            self._begin_finals(record.workload, record.method)
+
+    def _add(self, record: Record) -> None:
+        self._records.append(record)
+        self._count(record)
+        self._listener.ended(record)
+
+    def _begin_finals(self, workload: str, method: str) -> None:
+        """The final runs of a method, once its search is finished."""
+        spec = self._study.comparison(workload)
+        tuned = self._tuned[workload, method]
+        if len(tuned) < spec.trials:
+            return
+        best = choose(spec, tuned)
+        before = [r for r in self._pending if (r.workload, r.method) == (workload, method)]
+        self._pending = [r for r in self._pending if r not in before]
+        still = [r for r in before if best is not None and r.hyperparameters == best.hyperparameters]
+        self._set_aside([r for r in before if r not in still])
+        for record in still:
+            self._add(self._runs.finish(record))
+        if best is not None:
+            jobs = [final_job(spec, best, i) for i in range(len(spec.seeds))]
+            jobs = [job for job in jobs if job.key not in self._known]
+            self._runs.plan(jobs)
+            self._left.add(job for job in jobs if job.key not in self._elsewhere)
+
+    def _set_aside(self, outdated: Sequence[Record]) -> None:
+        """Final runs of a point that is not the chosen one any more."""
+        note_attempts(self._folder, outdated, "another point was chosen")
+        self._runs.drop(outdated)

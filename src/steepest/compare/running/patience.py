@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import optuna
 import sqlalchemy.exc
 
 from steepest._errors import StudyError
@@ -14,7 +13,7 @@ from steepest.compare.running.storage import masked, seconds_from_environment
 
 PATIENCE = "STEEPEST_PATIENCE"  # seconds
 PATIENCE_SECONDS = 600.0
-STORAGE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
+STORAGE_ERRORS = (sqlalchemy.exc.SQLAlchemyError,)
 _SHORTEST, _LONGEST = 0.1, 5.0  # seconds between two attempts
 _SILENT_SECONDS = 0.5  # a lock that is held, a transaction that loses against another: nothing to tell
 # Of PostgreSQL's errors: connection, transaction rolled back, insufficient resources, operator intervention, and a
@@ -84,25 +83,17 @@ class Patience:
 
 def is_passing(error: Exception) -> bool:
     """Whether an error says that the storage may well answer later."""
-    cause = _of_sqlalchemy(error)
-    original = getattr(cause, "orig", None)
+    original = getattr(error, "orig", None)
     if type(original).__module__ == "sqlite3":
         return "locked" in str(original)
     state = getattr(original, "sqlstate", None)
     if state is not None:
         return str(state).startswith(_PASSING)
     lost = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)
-    return isinstance(cause, lost) or getattr(cause, "connection_invalidated", False)
+    return isinstance(error, lost) or getattr(error, "connection_invalidated", False)
 
 
 def reason_of(error: Exception) -> str:
     """The first line of what a storage or the operating system has to say, without a password."""
-    cause = _of_sqlalchemy(error)
-    reason = getattr(cause, "orig", None) or getattr(cause, "strerror", None) or cause
+    reason = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
     return masked(str(reason).strip().partition("\n")[0])
-
-
-def _of_sqlalchemy(error: Exception) -> BaseException:
-    """Optuna wraps what SQLAlchemy raises."""
-    wrapped = isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__
-    return wrapped or error

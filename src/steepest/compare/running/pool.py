@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, Self, TypeVar
+from typing import Generic, Literal, Protocol, Self, TypeVar, cast
 
 from steepest._errors import StudyError
 from steepest.compare.running.jobs import Job, Record
@@ -126,5 +126,4 @@ class Pool(ABC, Generic[W]):
                 self._idle.append(worker)
                 yield Event("ended", job, record=message)
             else:
-                assert isinstance(message, Progress)
-                yield Event("progress", job, progress=message)
+                yield Event("progress", job, progress=cast("Progress", message))

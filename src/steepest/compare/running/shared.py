@@ -1,7 +1,7 @@
 """A ledger that many hosts share: one PostgreSQL, one name for the study, a folder for each host.
 
-Optuna's studies are those of :mod:`~steepest.compare.running.ledger` with the study's name and a slash in front; one
-more, ``NAME/hosts``, has no trials but remembers the frozen spec, the hosts with their heartbeats, and the commands
+Optuna's studies are those of :mod:`~steepest.compare.running.optuna_ledger` with the study's name and a slash in front;
+one more, ``NAME/hosts``, has no trials but remembers the frozen spec, the hosts with their heartbeats, and the commands
 that they ran. A run that is taken bears its ``owner``.
 
 A host counts in its own attribute, every so often. Who sees that a count stands still for the grace period, measured
@@ -13,7 +13,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,9 @@ import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
 from steepest._errors import InputError, argument
-from steepest.compare.running.jobs import Job, Key
-from steepest.compare.running.ledger import ENDED, Ledger, News, patiently, record_in
+from steepest.compare.running.jobs import Job, Key, Record
+from steepest.compare.running.ledger import News
+from steepest.compare.running.optuna_ledger import ENDED, OptunaLedger, patiently, record_in
 from steepest.compare.running.patience import STORAGE_ERRORS, Patience, reason_of
 from steepest.compare.running.storage import Membership, seconds_from_environment
 from steepest.compare.spec import StudySpec
@@ -33,10 +34,11 @@ _BEATS_PER_GRACE = 6
 _IDLE_SECONDS = 1.0  # between two looks while there is nothing to do
 _SHARE = 20  # looking takes at most so small a part of the time
 _HOSTS = "hosts"
+_REOPENED = "reopened"  # how often runs that had ended were opened again, which is what the others look for
 _STRANDED_SECONDS = 120  # a host that holds the lock and falls silent for so long loses its connection, and the lock
 
 
-class SharedLedger(Ledger):
+class SharedLedger(OptunaLedger):
     """The ledger of a study in a shared storage.
 
     Args:
@@ -58,6 +60,7 @@ class SharedLedger(Ledger):
         self._looked, self._cost = -float("inf"), 0.0  # when, and how many seconds it took
         self._seen: dict[str, tuple[object, float]] = {}  # owner to its last beat, and since when
         self._outages = 0
+        self._reopened: object = None
         url = member.storage.sqlalchemy_url
         self._locks = sqlalchemy.create_engine(url, pool_pre_ping=True)
         try:
@@ -96,6 +99,7 @@ class SharedLedger(Ledger):
             if "spec" not in self.storage.get_study_user_attrs(hosts):
                 self.storage.set_study_user_attr(hosts, "spec", self.spec.to_json())
         self._tell_beat(hosts)
+        self._reopened = self.storage.get_study_user_attrs(hosts).get(_REOPENED)
 
     @patiently
     def shared_invocations(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -116,10 +120,28 @@ class SharedLedger(Ledger):
         trial_id = self.trial_id(job.key)
         with self.exclusive():
             trial = self.storage.get_trial(trial_id)
+            if trial.state in ENDED:  # it may have been opened again since
+                self._last.clear()
+                trial_id = self.trial_id(job.key)
+                trial = self.storage.get_trial(trial_id)
             if trial.state == TrialState.WAITING:
                 self.storage.set_trial_user_attr(trial_id, "owner", self._member.owner)
                 return self.storage.set_trial_state_values(trial_id, TrialState.RUNNING)
             return trial.state == TrialState.RUNNING and self.is_ours(trial)  # the answer to an earlier call was lost
+
+    def reopen(self, records: Iterable[Record]) -> None:
+        """Let runs that have ended be run again, and let the other hosts know."""
+        super().reopen(records)
+        self._tell_reopened()
+
+    @patiently
+    def _tell_reopened(self) -> None:
+        with self.exclusive():
+            hosts = self.create_study(_HOSTS)
+            before = self.storage.get_study_user_attrs(hosts).get(_REOPENED, 0)
+            self.storage.set_study_user_attr(hosts, _REOPENED, before + 1)
+            if before == (self._reopened or 0):  # nobody else did in the meantime
+                self._reopened = before + 1
 
     def is_ours(self, trial: FrozenTrial) -> bool:
         return trial.user_attrs.get("owner") == self._member.owner
@@ -145,6 +167,9 @@ class SharedLedger(Ledger):
     def _look(self, known: set[Key]) -> News:
         hosts = self.create_study(_HOSTS)
         self._tell_beat(hosts)
+        if (reopened := self.storage.get_study_user_attrs(hosts).get(_REOPENED)) != self._reopened:
+            self._reopened = reopened
+            return News([], set(), reopened=True)
         found = News([], set())
         taken: list[FrozenTrial] = []
         for workload, method, phase in self.studies():
@@ -153,8 +178,8 @@ class SharedLedger(Ledger):
             planned = of.trials if phase == "tune" else len(of.seeds)
             if study is None or all((workload, method, phase, i) in known for i in range(planned)):
                 continue
-            for trial in self.storage.get_all_trials(study, deepcopy=False):
-                key = (workload, method, phase, trial.number)
+            for index, trial in self.last_trials(study).items():
+                key = (workload, method, phase, index)
                 if trial.state in ENDED and key not in known:
                     found.records.append(record_in(trial))
                 elif trial.state == TrialState.RUNNING and not self.is_ours(trial):

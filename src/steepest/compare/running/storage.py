@@ -100,13 +100,9 @@ class Storage:
         return url
 
 
-def embedded_url(folder: Path, *, read_only: bool = False) -> str:
-    """Of the SQLite file in a study's folder, as SQLAlchemy takes it."""
-    path = (folder / EMBEDDED).resolve()
-    url = URL.create("sqlite", database=str(path))
-    if read_only:
-        url = URL.create("sqlite", database=path.as_uri(), query={"mode": "ro", "uri": "true"})
-    return url.render_as_string(hide_password=False)
+def file_url(path: Path) -> str:
+    """A SQLite file as SQLAlchemy takes it."""
+    return URL.create("sqlite", database=str(path.resolve())).render_as_string(hide_password=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""A study without processes and without training: runs that end at once, in a pool that notes which there were."""
+
+import os
+import signal
+
+from steepest.compare.running import drive
+from steepest.compare.running.jobs import Record
+from steepest.compare.running.pool import Pool
+
+
+class Silent:
+    """A study's listener; interrupts the command after so many runs."""
+
+    def __init__(self, until=None):
+        self.until = until
+        self.begun = []
+
+    def begin(self, study, records):
+        self.begun = list(records)
+
+    def ended(self, record):
+        if self.until is not None:
+            self.until -= 1
+            if self.until == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def ignore(self, *_):
+        pass
+
+    started = progressed = died = waiting = ignore
+
+
+def outcome(job):
+    """Better towards a learning rate of 0.05, and a little by seed."""
+    metric = 0.9 - abs(job.hyperparameters["lr"] - 0.05) + 0.001 * job.seed
+    return {"status": "finished", "validation_metric": metric, "validation_loss": 1 - metric,
+            "test_metric": metric if job.phase == "final" else None}  # fmt: skip
+
+
+class _Worker:
+    reason = "it fell over"
+
+    def __init__(self, pool):
+        self._pool = pool
+
+    def send(self, message):
+        self._job = message
+        self._pool.jobs.append(message.key)
+
+    def receive(self):
+        job = self._job
+        return Record(
+            job.workload, job.method, job.phase, job.index, job.seed, job.hyperparameters, started=1.0, finished=2.0,
+            **self._pool.outcome(job),
+        )  # fmt: skip
+
+    def stop(self):
+        pass
+
+
+class InlinePool(Pool):
+    """Ends what it is given as ``outcome`` says; ``jobs`` are the keys of all that it was given."""
+
+    def __init__(self, size=2, outcome=outcome):
+        super().__init__(size)
+        self.outcome = outcome
+        self.jobs = []
+
+    def _start(self):
+        return _Worker(self)
+
+    def _ready(self, workers, timeout):
+        return list(workers)
+
+
+def run(monkeypatch, spec, folder, *, outcome=outcome, until=None, command="steepest compare", **options):
+    """The keys of the runs that a command started, its records by key, and its listener."""
+    pool, listener = InlinePool(outcome=outcome), Silent(until)
+    monkeypatch.setattr(drive, "make_pool", lambda *_: pool)
+    monkeypatch.setattr(drive, "preflight", lambda *_, **__: None, raising=False)
+    given = {"jobs": 2, "data_dir": None, "command": command, "listener": listener}
+    records, _ = drive.run(spec, folder, **given, **options)
+    return pool.jobs, {record.key: record for record in records}, listener
