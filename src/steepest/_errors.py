@@ -29,6 +29,17 @@ def argument(name: str, *parts: str) -> str:
     return _OPEN + _OF.join((name, *parts)) + _CLOSE
 
 
+def one_line(text: str) -> str:
+    """A text that a user's code may have made, so that it moves no cursor: one line, of signs that can be seen.
+
+    Example:
+        >>> one_line("first\\n  second \\x1b[31mred")
+        'first second \\\\x1b[31mred'
+    """
+    line = " ".join(part.strip() for part in text.splitlines())
+    return "".join(c if c.isprintable() or c == "\N{NO-BREAK SPACE}" else ascii(c)[1:-1] for c in line)
+
+
 class _SentenceError(Exception):
     """One sentence, in which names marked by :func:`argument` are spelled as in Python, or as :meth:`spelled` says."""
 

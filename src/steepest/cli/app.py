@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from steepest._errors import InputError, StudyError
+from steepest._errors import InputError, StudyError, one_line
 from steepest._version import __version__
 from steepest.cli import lists
 from steepest.cli.compare import StoppedError, compare
@@ -75,6 +75,7 @@ def _usage_sentence(error: Exception) -> str:
 
 
 def _fail(sentence: str, code: int) -> int:
+    sentence = one_line(sentence)
     end = "" if sentence.endswith((".", "?", ")")) else "."
     err().print(Text.assemble(("error: ", "bold red"), sentence + end))
     return code

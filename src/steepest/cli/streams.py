@@ -10,6 +10,7 @@ from rich.console import Console
 from steepest._errors import StudyError
 
 _PLAIN = {
+    "\N{NO-BREAK SPACE}": " ",
     "\N{INFINITY}": "inf",
     "\N{PLUS-MINUS SIGN}": "+/-",
     "\N{MINUS SIGN}": "-",

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from steepest._errors import one_line
 from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
@@ -56,7 +57,7 @@ def _print_comparison(out: Console, summary: Summary) -> None:
     for note in filter(None, [*cost_notes(summary), pruning_note(summary), sharpness]):
         out.print(Text(note))
     for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:
-        out.print(Text(warning, style="yellow"))
+        out.print(Text(one_line(warning), style="yellow"))
 
 
 def print_plan(out: Console, plan: Plan, *, with_sharpness: bool) -> None:
@@ -71,7 +72,7 @@ def print_plan(out: Console, plan: Plan, *, with_sharpness: bool) -> None:
     )
     for method in plan.methods:
         if method.failure:
-            out.print(Text(f"{method.name} fails: {method.failure}", style="yellow"))
+            out.print(Text(one_line(f"{method.name} fails: {method.failure}"), style="yellow"))
 
 
 def print_methods(out: Console) -> None:

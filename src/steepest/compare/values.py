@@ -4,6 +4,7 @@ A text is no number, true is not 1, and what says nothing (an empty list, an emp
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -57,7 +58,7 @@ def flag(name: str, value: object) -> bool:
 def text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise InputError(f"{argument(name)} must be a text, got {value!r}")
-    return value
+    return _unicode(name, value)
 
 
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
@@ -71,7 +72,16 @@ def path(name: str, value: object) -> Path:
     found = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(found, str) or not found or "\0" in found:
         raise InputError(f"{argument(name)} must be the path of a folder, got {value!r}")
-    return Path(found)
+    return Path(_unicode(name, found))
+
+
+def _unicode(name: str, value: str) -> str:
+    """What can be written in a report: a file's name in another encoding than the system's cannot."""
+    if any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise InputError(
+            f"{argument(name)} must be in the system's encoding, {sys.getfilesystemencoding()}, got {value!r}"
+        )
+    return value
 
 
 def parts(name: str, value: object, kind: type[T]) -> list[str | T]:
@@ -88,6 +98,8 @@ def parts(name: str, value: object, kind: type[T]) -> list[str | T]:
             raise InputError(
                 f"{argument(name)} must be names or steepest.compare.{kind.__name__} objects, got {part!r}"
             )
+        if isinstance(part, str):
+            _unicode(name, part)
     return found
 
 
