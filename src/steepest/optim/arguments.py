@@ -25,7 +25,14 @@ def check_flag(name: str, value: object) -> None:
 
 
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    """Raise unless the value is one of the choices, and of their type: ``True`` is not 1."""
+    """Raise unless the value is one of the choices, and of their type: ``True`` is not 1.
+
+    Example:
+        >>> check_choice("per", "layer", ("tensor", "filter"))
+        Traceback (most recent call last):
+        ...
+        ValueError: per must be 'tensor' or 'filter', got 'layer'
+    """
     alike = [choice for choice in choices if isinstance(value, type(choice)) and not isinstance(value, bool)]
     if value not in alike:
         *first, last = map(repr, choices)
