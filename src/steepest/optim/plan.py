@@ -1,4 +1,4 @@
-"""Which tensors the fused path moves together: kept from step to step, since finding it out takes longer than a step."""
+"""Which tensors the fused path moves together: kept from step to step, since finding it out would take longer."""
 
 from __future__ import annotations
 
