@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
-from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from steepest.optim.layout import (
     check_entry,
@@ -24,6 +22,7 @@ from steepest.optim.layout import (
 )
 from steepest.optim.method import Method, Signals
 from steepest.optim.norms import HALF, PIECE, BlockNorms, aligned, full_norms, local, square_norm
+from steepest.optim.plan import Plan, Run, made_plan, same
 from steepest.optim.step import Decay
 
 _kernel = getattr(torch, "_fused_sgd_", None)
@@ -48,29 +47,6 @@ def why_not_fused(optimizer: Method, group: dict[str, Any]) -> str | None:
 
 
 _NO_STATE: dict[str, Any] = {}
-
-
-class Run(NamedTuple):
-    """Neighbours in the plan's list of parameters that share block, group and dtype: one call of the kernel."""
-
-    start: int
-    stop: int
-    group: int  # index into `optimizer.param_groups`
-    dtype: torch.dtype
-
-
-class Plan(NamedTuple):
-    """The parameters that have a gradient, block by block; it serves until they or the groups change."""
-
-    groups: list[dict[str, Any]]
-    found: list[Tensor]  # in the groups' order
-    params: list[Tensor]  # in the blocks' order
-    blocks: list[list[Run]]
-    plain: bool  # neither sharded nor complex
-    group_of: list[int]  # indices into the groups, parallel to the parameters
-    kinds: list[tuple[type, torch.dtype, bool]]  # of the parameters found, whose memory may be exchanged
-    names: list[list[str] | None]
-    own: list[Tensor | None]  # momentum buffers that were seen to be dense and to share no memory
 
 
 class _Group(NamedTuple):
@@ -101,7 +77,7 @@ def fused_step(optimizer: Method, signals: Signals) -> None:
     if signals.found_inf is not None and bool(signals.found_inf):
         optimizer.count_nonfinite(True)
         return
-    plan = optimizer._plan = _plan(optimizer, optimizer._plan)
+    plan = optimizer._plan = made_plan(optimizer, optimizer._plan)
     groups = [
         _Group(
             float(group["lr"]) if isinstance(group["lr"], Tensor) else group["lr"],
@@ -132,43 +108,6 @@ def fused_step(optimizer: Method, signals: Signals) -> None:
     optimizer.count_nonfinite(missed)
 
 
-def _plan(optimizer: Method, last: Plan | None) -> Plan:
-    groups = optimizer.param_groups
-    found = [p for group in groups for p in group["params"] if p.grad is not None]
-    kinds = [(type(p), p.dtype, p.is_cpu) for p in found]
-    all_names = [group.get("param_names") for group in groups]
-    unchanged = last is not None and _same(found, last.found) and _same(groups, last.groups)
-    if last is not None and unchanged and kinds == last.kinds and all_names == last.names:
-        return last
-    blocks: dict[Hashable, dict[tuple[int, torch.dtype], list[Tensor]]] = {}
-    for i, group in enumerate(groups):
-        names = group.get("param_names") or [None] * len(group["params"])
-        for param, name in zip(group["params"], names, strict=True):
-            if param.grad is None:
-                continue
-            if not param.is_cpu:
-                raise RuntimeError(
-                    f"fused=True serves parameters on the CPU, got one on {param.device}: leave fused=None"
-                )
-            # Without norms there is nothing to keep apart.
-            block = optimizer.block_of(param, name) if optimizer.normalizes else "all"
-            blocks.setdefault(block, {}).setdefault((i, param.dtype), []).append(param)
-    params: list[Tensor] = []
-    runs: list[list[Run]] = []
-    for block_runs in blocks.values():
-        runs.append([])
-        for (i, dtype), members in block_runs.items():
-            runs[-1].append(Run(len(params), len(params) + len(members), i, dtype))
-            params += members
-    plain = all(type(p) in (Tensor, nn.Parameter) and not p.is_complex() for p in params)
-    group_of = [run.group for run in itertools.chain.from_iterable(runs) for _ in range(run.start, run.stop)]
-    return Plan(list(groups), found, params, runs, plain, group_of, kinds, [n and list(n) for n in all_names], [])
-
-
-def _same(a: Sequence[object], b: Sequence[object]) -> bool:
-    return len(a) == len(b) and all(map(operator.is_, a, b))
-
-
 def _gather(optimizer: Method, plan: Plan) -> _Lists:
     """The tensors of the step, which are all checked before anything is changed.
 
@@ -181,7 +120,7 @@ def _gather(optimizer: Method, plan: Plan) -> _Lists:
     found = [state.get(p, _NO_STATE).get("momentum_buffer") if u else None for p, u in zip(params, used, strict=True)]
     grads = [cast("Tensor", p.grad) for p in params]
     buffers = [p if b is None else b for p, b in zip(params, found, strict=True)]
-    if plan.plain and _same(found, plan.own):
+    if plan.plain and same(found, plan.own):
         alike = list(map(_lie_alike, params, grads, buffers))
         if all(alike):
             return _Lists(params, grads, buffers, alike)
