@@ -155,7 +155,7 @@ def full_norms(tensors: Sequence[Tensor], plus: Mapping[int, tuple[Tensor, float
         elif i in plus:
             norms[i] = tensor_norm(_sum(part, local(plus[i][0]), plus[i][1]))
         elif part.is_cpu and part.dtype in HALF:
-            norms[i] = torch.tensor(square_norm(part) ** 0.5)
+            norms[i] = torch.tensor(square_norm(part) ** 0.5, dtype=torch.float32, device=part.device)
         else:
             alike.setdefault((part.device, part.dtype), []).append(i)
     for (_, dtype), chosen in alike.items():
