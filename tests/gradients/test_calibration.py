@@ -469,6 +469,15 @@ def test_sparse_gradients_are_refused():
         ({"calibrator": "lipschitz", "keep": 0.5}, "keep is an option of calibrator='bernoulli'"),
         ({"rate": 0.1}, "rate is an option of calibrator='learned', got it with calibrator='bernoulli'"),
         ({"seed": None}, "seed must be an integer, got None"),
+        ({"seed": True}, "seed must be an integer, got True"),
+        ({"keep": "0.9"}, r"keep must be in \(0, 1\], got '0.9'"),
+        ({"keep": True}, r"keep must be in \(0, 1\], got True"),
+        ({"per": 1}, "per must be 'element' or 'filter', got 1"),
+        ({"calibrator": "lipschitz", "clip": "2.5"}, "clip must be None or a finite number above 0, got '2.5'"),
+        ({"calibrator": "learned", "rate": "0.1"}, "rate must be a finite number of at least 0, got '0.1'"),
+        ({"calibrator": "learned", "limits": 2.0}, "limits must be two finite numbers around 1, from 0 up, got 2.0"),
+        ({"calibrator": "learned", "limits": (0.1, "10")}, "limits must be two finite numbers .*, got '10'"),
+        ({"calibrator": None}, "calibrator must be 'bernoulli' or 'lipschitz' or 'learned', got None"),
     ],
     ids=str,
 )
@@ -477,6 +486,31 @@ def test_bad_arguments_are_named(options, message):
         calibrate(network(), **options)
     with pytest.raises(ValueError, match=message):
         GradientCalibration(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": nn.Linear}, "layers must be a tuple of module types, got <class"),
+        ({"layers": ("Linear",)}, r"layers must be a tuple of module types, got \('Linear',\)"),
+        ({"model": [nn.Linear(1, 1)]}, r"model must be a torch\.nn\.Module, got list"),
+        ({"optimizer": "sgd"}, r"optimizer must be a torch\.optim\.Optimizer or .*, got str"),
+    ],
+    ids=str,
+)
+def test_arguments_of_a_wrong_type_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        calibrate(**{"model": network(), **options})
+
+
+def test_states_of_a_wrong_type_are_named():
+    handle = calibrate(network())
+    for name in ("seed", "draws"):
+        with pytest.raises(ValueError, match=f"{name} must be an integer, got '3'"):
+            handle.load_state_dict({**handle.state_dict(), name: "3"})
+    handle.remove()
+    with pytest.raises(ValueError, match="persistent must be True or False, got 'no'"):
+        GradientCalibration(persistent="no")
 
 
 def test_a_model_without_such_layers_is_refused():

@@ -150,6 +150,9 @@ def test_half_precision_gradients_are_normed_in_float32(dtype):
         ({"over": "layers"}, "over must be 'layer', 'tensor' or 'all', got 'layers'"),
         ({"ratio": 0.0}, "ratio must be None or a finite number above 0, got 0.0"),
         ({"ratio": float("nan")}, "ratio must be"),
+        ({"ratio": "0.02"}, "ratio must be None or a finite number above 0, got '0.02'"),
+        ({"ratio": True}, "ratio must be None or a finite number above 0, got True"),
+        ({"over": None}, "over must be 'layer', 'tensor' or 'all', got None"),
         ({}, "over='layer' needs parameters with names"),
     ],
 )

@@ -8,6 +8,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.distributed.optim.apply_optimizer_in_backward import _apply_optimizer_in_backward
 
 from steepest import SSGD, SymmetricNoise
 from steepest.optim import ScaledSGD
@@ -339,6 +340,11 @@ def test_no_step_inside_its_own_contexts():
         optimizer.step(lambda: torch.zeros(()))
     optimizer.noise.reset()
     train(model, optimizer, 1)
+
+
+def test_a_part_of_the_parameters_without_a_closure_is_refused():
+    with pytest.raises(ValueError, match="SSGD moves all weights together and evaluates a closure, and Zero"):
+        _apply_optimizer_in_backward(SSGD, network().parameters(), {"lr": 0.1})
 
 
 def test_parameters_none_of_which_would_move_are_refused_at_once():

@@ -305,6 +305,11 @@ BAD = {
     "per": ({"per": "layer"}, "per must be 'tensor' or 'filter', got 'layer'"),
     "sides": ({"sides": 3}, "sides must be 1 or 2, got 3"),
     "memory": ({"memory": "disk"}, "memory must be 'copy' or 'regenerate', got 'disk'"),
+    "alpha as text": ({"alpha": "0.05"}, "alpha must be a finite number of at least 0, got '0.05'"),
+    "no alpha": ({"alpha": None}, "alpha must be a finite number of at least 0, got None"),
+    "sides as a truth": ({"sides": True}, "sides must be 1 or 2, got True"),
+    "seed as a truth": ({"seed": True}, "seed must be an integer, the same on all ranks, got True"),
+    "no noise": ({"noise": None}, "noise must be 'sign' or 'gaussian', got None"),
     "seed": ({"seed": 0.5}, "seed must be an integer, the same on all ranks, got 0.5"),
 }
 
@@ -324,6 +329,10 @@ def test_bad_parameters_are_named():
             SymmetricNoise(network().parameters(), batch_norm=choice)
     with pytest.raises(ValueError, match="batch_norm must be 'both' or 'plus' or 'neither', got 'minus'"):
         SymmetricNoise(network().parameters(), model=network(), batch_norm="minus")
+    with pytest.raises(ValueError, match=r"model must be a torch\.nn\.Module, got str"):
+        SymmetricNoise(network().parameters(), model="network")
+    with pytest.raises(ValueError, match="draws must be an integer, got '3'"):
+        SymmetricNoise(network().parameters()).load_state_dict({"seed": 0, "draws": "3"})
     with pytest.raises(ValueError, match="params must not be empty"):
         SymmetricNoise([])
     with pytest.raises(ValueError, match="2 or more dimensions, got none"):

@@ -17,6 +17,7 @@ from torch import nn
 from torch.distributed.checkpoint import state_dict as dcp
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.optim.apply_optimizer_in_backward import _apply_optimizer_in_backward
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 
@@ -486,6 +487,27 @@ def test_a_weight_that_only_torch_func_trains_is_refused_and_not_given_plain_sgd
     torch.func.grad(loss)(parameters)
     optimizer.step()
     assert optimizer.state[model.weight]["input_power"].item() == pytest.approx(0.3)
+
+
+def test_a_part_of_the_parameters_is_refused():
+    with pytest.raises(ValueError, match="INSGD adds its inputs' powers over ranks .* give it a part of them"):
+        _apply_optimizer_in_backward(INSGD, Net(1).parameters(), {"lr": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rule": None}, "rule must be 'log', 'nlms' or 'released', got None"),
+        ({"beta": "0.9"}, r"beta must be in \[0, 1\), got '0.9'"),
+        ({"beta": True}, r"beta must be in \[0, 1\), got True"),
+        ({"eps": "1e-2"}, "eps must be a finite number above 0, got '1e-2'"),
+        ({"eps": None}, "eps must be a finite number above 0, got None"),
+    ],
+    ids=str,
+)
+def test_arguments_of_a_wrong_type_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        INSGD(Net(1).parameters(), **options)
 
 
 def test_a_torch_sgd_state_loads():

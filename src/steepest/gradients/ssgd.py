@@ -11,6 +11,7 @@ from torch.optim.optimizer import ParamsT
 from steepest.gradients.noise_arguments import Memory, Noise, Per, check_noise, refuse_unmovable
 from steepest.gradients.symmetric_noise import SymmetricNoise
 from steepest.optim.base import ScaledSGD
+from steepest.optim.partial import refuse_a_part
 
 # As the class defines it: torch puts the hooks of every step into ScaledSGD.step once a ScaledSGD is made, and a step
 # of ours, which has its own, would run them twice.
@@ -84,6 +85,7 @@ class SSGD(ScaledSGD):
         fused: bool | None = None,
         kahan_sum: bool = False,
     ) -> None:
+        _refuse_a_part()
         super().__init__(
             params,
             lr,
@@ -163,3 +165,14 @@ class SSGD(ScaledSGD):
             return _scaled_step(self, noise.closure(closure))
         finally:
             first["noise_draws"] = noise.draws
+
+
+def _refuse_a_part() -> None:
+    try:
+        refuse_a_part("SSGD")
+    except ValueError as error:
+        raise ValueError(
+            "SSGD moves all weights together and evaluates a closure, and ZeroRedundancyOptimizer and "
+            "_apply_optimizer_in_backward give it a part of them or no closure: use steepest.SymmetricNoise in the "
+            "loop, over all parameters"
+        ) from error

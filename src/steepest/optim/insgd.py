@@ -11,6 +11,7 @@ from torch.optim.optimizer import ParamsT, StateDict
 from steepest.optim.arguments import check_choice, check_number
 from steepest.optim.base import ScaledSGD
 from steepest.optim.method import Entry
+from steepest.optim.partial import refuse_a_part
 from steepest.optim.tracked import Record, collect, records_by_weight
 
 RULES = ("log", "nlms", "released")
@@ -100,6 +101,7 @@ class INSGD(ScaledSGD):
         fused: bool | None = None,
         kahan_sum: bool = False,
     ) -> None:
+        _refuse_a_part()
         self._step_scales: dict[Tensor, Tensor] = {}
         super().__init__(
             params,
@@ -215,6 +217,16 @@ class INSGD(ScaledSGD):
         corrected = average / (1 - beta ** state["step"].to(average.dtype))
         scale = torch.where(state["step"] > 0, _reciprocal(corrected, group["rule"], group["eps"]), 1.0)
         return _broadcastable(torch.where(finite, scale, torch.nan), param, record)
+
+
+def _refuse_a_part() -> None:
+    try:
+        refuse_a_part("INSGD")
+    except ValueError as error:
+        raise ValueError(
+            "INSGD adds its inputs' powers over ranks that hold the same parameters, and ZeroRedundancyOptimizer and "
+            "_apply_optimizer_in_backward give it a part of them: shard by torch.distributed.fsdp.fully_shard"
+        ) from error
 
 
 def _check_rule(rule: str, records: list[Record]) -> None:
