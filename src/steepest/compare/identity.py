@@ -53,9 +53,10 @@ def refusal_in(error: str | None) -> str | None:
 def modules_of(reference: str, part: Workload | Method) -> dict[str, ModuleSpec]:
     """The user's modules that a workload or method needs, but for the files that its reference names."""
     if is_given(reference):
-        return _modules_of_given(_parts_of(part))
-    found = [loading.load(source).imports for source in sources_of(reference)]
-    return {name: spec for imports in found for name, spec in imports.items()}
+        found = [_modules_of_given(_parts_of(part))]
+    else:
+        found = [loading.load(source).imports for source in sources_of(reference)]
+    return {name: spec for some in [*found, loading.LATE.get(reference, {})] for name, spec in some.items()}
 
 
 def digests_of_given(reference: str, part: Workload | Method) -> dict[str, str]:
