@@ -1,10 +1,16 @@
 """The digest of what a program gives as objects: another where the code or a value is another, else the same."""
 
+import dataclasses
+import threading
+
 import pytest
 import torch
 from torch import nn
 
+from steepest._errors import InputError
+from steepest.compare import Study
 from steepest.compare.object_digest import ObjectDigest
+from tests.compare.tiny import clouds
 
 
 def made(source, **names):
@@ -53,3 +59,10 @@ def test_objects_that_refer_to_themselves_or_cannot_be_pickled():
     used = made(cached)
     used(1)
     assert ObjectDigest().of(used) == ObjectDigest().of(made(cached))
+
+
+def test_what_cannot_be_sent_to_the_workers_is_told_before_anything_runs(tmp_path):
+    lock = threading.Lock()
+    study = Study(dataclasses.replace(clouds, model=lambda: (lock, nn.Linear(4, 2))[1]), methods="sgd", out=tmp_path)
+    with pytest.raises(InputError, match=r"'clouds', some cannot be sent to the processes that train .*cannot pickle"):
+        study.run(progress=False)
