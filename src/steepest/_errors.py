@@ -70,6 +70,10 @@ class InputError(_SentenceError):
     """Bad input. Its text is one sentence for the user; the command prints it and exits with code 2."""
 
 
+class ChangedError(InputError):
+    """What a worker has is not what the study began with, so that no run may happen there."""
+
+
 class MissingExtraError(InputError, ModuleNotFoundError):
     """A module of an optional extra is not installed."""
 

@@ -11,8 +11,7 @@ import torch
 
 from steepest._errors import InputError, argument
 from steepest.compare import identity, loading
-from steepest.compare.given import digest_of, is_given, reference_of, the_method, the_workload
-from steepest.compare.lookup import sources_of
+from steepest.compare.given import digest_of, reference_of, the_method, the_workload
 from steepest.compare.method import Method
 from steepest.compare.points import quasi_random_points
 from steepest.compare.pruners import PRUNERS
@@ -79,7 +78,7 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     given = {reference: identity.digests_of_given(reference, part) for reference, part in parts.items()}
     found: list[Spec] = []
     for reference, workload in workloads:
-        with loading.noting([] if is_given(reference) else sources_of(reference)):
+        with loading.noting(reference):
             found += _comparisons(request, reference, workload, methods, device, data_dir)
     return identity.with_code(StudySpec(tuple(found)), parts, given)
 

@@ -29,14 +29,14 @@ def pickled(given: Given) -> bytes | None:
     Raises:
         InputError: one cannot be pickled.
     """
-    for part in given.values():
-        try:
-            cloudpickle.dumps(part)
-        except Exception as error:  # whatever an object raises that cannot be pickled
-            raise InputError(
-                f"{part.name!r} cannot be sent to the processes that train ({type(error).__name__}: {error})"
-            ) from error
-    return cloudpickle.dumps(dict(given)) if given else None
+    try:
+        return cloudpickle.dumps(dict(given)) if given else None
+    except Exception as error:  # whatever an object raises that cannot be pickled
+        names = ", ".join(repr(part.name) for part in given.values())
+        raise InputError(
+            f"of what the program gives, {names}, some cannot be sent to the processes that train "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def digest_of(reference: str) -> str | None:

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from steepest._errors import InputError
+from steepest._errors import ChangedError, InputError
 from steepest.compare import loading, user_code
 from steepest.compare.given import digest_of, is_given
 from steepest.compare.lookup import sources_of
@@ -35,15 +35,11 @@ Parts = Mapping[str, Workload | Method]  # by reference
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-class ChangedError(InputError):
-    """What a worker has is not what the study began with, so that no run may happen there."""
-
-
 def refusal_in(error: str | None) -> str | None:
     """The sentence of a :class:`ChangedError`, if that is what a run's traceback ends in.
 
     Example:
-        >>> refusal_in("Traceback ...\\nsteepest.compare.identity.ChangedError: the data of 'w' differ")
+        >>> refusal_in("Traceback ...\\nsteepest._errors.ChangedError: the data of 'w' differ")
         "the data of 'w' differ"
     """
     name = f"{ChangedError.__module__}.{ChangedError.__qualname__}: "
@@ -53,9 +49,10 @@ def refusal_in(error: str | None) -> str | None:
 def modules_of(reference: str, part: Workload | Method) -> dict[str, ModuleSpec]:
     """The user's modules that a workload or method needs, but for the files that its reference names."""
     if is_given(reference):
-        return _modules_of_given(_parts_of(part))
-    found = [loading.load(source).imports for source in sources_of(reference)]
-    return {name: spec for imports in found for name, spec in imports.items()}
+        found = [_modules_of_given(_parts_of(part))]
+    else:
+        found = [loading.load(source).imports for source in sources_of(reference)]
+    return {name: spec for some in [*found, loading.LATE.get(reference, {})] for name, spec in some.items()}
 
 
 def digests_of_given(reference: str, part: Workload | Method) -> dict[str, str]:

@@ -37,6 +37,8 @@ class Loaded:
 
 
 _LOADED: dict[str, Loaded] = {}
+LATE: dict[str, dict[str, ModuleSpec]] = {}
+"""What a workload's functions have imported while they ran, by its reference."""
 
 
 def load(source: str) -> Loaded:
@@ -69,14 +71,13 @@ def load(source: str) -> Loaded:
 
 
 @contextmanager
-def noting(sources: list[str]) -> Iterator[None]:
-    """What the user's functions import while they run belongs to the files and modules that they are from."""
+def noting(reference: str) -> Iterator[None]:
+    """What the user's functions import while they run is theirs."""
     before = set(sys.modules)
     yield
     if new := sys.modules.keys() - before:
         more = {name: spec for name, spec in user_code.loaded_users_modules().items() if name in new}
-        for source in sources:
-            load(source).note({**load(source).imports, **more})
+        LATE.setdefault(reference, {}).update({**user_code.imported_by(more.values()), **more})
 
 
 def forget_changed() -> None:
@@ -118,7 +119,7 @@ def _make_room(wanted: dict[str, ModuleSpec], who: str) -> None:
     Raises:
         InputError: the program itself has imported one of them.
     """
-    brought = {name for loaded in _LOADED.values() for name in loaded.brought}
+    brought = {name for found in [*(loaded.brought for loaded in _LOADED.values()), *LATE.values()] for name in found}
     for name, spec in wanted.items():
         there = user_code.located(name) if name in sys.modules else None
         if there is None or user_code.same_place(there, spec) or not user_code.is_users(there):

@@ -13,7 +13,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -131,10 +131,12 @@ def located(name: str) -> ModuleSpec | None:
 
 def loaded_users_modules() -> dict[str, ModuleSpec]:
     """The user's modules that this process has imported by their names; what a compiler makes up is none."""
-    found = {}
+    found, libraries = {}, _library_folders()
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)
-        if name == "__main__" or not isinstance(spec, ModuleSpec) or spec.origin is None:
+        if name == "__main__" or not isinstance(spec, ModuleSpec):
+            continue
+        if spec.origin is None or spec.origin.startswith(libraries):
             continue
         if not name.startswith(OF_FILE) and _lies_as_named(name, spec.origin) and is_users(spec):
             found[name] = spec
@@ -272,4 +274,9 @@ def _names_in(node: ast.AST, package: str) -> Iterator[str]:
 
 
 def digests_of(modules: Mapping[str, ModuleSpec]) -> dict[str, str]:
-    return {name: digest_of_module(spec) for name, spec in sorted(modules.items())}
+    """Of all that are there: one whose file is gone, nobody can import any more."""
+    found = {}
+    for name, spec in sorted(modules.items()):
+        with suppress(OSError):
+            found[name] = digest_of_module(spec)
+    return found

@@ -85,9 +85,9 @@ def _climb(params: list[nn.Parameter], rho: float) -> None:
     norm = root_sum_square(full_norms([p.grad for p in params if p.grad is not None]))
     scale = torch.where(norm > 0, rho / norm, torch.zeros_like(norm))
     for p in params:
-        assert p.grad is not None
-        local(p).add_(local(p.grad) * scale)
-        p.grad = None
+        if p.grad is not None:
+            local(p).add_(local(p.grad) * scale)
+            p.grad = None
 
 
 @contextmanager

@@ -230,7 +230,7 @@ class _Runner:
 
     def _agreed(self, check: Callable[[], None]) -> None:
         """If one rank must refuse, all do: none waits in a step for one that will not come."""
-        from steepest.compare.identity import ChangedError
+        from steepest._errors import ChangedError
 
         sentence = None
         try:
