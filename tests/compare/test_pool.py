@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from steepest._errors import StudyError
-from steepest.compare.running.jobs import Job, Setting
+from steepest.compare import Study
+from steepest.compare.running.jobs import Job, Setting, record_of
 from steepest.compare.running.pool import Pool
 from steepest.compare.running.workers import ProcessPool, Spares
 from steepest.compare.spec import StudySpec
 from tests.compare.frozen import freeze
+from tests.compare.tiny import clouds, good
 
 TINY = Path(__file__).with_name("tiny.py")
 JOB = Job("w", "sgd", "tune", 0, 0, {"lr": 0.1})
@@ -91,3 +93,28 @@ def test_a_pool_takes_spare_processes_first_and_the_others_are_ended():
     with Spares(2):
         assert len(children() - before) == 2
     assert children() - before == set()
+
+
+def run_in_a_daemon(out):
+    return Study(clouds, methods=[good], trials=1, seeds=1, jobs=1, out=out).run(progress=False)
+
+
+def test_a_study_runs_in_a_process_that_may_have_no_children(tmp_path):
+    """As the workers of a multiprocessing.Pool may not."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(run_in_a_daemon, (tmp_path / "study",))
+
+
+@pytest.mark.parametrize(
+    ("status", "replaceable", "kept"), [("finished", True, 1), ("failed", True, 0), ("failed", False, 1)]
+)
+def test_a_worker_is_used_again_unless_its_run_failed(status, replaceable, kept):
+    worker = Worker()
+    worker.receive = lambda: record_of(JOB, 0.0, {"status": status})
+    pool = Births(worker)
+    pool._ready = lambda workers, timeout: workers
+    pool.replaceable = replaceable
+    pool.submit(JOB)
+    [event] = pool.events(0)
+    assert event.record.status == status
+    assert (len(pool._idle), worker.stopped) == (kept, not kept)

@@ -10,6 +10,7 @@ from torch import nn
 
 from steepest._errors import InputError
 from steepest.compare import Method, Range
+from steepest.compare.builtin import METHODS
 from steepest.compare.running.checkpoint import Checkpoint
 from steepest.compare.running.train import train
 from steepest.compare.schedule import SCHEDULES
@@ -167,6 +168,11 @@ def test_a_run_with_what_no_checkpoint_holds_begins_anew(optimizer, tmp_path):
 def test_so_does_one_whose_model_keeps_it(tmp_path):
     workload = dataclasses.replace(tiny.clouds, model=Counting)
     assert_resumes(tiny.good, tmp_path, workload, has_checkpoint=False)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_built_in_method_has_checkpoints(name, tmp_path):
+    assert_resumes(METHODS[name], tmp_path, has_checkpoint=True)
 
 
 class Evaluating(torch.optim.SGD):

@@ -31,6 +31,9 @@ from steepest.compare.running.workers import environment, worker_environment
 from steepest.compare.spec import StudySpec
 from steepest.data import data_folder
 
+_LONGEST_SOCKET = 103  # on macOS; 107 on Linux
+_NAME_OF_A_SOCKET = len("/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+
 
 @contextmanager
 def connected() -> Iterator[Any]:
@@ -51,8 +54,8 @@ def connected() -> Iterator[Any]:
         )
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL, **_short_folder(address))
+    except (OSError, RuntimeError, ValueError) as error:
         where = f"at RAY_ADDRESS {address!r}" if address else "on this machine"
         raise InputError(f"Ray {where} cannot be used: {str(error).splitlines()[0]}") from error
     finally:
@@ -62,6 +65,20 @@ def connected() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _short_folder(address: str) -> dict[str, str]:
+    """Where a Ray that is started here keeps its sockets, if TMPDIR is too long for the name of one.
+
+    Example:
+        >>> with environment({"RAY_TMPDIR": "/scratch/" + 80 * "x"}):
+        ...     list(_short_folder("")), list(_short_folder("10.0.0.1:6379"))
+        (['_temp_dir'], [])
+    """
+    own = os.path.join(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray")
+    if address or os.name == "nt" or len(os.fsencode(own)) + _NAME_OF_A_SOCKET <= _LONGEST_SOCKET:
+        return {}
+    return {"_temp_dir": f"/tmp/ray-{os.getuid()}"}
 
 
 def _quiet_ray() -> Any:

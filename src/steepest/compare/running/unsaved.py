@@ -8,9 +8,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+from steepest.optim.base import ScaledSGD
+
 _DEPTH = 4
 # What torch itself keeps there, or a checkpoint does.
 _KNOWN = {*vars(nn.Module()), *vars(SGD([nn.Parameter()], lr=0.0)), "state", "param_groups", "defaults"}
+_REMADE = {"plan", "_step_scales"}  # by our own optimizers, from what is saved
 
 
 def unsaved(model: nn.Module, optimizer: Optimizer) -> list[Any]:
@@ -29,8 +32,9 @@ def unsaved(model: nn.Module, optimizer: Optimizer) -> list[Any]:
     saved |= {id(p) for group in optimizer.param_groups for p in group["params"]}
     found: list[Any] = []
     for owner in (*model.modules(), optimizer):
+        known = _KNOWN | _REMADE if isinstance(owner, ScaledSGD) else _KNOWN
         for name, value in vars(owner).items():
-            if name not in _KNOWN and not isinstance(value, int | float | str):  # those are saved
+            if name not in known and not isinstance(value, int | float | str):  # those are saved
                 found += _leaves(value, saved, _DEPTH)
     return found
 
