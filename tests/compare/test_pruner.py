@@ -144,7 +144,7 @@ def test_what_is_decided_in_memory_is_what_optunas_storage_decides(pruner, tmp_p
     jobs = [Job("digits-mlp", "sgd", "tune", i, 0, {"lr": 0.01}) for i in range(9)]
     (tmp_path / "study").mkdir()
     memory = Ledger(tmp_path / "study", spec)
-    optuna_storage = OptunaLedger(f"sqlite:///{tmp_path}/storage.db", spec, Patience("the storage"))
+    optuna_storage = OptunaLedger("sqlite:///:memory:", spec, Patience("the storage"))
     optuna_storage.plan(jobs)
     memory.plan(jobs)
     answers = []
