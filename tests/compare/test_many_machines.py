@@ -190,7 +190,7 @@ def test_another_spec_under_the_same_name_is_refused_and_another_name_is_not(hos
     a = host("a", study="same")
     other = StudySpec((dataclasses.replace(spec.comparisons[0], trials=7),))
     with pytest.raises(
-        InputError, match=r"study 'same' with another spec \(trials differs: 6 there, 7 here\).*--study"
+        InputError, match=r"study 'same' with another spec \(trials differs: 6 there, 7 here\).*name with study"
     ):
         host("b", study="same", spec=other)
     host("b", study="another", spec=other).plan(JOBS)

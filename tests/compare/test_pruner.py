@@ -1,6 +1,7 @@
 """Hopeless runs of the search are stopped, remembered, and never chosen."""
 
 import os
+import random
 import signal
 
 import pytest
@@ -10,6 +11,9 @@ from steepest.compare.analysis.summary import choose
 from steepest.compare.report.wording import pruning_note
 from steepest.compare.running.jobs import Job, Record, may_be_pruned
 from steepest.compare.running.ledger import Ledger
+from steepest.compare.running.optuna_ledger import OptunaLedger
+from steepest.compare.running.patience import Patience
+from steepest.compare.running.records import append_record
 from steepest.compare.spec import StudySpec
 from tests.compare.frozen import freeze
 from tests.compare.test_study import compare, final_table, records, results, stopped_after
@@ -130,3 +134,63 @@ def test_a_pruned_run_is_optunas_pruned_trial(ledger, tmp_path):
     trial = optuna.load_study(study_name="digits-mlp/sgd/tune", storage=f"sqlite:///{tmp_path}/study.db").trials[4]
     assert trial.state == optuna.trial.TrialState.PRUNED
     assert trial.intermediate_values == {1: 0.3}
+
+
+@pytest.mark.parametrize("pruner", ["median", "halving"])
+def test_what_is_decided_in_memory_is_what_optunas_storage_decides(pruner, tmp_path):
+    """To the last answer, also where the program was killed and begins anew from its folder."""
+    chance = random.Random(3)
+    spec = StudySpec((freeze("digits-mlp", ["sgd"], trials=9, epochs=6, pruner=pruner),))
+    jobs = [Job("digits-mlp", "sgd", "tune", i, 0, {"lr": 0.01}) for i in range(9)]
+    (tmp_path / "study").mkdir()
+    memory = Ledger(tmp_path / "study", spec)
+    optuna_storage = OptunaLedger("sqlite:///:memory:", spec, Patience("the storage"))
+    optuna_storage.plan(jobs)
+    memory.plan(jobs)
+    answers = []
+    for pair in zip(jobs[::2], jobs[1::2], strict=False):
+        stopped = {job.index: None for job in pair}
+        for job in pair:
+            memory.take(job)
+            optuna_storage.take(job)
+        for step in range(1, 6):
+            for job in pair:
+                if stopped[job.index] is None:
+                    metric = float("nan") if chance.random() < 0.05 else chance.random()
+                    said = [ledger.is_hopeless(job, step, metric) for ledger in (memory, optuna_storage)]
+                    assert said[0] == said[1], (job.index, step)
+                    answers.append(said[0])
+                    stopped[job.index] = metric if said[0] else None
+            if step == 3:  # killed: nothing is closed
+                memory = Ledger(tmp_path / "study", spec)
+                memory.plan([job for job in jobs if job.key not in {r.key for r in memory.records()}])
+                for job in pair:
+                    memory.take(job)
+                    assert memory.is_hopeless(job, 1, 0.0) == optuna_storage.is_hopeless(job, 1, 0.0)
+        for job in pair:
+            fields = {"validation_metric": 0.5, "status": "finished" if stopped[job.index] is None else "pruned"}
+            found = Record(*job.key, job.seed, job.hyperparameters, **fields, started=0.0, finished=0.0)
+            append_record(tmp_path / "study", found)
+            assert memory.finish(found) == optuna_storage.finish(found)
+    optuna_storage.close()
+    assert True in answers
+    assert False in answers
+    # Without its own file, the same is known from Optuna's.
+    memory.close()
+    before = Ledger(tmp_path / "study", spec)._pruning.asked
+    (tmp_path / "study" / "pruning.jsonl").unlink()
+    assert repr(Ledger(tmp_path / "study", spec)._pruning.asked) == repr(before)
+
+
+def test_optuna_is_as_talkative_as_before(ledger):
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.DEBUG)
+    try:
+        ledger, (job, *_) = ledger
+        ledger.is_hopeless(job, 1, 0.3)
+        ledger.close()
+        assert optuna.logging.get_verbosity() == optuna.logging.DEBUG
+    finally:
+        optuna.logging.set_verbosity(before)

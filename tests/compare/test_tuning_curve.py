@@ -112,3 +112,42 @@ def test_bad_input():
     for trials in (0, 3):
         with pytest.raises(ValueError, match=f"from 1 to the 2 scores, got {trials}"):
             expected_best([1.0, 2.0], trials)
+
+
+def plainly(scores, higher_is_better):
+    """The curve as its definition reads, every number of subsets counted anew."""
+    sign, n = (1.0 if higher_is_better else -1.0), len(scores)
+    oriented = sorted(-math.inf if score is None else sign * score for score in scores)
+
+    def expected(k):
+        subsets = math.comb(n, k)
+        return math.fsum(x * (math.comb(i, k - 1) / subsets) for i, x in enumerate(oriented) if i >= k - 1)
+
+    def assured(k):
+        shares = (math.comb(n + k - place, k) / math.comb(n + k, k) for place in range(1, n + 1))
+        place = next((i for i, share in enumerate(shares, 1) if share <= 0.05 + 1e-12), None)
+        return -math.inf if place is None else oriented[-place]
+
+    sizes = range(1, n + 1)
+    return [sign * expected(k) for k in sizes], [sign * assured(k) for k in sizes]
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+@pytest.mark.parametrize("count", [1, 2, 19, 20, 97, 150])
+def test_a_long_curve_is_that_of_the_definition_to_the_last_digit(count, higher_is_better):
+    chance = np.random.default_rng(count)
+    for scores in (chance.normal(size=count).tolist(), chance.integers(0, 5, size=count).tolist()):
+        lost = [None if chance.random() < 0.1 else score for score in scores]
+        for each in (scores, lost):
+            curve = tuning_curve(each, higher_is_better)
+            expected, assured = plainly(each, higher_is_better)
+            assert repr(list(curve.expected)) == repr(expected)
+            assert repr(list(curve.assured)) == repr(assured)
+
+
+def test_so_many_trials_that_no_float_holds_their_subsets():
+    """An expectation that a lost run makes infinite stays so, however small its share."""
+    curve = tuning_curve([None] * 2 + [float(i) for i in range(1100)], higher_is_better=True)
+    assert curve.expected[0] == curve.expected[1] == -math.inf
+    assert all(math.isfinite(x) for x in curve.expected[2:])
+    assert curve.expected[-1] == curve.best == 1099.0
