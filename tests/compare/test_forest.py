@@ -97,7 +97,7 @@ def test_who_has_no_pair_is_named_and_one_seed_has_no_interval(summary):
     alone = made_up(workloads=("a",), methods=("sgd", "sngm"), trials=2, seeds=1, points=3)[0]
     bars, bands = drawn(alone)
     assert (len(bars["sngm"]["x"]), bars["sngm"]["marker"]["symbol"], bands) == (1, ["x-thin-open"], {})
-    assert "× no verdict" in forest(alone).caption
+    assert "\N{MULTIPLICATION SIGN} no verdict" in forest(alone).caption
     baseline = made_up(workloads=("a",), methods=("sgd",), trials=2, seeds=2, points=3)
     assert "forest" not in [figure.key for figure in figures(baseline[0])]
 
@@ -111,8 +111,8 @@ def test_it_stands_under_the_headline_and_nothing_of_it_is_cut_off(browser, tmp_
     place = view.locator("#plot-forest").bounding_box()
     headline = view.locator("#top").bounding_box()
     assert place["y"] - headline["y"] - headline["height"] < 150
-    outside = """(plot, width) => [...plot.querySelectorAll(".main-svg text, .points path")].map((e) => e.getBoundingClientRect())
-      .filter((box) => box.left < 0 || box.right > width).length"""
+    outside = """(plot, width) => [...plot.querySelectorAll(".main-svg text, .points path")]
+      .map((e) => e.getBoundingClientRect()).filter((box) => box.left < 0 || box.right > width).length"""
     assert view.locator("#plot-forest").evaluate(outside, width) == 0
     said = view.locator("#plot-forest").evaluate("plot => [...plot.querySelectorAll('text')].map((e) => e.textContent)")
     assert set(names[1:]) <= set(said)

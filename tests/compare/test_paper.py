@@ -85,10 +85,10 @@ def test_no_legend_lies_over_a_plot_on_a_phone(browser, tmp_path, number):
     assert view.locator(".plot .legend").count() == 0
     assert view.locator("#legend").bounding_box()["height"] < 60  # one line, scrolled sideways, stays in sight
     assert abs(view.locator("#legend").evaluate("e => e.getBoundingClientRect().top")) < 1
-    overlaid = """plot => { const [area, title] = [".bglayer, .plotbg, .nsewdrag", ".xtitle"].map((e) => plot.querySelector(e));
-      return title.getBoundingClientRect().top - plot.querySelector(".nsewdrag").getBoundingClientRect().bottom; }"""
+    room = """plot => { const [area, title] = [".nsewdrag", ".xtitle"].map((e) => plot.querySelector(e));
+      return title.getBoundingClientRect().top - area.getBoundingClientRect().bottom; }"""
     for figure in ("forest", "validation", "loss"):
-        assert view.locator(f"#plot-{figure}").evaluate(overlaid) > 0
+        assert view.locator(f"#plot-{figure}").evaluate(room) > 0
     assert view.evaluate("document.documentElement.scrollWidth") <= 390
     view.context.close()
 

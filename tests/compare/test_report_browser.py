@@ -33,7 +33,9 @@ def small(summaries, tmp_path_factory):
         if record.phase == "tune" and record.trial == 0:
             return dataclasses.replace(record, status="pruned")
         if record.phase == "tune" and record.status == "diverged":
-            return dataclasses.replace(record, status="failed", error=f"Traceback (most recent call last):\n  File 1\n{SAID}\nmore")
+            return dataclasses.replace(
+                record, status="failed", error=f"Traceback (most recent call last):\n  File 1\n{SAID}\nmore"
+            )
         return record
 
     (summary,) = made_up(workloads=("digits-mlp",), methods=("sgd", "adamw", "sngm"), trials=4, seeds=3, points=8)

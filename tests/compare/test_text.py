@@ -16,7 +16,7 @@ from steepest.compare.report.wording import headline
 
 from .pages import INVOCATION, made_up, opened, with_fields
 
-EVIL = '<img src=x onerror=alert(1)>"\'\x1b[31m\u202e%{x}é|*_`$(id)'
+EVIL = "<img src=x onerror=alert(1)>\"'\x1b[31m\u202e%{x}é|*_`$(id)"
 BOOM = "<script>alert(1)</script> boom \x1b[31m \u202e unicode é"
 TRACEBACK = f"""Traceback (most recent call last):
   File "net.py", line 2, in forward
@@ -38,7 +38,7 @@ def test_nothing_that_acts_is_left(text):
 def test_code_stays_code_whatever_backticks_are_in_it(text):
     code = markdown_code(text)
     fence = re.match("`+", code).group()
-    assert fence not in [found for found in re.findall("`+", code.removeprefix(fence).removesuffix(fence))]
+    assert fence not in re.findall("`+", code.removeprefix(fence).removesuffix(fence))
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1"])
@@ -54,7 +54,7 @@ def test_a_text_is_no_formula_and_a_number_stays_one(text):
         ("ValueError: a\nb", "ValueError: a"),
         ("the process died at once (exit code 3)", "the process died at once (exit code 3)"),
         (TRACEBACK, f"RuntimeError: {BOOM}"),
-        (f"{TRACEBACK}\n\nDuring handling of it:\n\nTraceback (most recent call last):\n  File 1\nKeyError: 'a'", "KeyError: 'a'"),
+        (f"{TRACEBACK}\n\nDuring it:\n\nTraceback (most recent call last):\n  File 1\nKeyError: 'a'", "KeyError: 'a'"),
         ("Traceback (most recent call last):\n  File 1\nValueError: \n  first words\nmore", "ValueError: first words"),
         ("Traceback (most recent call last):\n  File 1\nKeyboardInterrupt", "KeyboardInterrupt"),
         ("  \n", "an error without a word"),

@@ -20,8 +20,8 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
 
     ``final.csv`` has a row a comparison and method, as the report's results; ``runs.csv`` one a run, ``curves.csv`` one
     a point of a run's curve. All begin with the comparison's name; curves and runs share ``method``, ``phase`` and
-    ``trial``. Metrics are fractions where the report shows percent; what is missing is empty, a missed target ``inf``. A
-    text that a spreadsheet would take for a formula, such as a name that begins with ``=``, has an apostrophe before it.
+    ``trial``. Metrics are fractions where the report shows percent; what is missing is empty, a missed target ``inf``.
+    A text that a spreadsheet would take for a formula, such as a name that begins with ``=``, has an apostrophe first.
 
     Args:
         into: a folder, made if it is not there.

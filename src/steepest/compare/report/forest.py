@@ -73,7 +73,7 @@ def forest(summary: Summary) -> go.Figure:
 
 
 def _bar(summary: Summary, row: Row) -> dict[str, object]:
-    """A method's mean difference and the ends of its interval; the verdict is in the colour, the marker and the line."""
+    """A method's mean difference and the ends of its interval; the verdict is in colour, marker and line."""
     comparison, by = row.comparison, scale(summary)
     difference = comparison.difference or 0.0
     ends = [] if comparison.interval is None else [comparison.interval.low, comparison.interval.high]
@@ -115,7 +115,7 @@ def forest_caption(summary: Summary) -> str:
         "better": f"{better} better",
         "worse": f"{worse} worse",
         "no difference seen": "○ no difference seen",
-        "no verdict": "× no verdict",
+        "no verdict": "\N{MULTIPLICATION SIGN} no verdict",
     }
     said = ", ".join(text for verdict, text in keys.items() if verdict in verdicts)
     sentences = [f"{said}. A bar is the 95 % interval of the differences, paired by seed"]

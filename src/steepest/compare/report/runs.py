@@ -77,7 +77,14 @@ def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
         points = zip(_column(runs[0], "gradient_evaluations"), *(_column(r, what) for r in runs), strict=True)
         finite = [point for point in points if None not in point]
         at, by_point = [point[0] for point in finite], [point[1:] for point in finite]
-        add_band(plot, at, [max(p) for p in by_point], [min(p) for p in by_point], name, translucent(look.colour, share=8 / len(rows)))
+        add_band(
+            plot,
+            at,
+            [max(p) for p in by_point],
+            [min(p) for p in by_point],
+            name,
+            translucent(look.colour, share=8 / len(rows)),
+        )
         plot.add_scatter(
             x=at,
             y=[statistics.fmean(p) for p in by_point],

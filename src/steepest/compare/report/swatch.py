@@ -6,7 +6,14 @@ from steepest.compare.report.style import Look
 
 _WIDTH, _HEIGHT = 30, 12
 # Lengths of dash and gap: Plotly's own dashes, for a line 2 wide.
-_DASHES = {"solid": "", "dash": "6 4", "dashdot": "6 3 2 3", "longdash": "10 4", "longdashdot": "10 3 2 3", "dot": "2 3"}
+_DASHES = {
+    "solid": "",
+    "dash": "6 4",
+    "dashdot": "6 3 2 3",
+    "longdash": "10 4",
+    "longdashdot": "10 3 2 3",
+    "dot": "2 3",
+}
 _OUTLINES = {
     "circle": "M19 6a4 4 0 1 1-8 0a4 4 0 1 1 8 0z",
     "square": "M11.5 2.5h7v7h-7z",

@@ -88,7 +88,9 @@ def shown_columns(summary: Summary) -> dict[str, bool]:
         "detectable": any(c.detectable is not None for c in comparisons),
         "p_value": any(c.p_value is not None for c in comparisons),
         "bootstrap": any(c.bootstrap is not None for c in comparisons),
-        "another_search": any(assured(spec, row) is not None or expected_of_half(spec, row) is not None for row in rows),
+        "another_search": any(
+            assured(spec, row) is not None or expected_of_half(spec, row) is not None for row in rows
+        ),
         "fixed": any(row.method.fixed for row in rows),
         "cost": any(row.method.evaluations_per_step > 1 for row in rows),
         "seconds": any(row.seconds is not None for row in rows),
