@@ -26,6 +26,7 @@ from steepest.compare.report.wording import (
     sharpness_warnings,
     verdict_sentence,
 )
+from steepest.compare.running.records import attempts_note
 
 _COMBINING = (
     "An estimator goes in front of any method: ssgd+sngm, csgd+adamw; alone it stands in front of sgd. One of csgd,\n"
@@ -45,6 +46,8 @@ def print_result(out: Console, folder: Path, summaries: Sequence[Summary]) -> No
             _print_comparison(out, summary)
     finally:  # also if the output cannot be written
         page = write(folder, summaries)
+    if note := attempts_note(folder, [r for s in summaries for row in s.rows for r in (*row.tuned, *row.finals)]):
+        out.print(Text(note))
     out.print(Text(f"Report: {page}"))
 
 
