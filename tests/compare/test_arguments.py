@@ -209,3 +209,11 @@ def test_an_error_of_either_kind_is_spelled_once():
             raise error
         assert str(error) == "OUT and data_dir"
         assert error.spelled(str.upper) == "OUT and DATA_DIR"
+
+
+def test_a_study_of_which_nothing_finished_is_an_error_in_python_too(quietly):
+    study = Study(TINY, methods=TINY.replace(":clouds", ":raising"), trials=1, seeds=1, jobs=1, out="out")
+    with pytest.raises(StudyError, match=r"no run of the search finished: .*; see out/report\.html"):
+        study.run(progress=False)
+    assert (Path("out") / "report.html").exists()
+    assert len(study.records()) == 1

@@ -81,7 +81,7 @@ def compare(
     ] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}. Default: none."),
+        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}. Default: all run to their end."),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -93,7 +93,8 @@ def compare(
         str | None,
         typer.Option(
             help=f"{' or '.join(STRATEGIES)}: the processes of torchrun do every run together, as in "
-            "'torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy ddp'. Default: none.",
+            "'torchrun --nproc-per-node 2 -m steepest compare WORKLOAD --strategy ddp'. Default: a process for each "
+            "run.",
         ),
     ] = None,
     engine: Annotated[
@@ -130,6 +131,12 @@ def compare(
         float | None,
         typer.Option(help="Between two checkpoints of a run, from which it goes on. Default: 30."),
     ] = None,
+    retry_failed: Annotated[
+        bool | None,
+        typer.Option(
+            "--retry-failed/--no-retry-failed", help="Run again what failed in an earlier call. Default: yes."
+        ),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print what the study would cost, and run nothing of it but a few steps.")
     ] = False,
@@ -160,6 +167,7 @@ def compare(
         "out": out,
         "data_dir": data_dir,
         "checkpoint_seconds": checkpoint_seconds,
+        "retry_failed": retry_failed,
         "storage": storage,
         "study": study,
     }

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
 _SPARES = 4
 # Options on which no result depends.
-WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds", "engine", "storage", "study")
+WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds", "retry_failed", "engine", "storage", "study")
 
 
 class Study:
@@ -72,6 +72,7 @@ class Study:
         jobs: runs at a time, one thread each; if not given, all cores, or 1 on a GPU; with Ray, as many as it has room
             for.
         checkpoint_seconds: between two checkpoints of a run, from which it goes on if it is interrupted.
+        retry_failed: run again what failed in an earlier call.
         engine: ``"processes"`` of this machine, or ``"ray"``: actors of the cluster that ``RAY_ADDRESS`` or ``ray
             start`` names, or else of a Ray that is started for the study (see :mod:`.running.ray_pool`).
         storage: ``postgresql://user:password@host/database``, where the runs are kept instead of in the folder, so that
@@ -116,6 +117,7 @@ class Study:
         data_dir: str | Path | None = None,
         jobs: int | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        retry_failed: bool = True,
         engine: str = "processes",
         storage: str | None = None,
         study: str | None = None,
@@ -141,6 +143,7 @@ class Study:
             device_named(self._request.device)
         self._jobs = None if jobs is None else values.positive("jobs", jobs)
         self._checkpoint_seconds = values.seconds("checkpoint_seconds", checkpoint_seconds)
+        self._retry_failed = values.flag("retry_failed", retry_failed)
         self._engine = values.one_of("engine", engine, ENGINES)
         if engine == "ray":
             check_extra("ray", "ray")
@@ -264,6 +267,7 @@ class Study:
                 listener=listener or display,
                 given=self._pickled,
                 checkpoint_seconds=self._checkpoint_seconds,
+                retry_failed=self._retry_failed,
                 storage=self.storage,
                 spares=spares,
             )
