@@ -490,7 +490,7 @@ def test_a_weight_that_only_torch_func_trains_is_refused_and_not_given_plain_sgd
 
 
 def test_a_part_of_the_parameters_is_refused():
-    with pytest.raises(ValueError, match="INSGD adds its inputs' powers over ranks .* give it a part of them"):
+    with pytest.raises(ValueError, match=r"INSGD adds its inputs' powers over ranks .* give it a part of them"):
         _apply_optimizer_in_backward(INSGD, Net(1).parameters(), {"lr": 0.1})
 
 
