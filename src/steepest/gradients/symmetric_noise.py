@@ -241,10 +241,6 @@ class SymmetricNoise:
                 if group["alpha"] > 0 and p.dim() >= 2 and p.requires_grad and p.numel() > 0:
                     alphas.setdefault(p, group["alpha"])
         weights = list(alphas)
-        if any(w.is_meta for w in weights):  # what to_empty() leaves to whoever held the parameters before
-            raise RuntimeError(
-                "SymmetricNoise holds weights on the meta device: make it anew from the model as it is now"
-            )
         magnitudes = self._magnitudes(weights, list(alphas.values()))
         pair = _Pair((self.seed, self.draws), weights, buckets(weights), magnitudes, self._guard())
         self.draws += 1
@@ -363,8 +359,6 @@ def _groups(params: ParamsT, alpha: float) -> list[dict[str, Any]]:
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
                 raise ValueError(f"params must hold tensors or (name, tensor) pairs, got {type(tensor).__name__}")
-            if nn.parameter.is_lazy(tensor):
-                raise ValueError("params must have shapes: run a batch through the lazy modules first")
         made.append({"alpha": alpha, **group, "params": tensors})
         check_noise(made[-1]["alpha"], 0)
     return made
