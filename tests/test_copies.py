@@ -319,8 +319,8 @@ NO_MODEL = "the model of this calibration is gone: copy or pickle a handle toget
 UNTRACKED = "INSGD holds no parameter whose input is tracked"
 REPLACED = "its layer holds another weight now (build the optimizer anew)"
 LAZY_LAYER = "has no shape yet: run a batch through the model, then track it"
-LAZY = "params must have shapes: run a batch through the lazy modules first"
-META = "holds weights on the meta device: make it anew from the model as it is now"
+LAZY = "params must have a shape, got one of a lazy layer: run a batch through the model first"
+META = "weights on the meta device have no values to move: build SymmetricNoise after to_empty()"
 NOT_WORKING = {
     "`copy.deepcopy` of it": {"calibrate": NO_MODEL},
     "`pickle` of it": {"calibrate": NO_MODEL},
