@@ -267,11 +267,11 @@ def test_if_all_fail_the_exit_code_is_1(tmp_path):
 
 @pytest.mark.parametrize(
     ("limit_bytes", "sentence"),
-    [(122_000, "can no longer be read or written"), (300_000, "the report could not be written")],
-    ids=["storage", "report"],
+    [(9_000, "can no longer be read or written"), (300_000, "the report could not be written")],
+    ids=["records", "report"],
 )
 def test_a_full_disk_loses_nothing_and_claims_nothing(whole_study, tmp_path, limit_bytes, sentence):
-    """No file may grow beyond the limit: the storage fails in the middle of the study, or the report at its end."""
+    """No file may grow beyond the limit: the records fail in the middle of the study, or the report at its end."""
     out = tmp_path / "study"
     options = {"methods": "held,held_twin", "trials": 4, "seeds": 3}
     done = compare(out, limit_bytes=limit_bytes, **options)

@@ -2,12 +2,14 @@
 
 import copy
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy.exc
 from optuna.trial import TrialState
 
 from steepest.compare.running.jobs import Status
@@ -36,7 +38,11 @@ def quiet() -> Iterator[None]:
 
 
 def make_tables(path: Path) -> None:
-    """Make an empty file of Optuna's, or none."""
+    """Make an empty file of Optuna's, or none.
+
+    Raises:
+        sqlite3.Error: it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with quiet():
@@ -44,6 +50,8 @@ def make_tables(path: Path) -> None:
             database.remove_session()
             database.engine.dispose()
         os.replace(temporary, path)
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise sqlite3.OperationalError(str(getattr(error, "orig", error))) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -62,17 +62,17 @@ class StudyFile:
             now[record.key] = states[record.key] = record
         try:
             self._save(now, states, asked)
-        except sqlite3.Error as error:
-            if any(word in str(error) for word in _PASSING):
-                say_once(f"{self._path} is not kept up to date ({reason_of(error)}); trials.jsonl is")
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, OSError) or any(word in str(error) for word in _PASSING):
+                say_once(f"{self._path} is not kept up to date ({reason_of(error)}); the records are in trials.jsonl")
                 return
             put_file_aside(self._path, error)
             self._written.clear()
             self._studies.clear()
             try:
                 self._save(now, states, asked)
-            except sqlite3.Error as again:
-                say_once(f"{self._path} cannot be written ({reason_of(again)}); trials.jsonl has every run")
+            except (sqlite3.Error, OSError) as again:
+                say_once(f"{self._path} cannot be written ({reason_of(again)}); the records are in trials.jsonl")
 
     def _save(self, now: Mapping[Key, Job | Record], states: Mapping[Key, object], asked: Mapping[Key, Asked]) -> None:
         new = {key: now[key] for key, state in states.items() if self._written.get(key) is not state}
