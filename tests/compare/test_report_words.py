@@ -1,4 +1,4 @@
-"""What the page says and leaves out: the headline of many methods, advice at an edge, columns and figures without data."""
+"""What the page says and leaves out: many methods in one sentence, advice at an edge, what has no data."""
 
 import dataclasses
 import re
@@ -52,7 +52,8 @@ def judged(higher=True, **verdicts):
         ({"better": 27, "worse": 1, "no_difference_seen": 1},
          "27 of 29 are better, the best X by +27.00 pp; 1 is worse, X by -1.00 pp; 1 shows no difference."),
         ({"no_verdict": 29}, "there is no verdict on any of 29."),
-        ({"better": 20, "no_verdict": 9}, "20 of 29 are better, the best X by +20.00 pp; there is no verdict on 9 of 29."),
+        ({"better": 20, "no_verdict": 9},
+         "20 of 29 are better, the best X by +20.00 pp; there is no verdict on 9 of 29."),
     ],
 )  # fmt: skip
 def test_of_many_methods_the_headline_counts(verdicts, said):
@@ -85,8 +86,10 @@ def test_few_methods_are_called_by_their_names():
     [
         ((0.001, 0.01, 0.02), 0.02, "highest of those tried, but the range that was searched, 0.001:1, goes on to 1"),
         ((0.1, 0.3, 0.9), 0.1, "lowest of those tried, but the range that was searched, 0.001:1, goes on to 0.001"),
-        ((0.001, 0.1, 0.9), 0.9, "highest of those tried; a better one may lie above. Searched was 0.001:1; widen its upper end"),
-        ((0.0011, 0.1, 0.9), 0.0011, "lowest of those tried; a better one may lie below. Searched was 0.001:1; widen its lower end"),
+        ((0.001, 0.1, 0.9), 0.9,
+         "highest of those tried; a better one may lie above. Searched was 0.001:1; widen its upper end"),
+        ((0.0011, 0.1, 0.9), 0.0011,
+         "lowest of those tried; a better one may lie below. Searched was 0.001:1; widen its lower end"),
     ],
 )  # fmt: skip
 def test_a_wider_range_is_advised_only_where_its_end_was_tried(tried, best, said):
