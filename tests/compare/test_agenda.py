@@ -3,11 +3,11 @@
 import dataclasses
 import random
 
-from steepest.compare.freeze import freeze
 from steepest.compare.running.agenda import Agenda
 from steepest.compare.running.loop import jobs_left
 from steepest.compare.running.recovery import counted
 from steepest.compare.spec import StudySpec
+from tests.compare.frozen import freeze
 from tests.compare.inline import Record, outcome, run
 
 ONE = freeze("digits-mlp", ["sgd", "sngm", "adamw"], trials=3, seeds=2)

@@ -8,11 +8,11 @@ import sqlite3
 import pytest
 
 from steepest._errors import InputError, StudyError
-from steepest.compare.freeze import freeze
 from steepest.compare.running import damage as damage_module
 from steepest.compare.running import folder as study_folder
 from steepest.compare.running.drive import finished_records
 from steepest.compare.spec import StudySpec
+from tests.compare.frozen import freeze
 from tests.compare.inline import run
 
 SPEC = StudySpec((freeze("digits-mlp", ["sgd", "sngm"], trials=4, seeds=2),))

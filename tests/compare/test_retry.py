@@ -4,12 +4,12 @@ import logging
 
 import pytest
 
-from steepest.compare.freeze import freeze
 from steepest.compare.running.drive import finished_records
 from steepest.compare.running.ledger import Ledger
 from steepest.compare.running.records import attempts_note, read_attempts
 from steepest.compare.running.storage import Storage
 from steepest.compare.spec import StudySpec
+from tests.compare.frozen import freeze
 from tests.compare.inline import outcome, run
 from tests.compare.postgresql import PostgreSQL
 

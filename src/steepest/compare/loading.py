@@ -14,6 +14,7 @@ from types import ModuleType
 
 from steepest._errors import InputError
 from steepest.compare import user_code
+from steepest.compare.running.process_state import users_code
 
 
 @dataclass
@@ -56,7 +57,8 @@ def load(source: str) -> Loaded:
         raise InputError(f"there is no file {source!r}; give an existing one as 'path/to/file.py:name'")
     before = set(sys.modules)
     try:
-        module = _executed(Path(key)) if is_file else _imported(source)
+        with users_code(source):
+            module = _executed(Path(key)) if is_file else _imported(source)
     except InputError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's code raises

@@ -38,8 +38,7 @@ class Setting:
     """What all runs of a study share; a worker makes its workloads and methods from it.
 
     ``given`` are the objects that the study was given, pickled: a worker unpickles them once it has threads and memory
-    set up. Checkpoints go into ``folder``, nowhere if it is ``None``. ``elsewhere``: workers may be on other machines,
-    and make sure that the files and the data there are those that the study began with.
+    set up. Checkpoints go into ``folder``, nowhere if it is ``None``.
     """
 
     study: StudySpec
@@ -47,7 +46,6 @@ class Setting:
     given: bytes | None = None
     folder: Path | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
-    elsewhere: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ torch's that it patches. A process in which a run failed is therefore not used a
 """
 
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -101,7 +102,10 @@ def users_code(what: str) -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     finally:
-        for change in before.restore():
+        changes = before.restore()
+        if multiprocessing.parent_process() is not None:  # a worker: the study's own process has told it
+            changes = []
+        for change in changes:
             _log.warning("%s changes %s; every run has what was there before", what, change)
 
 

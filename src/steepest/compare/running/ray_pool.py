@@ -145,7 +145,7 @@ class RayPool(Pool["_Worker"]):
             )
         # A worker's folder need not be this one, and its environment has no STEEPEST_DATA.
         folder = data_folder(setting.data_dir)
-        self._setting = replace(setting, data_dir=None if folder is None else folder.absolute(), elsewhere=True)
+        self._setting = replace(setting, data_dir=None if folder is None else folder.absolute())
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
