@@ -55,9 +55,11 @@ def connected() -> Iterator[Any]:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL, **_short_folder(address))
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises a bare one when it is slow to start, and whatever its sockets do
         where = f"at RAY_ADDRESS {address!r}" if address else "on this machine"
-        raise InputError(f"Ray {where} cannot be used: {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"Ray {where} cannot be used: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # Ray takes it to exit at once
