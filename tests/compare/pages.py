@@ -99,6 +99,15 @@ def unfolded(view):
     view.evaluate("document.querySelectorAll('details.fold').forEach((fold) => (fold.open = true))")
 
 
+def until(view, expression):
+    """Wait until a JavaScript expression is true; the page's own policy forbids playwright to look from inside."""
+    for _ in range(400):
+        if view.evaluate(expression):
+            return
+        view.wait_for_timeout(50)
+    raise AssertionError(f"never came true: {expression}")
+
+
 def scrolled_through(view):
     """Bring every figure into view, for only then it is drawn."""
     for plot in view.locator(".plot:visible").all():

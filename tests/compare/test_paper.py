@@ -6,7 +6,7 @@ from steepest.compare.report import write_report
 from steepest.compare.report.style import looks
 from steepest.compare.report.swatch import swatch
 
-from .pages import INVOCATION, made_up, many, opened, scrolled_through, unfolded
+from .pages import INVOCATION, made_up, many, opened, scrolled_through, unfolded, until
 
 SHOWN = "plot => [...new Set(plot.data.map((trace) => trace.name).filter(Boolean))].sort()"
 
@@ -34,10 +34,10 @@ def test_printing_draws_every_figure_of_every_tab_in_light_colours(browser, path
     colours, all_open, hidden, widest = view.evaluate("window.printed")
     assert (colours, all_open, hidden) == (["rgb(28, 33, 38)"], True, 0)  # the light theme's words
     assert widest <= 680  # on A4 with margins of 12 mm
-    view.wait_for_function("document.querySelectorAll('details.fold[open]').length === 0")
+    until(view, "document.querySelectorAll('details.fold[open]').length === 0")
     view.locator("#plot-forest").scroll_into_view_if_needed()
     axis = "getComputedStyle(document.querySelector('#plot-forest .xtitle')).fill"
-    view.wait_for_function(f"{axis} === 'rgb(230, 234, 238)'")  # dark again
+    until(view, f"{axis} === 'rgb(230, 234, 238)'")  # dark again
     assert view.messages == []
     view.context.close()
 
@@ -72,7 +72,8 @@ def test_the_legend_hides_a_method_in_every_figure_of_every_tab(browser, path):
     view.locator("#keys-all").click()
     assert view.locator("#plot-lr-2").evaluate(SHOWN) == ["adamw", "sgd", "sngm"]
     view.locator("#tab").click()
-    view.wait_for_function("document.getElementById('plot-validation').data.length === 6")  # a line and a band each
+    view.locator("#plot-validation").scroll_into_view_if_needed()
+    until(view, "document.getElementById('plot-validation').data.length === 6")  # a line and a band each
     assert view.messages == []
     view.context.close()
 

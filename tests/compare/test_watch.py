@@ -20,7 +20,7 @@ from steepest import cli
 from steepest._errors import InputError
 from steepest.compare import watch
 
-from .pages import made_up, opened, with_fields
+from .pages import made_up, opened, until, with_fields
 from .test_study import compare
 
 
@@ -182,7 +182,7 @@ def test_a_page_renews_itself_and_the_reader_stays_where_he_is(browser, tmp_path
         view.get_by_text("Unfinished").wait_for(state="detached")
         assert view.locator("#across tbody tr").count() == 3  # a section more, above what the reader looks at
         assert abs(view.evaluate(look)["top"] - top) < 5
-        view.wait_for_function(f"{drawn}.includes('sngm')")
+        until(view, f"{drawn}.includes('sngm')")
         assert all(request.startswith(f"http://127.0.0.1:{port}/") for request in view.requests)
         assert view.messages == []
     view.get_by_text("the watch has ended").wait_for()
