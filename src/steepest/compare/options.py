@@ -1,6 +1,7 @@
 """A study's options, as a TOML file or a frozen spec has them."""
 
 import codecs
+import difflib
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -75,11 +76,16 @@ def options_from(path: Path, known: Collection[str]) -> Options:
     for key in raw:
         name = key.replace("-", "_")
         if name not in known:
-            raise InputError(f"{str(path)!r} has an unknown key {key!r}; {nearest(key, list(known))}")
+            raise InputError(f"{str(path)!r} has an unknown key {key!r}; {nearest(key, _likely(key, known))}")
         if name in keys:
             raise InputError(f"{str(path)!r} must say {name!r} once, and says it as {key!r} too")
         keys[name] = key
     return Options(path, {name: raw[key] for name, key in keys.items()}, keys)
+
+
+def _likely(key: str, known: Collection[str]) -> list[str]:
+    """The one that a slip of the keyboard makes of it, if there is one; else all."""
+    return difflib.get_close_matches(key, known, n=1, cutoff=0.8) or list(known)
 
 
 def _read(path: Path) -> str:
