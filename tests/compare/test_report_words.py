@@ -136,12 +136,14 @@ def test_a_curve_of_one_point_can_be_seen_and_a_loss_below_zero_too():
     assert {trace.mode for trace in drawn["validation"].data if trace.hovertemplate} == {"lines+markers"}
     assert drawn["loss"].layout.yaxis.type == "log"
 
-    def negative(record):
-        losses = None if record.curve is None else {**record.curve, "train_loss": [-1.0]}
-        return dataclasses.replace(record, curve=losses)
+    for lowest, axis in ((-1.0, None), (0.0, "log")):  # a logarithmic axis has no place for what is below zero
 
-    drawn = {figure.key: figure.plot for figure in figures(with_fields(summary, negative))}
-    assert drawn["loss"].layout.yaxis.type is None
+        def moved(record, lowest=lowest):
+            curve = None if record.curve is None else {**record.curve, "train_loss": [lowest + (record.seed == 1)]}
+            return dataclasses.replace(record, curve=curve)
+
+        drawn = {figure.key: figure.plot for figure in figures(with_fields(summary, moved))}
+        assert drawn["loss"].layout.yaxis.type == axis
 
 
 def test_templates_are_compiled_once_and_a_search_is_judged_once(monkeypatch):

@@ -102,10 +102,10 @@ def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
         for target in summary.spec.targets:
             plot.add_hline(y=target, line={"dash": "dot", "width": 1, "color": BASELINE_COLOUR})
     else:
-        lowest = min((y for trace in plot.data for y in trace.y), default=1.0)
-        if lowest > 0:
+        losses = [y for trace in plot.data for y in trace.y]
+        if not losses or min(losses) >= 0 < max(losses):
             plot.update_yaxes(title="training loss (log)", type="log", exponentformat="power", nticks=8)
-        else:  # a logarithmic axis would leave it out
+        else:  # a logarithmic axis would leave out more than zeros
             plot.update_yaxes(title="training loss")
     return plot
 

@@ -118,7 +118,7 @@ function runFigure(comparison, method, runs, shown) {
     ];
   });
   const escape = (text) => make("span", {}, text).innerHTML; // Plotly reads markup in every text
-  const positive = traces.every((trace) => !trace.yaxis || trace.y.every((value) => value === null || value > 0));
+  const positive = traces.every((trace) => !trace.yaxis || trace.y.every((value) => value === null || value >= 0));
   const at = isNarrow() ? [[0, 1], [0.57, 1], [0, 1], [0, 0.4]] : [[0, 0.46], [0, 1], [0.54, 1], [0, 1]];
   return {
     data: traces,
