@@ -123,7 +123,7 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("options", WRONG, ids=repr)
+@pytest.mark.parametrize("options", WRONG, ids=lambda options: "-".join(options))
 def test_a_wrong_argument_in_python_is_one_sentence_before_anything_is_done(quietly, options):
     (name,) = options
     with pytest.raises(InputError) as found:
