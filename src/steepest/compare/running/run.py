@@ -20,7 +20,7 @@ from steepest.compare.running.checkpoint import State, plain_attributes, same
 from steepest.compare.running.evaluations import Evaluations
 from steepest.compare.running.randomness import generator_states, restore_generators, seed_generators
 from steepest.compare.running.ranks import ALONE, Ranks
-from steepest.compare.running.unsaved import unsaved
+from steepest.compare.running.unsaved import Unsaved
 from steepest.compare.workload import Workload
 from steepest.data import Split, Splits
 
@@ -53,7 +53,7 @@ class Run:
     peaks: list[float]  # of the learning rate, by group
     loss_sum: Tensor  # since the last validation
     evaluations: Evaluations
-    unsaved: list[Any]
+    unsaved: Unsaved
     loss_count: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -138,7 +138,7 @@ class Run:
     @property
     def is_resumable(self) -> bool:
         """Whether a checkpoint would hold all that has changed since the beginning."""
-        return self.gradients.resumable and self.unsaved == unsaved(self.model, self.optimizer)
+        return self.gradients.resumable and self.unsaved.is_nothing()
 
     def state_dict(self) -> State:
         """All that an interrupted run needs to go on."""
@@ -213,7 +213,7 @@ def begun(
             peaks=_peaks(method, optimizer),
             loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
             evaluations=Evaluations(model),
-            unsaved=unsaved(model, optimizer),
+            unsaved=Unsaved(model, optimizer),
         )
 
 
