@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from steepest.compare.report import write_report
 from steepest.compare.report.exports import export_csv
 from steepest.compare.report.text import csv_cell, harmless, markdown, markdown_code, shortened
-from steepest.compare.report.wording import headline
+from steepest.compare.running.errors import headline
 
 from .pages import INVOCATION, made_up, opened, with_fields
 
@@ -51,13 +51,13 @@ def test_a_text_is_no_formula_and_a_number_stays_one(text):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        ("ValueError: a\nb", "ValueError: a"),
+        ("ValueError: a\nb", "ValueError: a ..."),
         ("the process died at once (exit code 3)", "the process died at once (exit code 3)"),
-        (TRACEBACK, f"RuntimeError: {BOOM}"),
-        (f"{TRACEBACK}\n\nDuring it:\n\nTraceback (most recent call last):\n  File 1\nKeyError: 'a'", "KeyError: 'a'"),
-        ("Traceback (most recent call last):\n  File 1\nValueError: \n  first words\nmore", "ValueError: first words"),
+        (TRACEBACK, f"RuntimeError: {BOOM} ... (net.py:2)"),
+        (f"{TRACEBACK}\n\nDuring it:\n\nTraceback (most recent call last):\n  File 1\nKeyError: 'a'", "KeyError: 'a' (net.py:2)"),
+        ("Traceback (most recent call last):\n  File 1\nValueError: \n  first words\nmore", "ValueError: first words ..."),
         ("Traceback (most recent call last):\n  File 1\nKeyboardInterrupt", "KeyboardInterrupt"),
-        ("  \n", "an error without a word"),
+        ("  \n", "an error without a text"),
     ],
 )  # fmt: skip
 def test_an_error_is_told_by_its_type_and_first_line(error, said):

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.tables import records_of
-from steepest.compare.report.wording import headline, listed
+from steepest.compare.report.wording import listed
+from steepest.compare.running.errors import headline
 from steepest.compare.running.jobs import Record
 
 _NAMED = 4

@@ -10,7 +10,8 @@ from steepest.compare.analysis.sensitivity import evaluations_to
 from steepest.compare.analysis.statistics import Interval
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.report.caveats import assured, expected_of_half, order_lines, refound
-from steepest.compare.report.wording import format_gradient, format_options, format_ranges, headline
+from steepest.compare.report.wording import format_gradient, format_options, format_ranges
+from steepest.compare.running.errors import headline
 from steepest.compare.running.jobs import Record
 from steepest.compare.spec import Spec
 

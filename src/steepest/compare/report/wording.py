@@ -10,6 +10,7 @@ from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.verdicts import Comparison
 from steepest.compare.method import Range
 from steepest.compare.pruners import PRUNERS
+from steepest.compare.running.errors import headline
 from steepest.compare.spec import MethodSpec, Spec
 
 NONE = "-"
@@ -89,26 +90,6 @@ def _farthest(spec: Spec, rows: Sequence[Row], which: str) -> str:
     farthest = max(rows, key=lambda row: abs(row.comparison.difference or 0.0))
     by = f"{farthest.method.name} by {format_difference(spec, farthest.comparison.difference)}"
     return by if len(rows) == 1 else f"{which} {by}"
-
-
-def headline(error: str) -> str:
-    """The exception's type and the first line of what it says, of a traceback.
-
-    Example:
-        >>> said = "RuntimeError: Error(s) in loading state_dict for Linear:"
-        >>> lines = ["Traceback (most recent call last):", "  File x, line 1", said, "\\tMissing key(s)"]
-        >>> headline("\\n".join(lines)) == said
-        True
-    """
-    lines = error.strip().splitlines()
-    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback")]
-    after = lines[starts[-1] + 1 :] if starts else lines
-    first = next((i for i, line in enumerate(after) if line[:1].strip()), None)  # frames are indented
-    said = [line.strip() for line in (lines if first is None else after[first:]) if line.strip()]
-    if not said:
-        return "an error without a word"
-    bare = said[0].endswith(":") and said[0].count(" ") == 0 and len(said) > 1  # a type whose text begins a line later
-    return f"{said[0]} {said[1]}" if bare else said[0]
 
 
 def listed(words: list[str], conjunction: str) -> str:
@@ -311,10 +292,7 @@ def edge_warnings(summary: Summary) -> list[str]:
             searched = f"{space.low:g}:{space.high:g}"
             if space_left(space, value, edge) > NEAR:
                 end = space.low if edge == "lowest" else space.high
-                found.append(
-                    f"{said}, but the range that was searched, {searched}, goes on to {end:g}: between the two nothing "
-                    "was tried; more trials would tell, a wider range is not needed yet."
-                )
+                found.append(f"{said}; on to {end:g}, where {searched} ends, nothing was tried: more trials would tell.")
             else:
                 side = "below" if edge == "lowest" else "above"
                 how = "--lr-range" if name == "lr" else "--space"
