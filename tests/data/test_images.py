@@ -44,7 +44,7 @@ def test_missing_files_are_named_with_how_to_get_them(tmp_path, monkeypatch):
         images("mnist", tmp_path)
     for part in ("t10k-labels-idx1-ubyte.gz", str(tmp_path / "mnist"), "get them from https://", "the hub"):
         assert part in str(error.value)
-    with pytest.raises(InputError, match=r"no data folder was given \(--data-dir or STEEPEST_DATA\)"):
+    with pytest.raises(InputError, match=r"no data folder was given \(data_dir or STEEPEST_DATA\)"):
         images("mnist")
 
 

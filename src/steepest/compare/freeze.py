@@ -2,8 +2,10 @@
 
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +19,8 @@ from steepest.compare.points import quasi_random_points
 from steepest.compare.pruners import PRUNERS
 from steepest.compare.request import ALL, Request
 from steepest.compare.running.checkpoint import same
-from steepest.compare.running.randomness import generator_states, restore_generators
+from steepest.compare.running.process_state import ProcessState
+from steepest.compare.running.randomness import generator_states
 from steepest.compare.running.train import SHARPNESS_SAMPLES, batches_for_sharpness, steps_in, steps_per_epoch
 from steepest.compare.schedule import SCHEDULES
 from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, StudySpec, WorkloadSpec
@@ -41,11 +44,12 @@ def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
         InputError: any of it cannot be used.
     """
     loading.forget_changed()
-    before = generator_states(_CPU)
+    before = ProcessState()
     try:
-        return _frozen(request, data_dir)
+        with redirect_stdout(sys.stderr):  # what the user's functions print is no part of a table
+            return _frozen(request, data_dir)
     finally:
-        restore_generators(before, _CPU)
+        before.restore()
 
 
 def _frozen(request: Request, data_dir: Path | None) -> StudySpec:

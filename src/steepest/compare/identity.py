@@ -26,6 +26,7 @@ from steepest.compare.given import digest_of, is_given
 from steepest.compare.lookup import sources_of
 from steepest.compare.method import Method
 from steepest.compare.object_digest import ObjectDigest
+from steepest.compare.running.process_state import ProcessState
 from steepest.compare.running.randomness import seed_generators
 from steepest.compare.spec import GIVEN_PART, MethodSpec, StudySpec, WorkloadSpec
 from steepest.compare.workload import Workload
@@ -185,10 +186,11 @@ def check_fresh_models(workload: Workload, seed: int) -> None:
     Raises:
         InputError: they share weights that are trained, or the weights differ.
     """
-    models = []
+    models, state = [], ProcessState()
     for _ in range(2):
         seed_generators(seed)
         models.append(workload.model())
+        state.restore()
     if not all(isinstance(model, nn.Module) for model in models):
         return
     first, second = models

@@ -292,7 +292,9 @@ def edge_warnings(summary: Summary) -> list[str]:
             searched = f"{space.low:g}:{space.high:g}"
             if space_left(space, value, edge) > NEAR:
                 end = space.low if edge == "lowest" else space.high
-                found.append(f"{said}; on to {end:g}, where {searched} ends, nothing was tried: more trials would tell.")
+                found.append(
+                    f"{said}; on to {end:g}, where {searched} ends, nothing was tried: more trials would tell."
+                )
             else:
                 side = "below" if edge == "lowest" else "above"
                 how = "--lr-range" if name == "lr" else "--space"

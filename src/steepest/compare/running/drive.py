@@ -144,6 +144,7 @@ def _checked(
 ) -> Iterator[tuple[Pool[Any], ExitStack, bool]]:
     """A pool, what ends it, and whether the study is new: then it has been tried, so that one that cannot work leaves
     nothing behind. Else it is known only later what is left of it."""
+    study_folder.check_place(folder)
     with ExitStack() as workers:
         entered = workers.enter_context(pool)
         new = not (folder / SPEC_FILE).exists()

@@ -46,9 +46,8 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
     Raises:
         InputError: the folder cannot be written, holds something else, or another process is at work in it.
     """
+    check_place(folder)
     try:
-        if folder.is_dir():
-            _refuse_foreign(folder)
         folder.mkdir(parents=True, exist_ok=True)
         clear_place(folder / LOCK)
         lock = FileLock(folder / LOCK)
@@ -59,9 +58,7 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
             f"{argument('out')} (with {argument('storage')}, every host works in a folder of its own)"
         ) from None
     except OSError as error:
-        raise InputError(
-            f"{argument('out')} must be a folder that can be written, got {str(folder)!r} ({error.strerror})"
-        ) from error
+        raise _refusal(folder, error) from error
     try:
         _sweep(folder)
         frozen = _frozen(folder, spec)
@@ -94,6 +91,27 @@ def check_points(study: StudySpec, records: Iterable[Record]) -> None:
                 f"run {record.trial} of {record.method} on {record.workload} tried {record.hyperparameters}, and the "
                 f"study's spec has {known[record.trial]} for it; they do not belong together"
             )
+
+
+def check_place(folder: Path) -> None:
+    """Make sure that a folder can be a study's, and leave nothing behind.
+
+    Raises:
+        InputError: it cannot be made or written, or holds something else.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        if folder.is_dir():
+            _refuse_foreign(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            made.rmdir()
+    except OSError as error:
+        raise _refusal(folder, error) from error
+
+
+def _refusal(folder: Path, error: OSError) -> InputError:
+    return InputError(f"{argument('out')} must be a folder that can be written, got {str(folder)!r} ({error.strerror})")
 
 
 def _refuse_foreign(folder: Path) -> None:

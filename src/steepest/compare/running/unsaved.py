@@ -13,7 +13,7 @@ from steepest.optim.base import ScaledSGD
 _DEPTH = 4
 # What torch itself keeps there, or a checkpoint does.
 _KNOWN = {*vars(nn.Module()), *vars(SGD([nn.Parameter()], lr=0.0)), "state", "param_groups", "defaults"}
-_REMADE = {"plan", "_step_scales"}  # by our own optimizers, from what is saved
+_REMADE = {"_own", "_plan", "_step_scales"}  # by our own optimizers, from what is saved
 
 
 class Unsaved:
