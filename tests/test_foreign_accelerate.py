@@ -31,10 +31,22 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+@pytest.fixture(autouse=True)
+def _forget():
+    """Accelerate keeps its state for the whole process, which other tests made or will make."""
+    reset()
+    yield
+    reset()
+
+
+def reset():
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+    accelerate.state.GradientState._reset_state()
+
+
 @pytest.fixture
 def accelerator():
-    yield accelerate.Accelerator(cpu=True)
-    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+    return accelerate.Accelerator(cpu=True)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -73,25 +85,22 @@ def test_its_state_is_saved_and_loaded(accelerator, tmp_path):
 
 def test_accumulation_steps_once_for_all_its_batches():
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
-    try:
-        model, bare = network(), network()
-        prepared, optimizer = accelerator.prepare(model, OPTIMIZERS["SNGM"](model))
-        expected, moves = OPTIMIZERS["SNGM"](bare), []
-        for x in batches():
-            before = weights(model)
-            with accelerator.accumulate(prepared):
-                accelerator.backward((prepared(x) - 1).square().mean())
-                optimizer.step()
-                optimizer.zero_grad()
-            moves.append(not torch.equal(before, weights(model)))
-        for pair in batches().split(2):
-            expected.zero_grad()
-            (sum((bare(x) - 1).square().mean() for x in pair) / 2).backward()
-            expected.step()
-        assert moves == [False, True, False, True]
-        assert torch.allclose(weights(model), weights(bare), rtol=1e-5, atol=1e-6)
-    finally:
-        accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+    model, bare = network(), network()
+    prepared, optimizer = accelerator.prepare(model, OPTIMIZERS["SNGM"](model))
+    expected, moves = OPTIMIZERS["SNGM"](bare), []
+    for x in batches():
+        before = weights(model)
+        with accelerator.accumulate(prepared):
+            accelerator.backward((prepared(x) - 1).square().mean())
+            optimizer.step()
+            optimizer.zero_grad()
+        moves.append(not torch.equal(before, weights(model)))
+    for pair in batches().split(2):
+        expected.zero_grad()
+        (sum((bare(x) - 1).square().mean() for x in pair) / 2).backward()
+        expected.step()
+    assert moves == [False, True, False, True]
+    assert torch.allclose(weights(model), weights(bare), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("given", ["wrapper", "its optimizer"])
