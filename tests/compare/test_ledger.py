@@ -176,8 +176,9 @@ def database_error(text, state=None):
 
 def test_only_what_passes_is_waited_for():
     passing = [database_error("database is locked")] + [database_error("x", s) for s in ("57P01", "08006", "40P01")]
+    passing.append(sqlalchemy.exc.PendingRollbackError("Can't reconnect until invalid transaction is rolled back."))
     lasting = [database_error("database or disk is full"), database_error("x", "42501"), database_error("x", "28P01")]
-    assert [is_passing(error) for error in passing] == [True] * 4
+    assert [is_passing(error) for error in passing] == [True] * 5
     assert [is_passing(error) for error in lasting] == [False] * 3
     pauses = []
     answers = iter([*passing, "done"])

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import optuna
+import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
 from steepest.compare.method import Range
@@ -39,8 +40,12 @@ def patiently(operation: Callable[Concatenate[L, P], T]) -> Callable[Concatenate
 
     @functools.wraps(operation)
     def patient(ledger: L, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with quiet():
-            return operation(ledger, *args, **kwargs)
+        try:
+            with quiet():
+                return operation(ledger, *args, **kwargs)
+        except sqlalchemy.exc.SQLAlchemyError:
+            ledger.database.remove_session()  # the next attempt begins with a transaction of its own
+            raise
 
     @functools.wraps(operation)
     def waiting(ledger: L, /, *args: P.args, **kwargs: P.kwargs) -> T:

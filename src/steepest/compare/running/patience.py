@@ -89,7 +89,8 @@ def is_passing(error: Exception) -> bool:
     state = getattr(original, "sqlstate", None)
     if state is not None:
         return str(state).startswith(_PASSING)
-    lost = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)
+    # The last: the connection was lost in the middle of a transaction, and what was asked next met its remains.
+    lost = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, sqlalchemy.exc.PendingRollbackError)
     return isinstance(error, lost) or getattr(error, "connection_invalidated", False)
 
 

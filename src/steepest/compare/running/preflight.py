@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from steepest._errors import InputError
+from steepest.compare.running.deaths import Deaths
 from steepest.compare.running.errors import headline
 from steepest.compare.running.jobs import Checked, Job
 from steepest.compare.running.pool import Pool
@@ -25,13 +26,17 @@ def preflight(study: StudySpec, left: Sequence[Job], pool: Pool[Any], interrupte
     order = {job.key: place for place, job in enumerate(waiting)}
     ended: list[Checked] = []
     problems: dict[int, str] = {}
+    deaths = Deaths()
     while (waiting or pool.running) and not interrupted.is_set():
         while pool.free and waiting and not problems:
             pool.submit(waiting.pop(0))
         for event in pool.events(_POLL_SECONDS):
             place = order[event.job.key]
             if event.kind == "died":
-                problems[place] = f"{_subject(event.job)} ends its process ({event.reason})"
+                if deaths.died(event.job.key, event.reason) is None:
+                    waiting.insert(0, event.job)  # somebody may have killed it
+                else:
+                    problems[place] = f"{_subject(event.job)} ends its process ({event.reason})"
             elif isinstance(event.record, Checked):
                 ended.append(event.record)
                 if event.record.status == "failed":
