@@ -11,7 +11,8 @@ from steepest._errors import StudyError
 from steepest.compare import Study
 from steepest.compare.running.jobs import Job, Setting, record_of
 from steepest.compare.running.pool import Pool
-from steepest.compare.running.workers import ProcessPool, Spares
+from steepest.compare.running.spares import Spares
+from steepest.compare.running.workers import ProcessPool
 from steepest.compare.spec import StudySpec
 from tests.compare.frozen import freeze
 from tests.compare.tiny import clouds, good

@@ -21,8 +21,9 @@ from steepest.compare.request import Request
 from steepest.compare.running.jobs import Job, Setting
 from steepest.compare.running.process_state import ProcessState, users_code
 from steepest.compare.running.serving import Pipe, serve
+from steepest.compare.running.spares import Spares
 from steepest.compare.running.train import train
-from steepest.compare.running.workers import ProcessPool, Spares
+from steepest.compare.running.workers import ProcessPool
 from tests.compare import tiny
 
 

@@ -214,7 +214,7 @@ def test_a_node_with_other_data_or_another_file_than_the_study_began_with():
     def record(frozen):
         jobs, said = iter([job]), []
         pipe = Pipe(lambda: next(jobs, None) or _closed(), said.append)
-        serve(pipe, Setting(StudySpec((frozen,)), None, elsewhere=True))
+        serve(pipe, Setting(StudySpec((frozen,)), None))
         return said[-1]
 
     assert record(spec).status == "finished"

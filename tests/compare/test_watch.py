@@ -97,7 +97,7 @@ def test_a_folder_without_a_study_is_one_sentence(tmp_path, capsys):
 
 
 def test_bad_addresses_are_one_sentence(folder):
-    with pytest.raises(InputError, match="--port must be from 0 to 65535, got 99999"):
+    with pytest.raises(InputError, match="port must be from 0 to 65535, got 99999"):
         watch.serve(folder, 99999)
     with (
         served(folder) as port,

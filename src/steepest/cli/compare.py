@@ -10,6 +10,7 @@ import typer
 from steepest._errors import InputError, spelled_by
 from steepest.cli.streams import err, out
 from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.running.spares import one_early
 
 if TYPE_CHECKING:
     from steepest.compare.study import Study
@@ -145,39 +146,46 @@ def compare(
 
     The same command again goes on where it stopped.
     """
-    from steepest.compare import flags
-    from steepest.compare.options import is_file
-    from steepest.compare.study import Study
+    with one_early(not plan and strategy is None and engine in (None, "processes")):
+        from steepest.compare import flags
+        from steepest.compare.options import is_file
+        from steepest.compare.study import Study
 
-    given: dict[str, Any] = {
-        "methods": None if methods is None else [name.strip() for name in methods.split(",") if name.strip()],
-        "trials": trials,
-        "seeds": seeds,
-        "epochs": flags.by_workload("--epochs", epochs, flags.integer),
-        "batch_size": flags.by_workload("--batch-size", batch_size, flags.listed(flags.integer)),
-        "targets": flags.by_workload("--targets", targets, flags.listed(flags.number)),
-        "space": flags.spaces(lr_range or [], space or []),
-        "schedule": schedule,
-        "sharpness": sharpness,
-        "pruner": pruner,
-        "device": device,
-        "jobs": jobs,
-        "strategy": strategy,
-        "engine": engine,
-        "out": out,
-        "data_dir": data_dir,
-        "checkpoint_seconds": checkpoint_seconds,
-        "retry_failed": retry_failed,
-        "storage": storage,
-        "study": study,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
-    files = [text for text in workloads if is_file(text)]
-    if files and len(workloads) > 1:
-        raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
-    with spelled_by(flags.spelling(lr_range or [], space or [])):
-        comparison = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
-        return _follow(comparison, plan) if comparison.follows else _show_plan(comparison) if plan else _run(comparison)
+        given: dict[str, Any] = {
+            "methods": None if methods is None else [name.strip() for name in methods.split(",") if name.strip()],
+            "trials": trials,
+            "seeds": seeds,
+            "epochs": flags.by_workload("--epochs", epochs, flags.integer),
+            "batch_size": flags.by_workload("--batch-size", batch_size, flags.listed(flags.integer)),
+            "targets": flags.by_workload("--targets", targets, flags.listed(flags.number)),
+            "space": flags.spaces(lr_range or [], space or []),
+            "schedule": schedule,
+            "sharpness": sharpness,
+            "pruner": pruner,
+            "device": device,
+            "jobs": jobs,
+            "strategy": strategy,
+            "engine": engine,
+            "out": out,
+            "data_dir": data_dir,
+            "checkpoint_seconds": checkpoint_seconds,
+            "retry_failed": retry_failed,
+            "storage": storage,
+            "study": study,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        files = [text for text in workloads if is_file(text)]
+        if files and len(workloads) > 1:
+            raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
+        with spelled_by(flags.spelling(lr_range or [], space or [])):
+            comparison = Study.from_file(files[0], **changes) if files else Study(workloads, **changes)
+            return (
+                _follow(comparison, plan)
+                if comparison.follows
+                else _show_plan(comparison)
+                if plan
+                else _run(comparison)
+            )
 
 
 def _follow(comparison: "Study", plan: bool) -> int:

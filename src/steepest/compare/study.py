@@ -29,8 +29,8 @@ from steepest.compare.running.folder import usable_cores
 from steepest.compare.running.jobs import CHECKPOINT_SECONDS, Record
 from steepest.compare.running.loop import Listener
 from steepest.compare.running.ranks import number_of_ranks, own_rank
+from steepest.compare.running.spares import Spares
 from steepest.compare.running.storage import Storage
-from steepest.compare.running.workers import Spares
 from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 from steepest.compare.workload import Workload

@@ -24,8 +24,9 @@ from steepest.compare.running.ray_pool import RayPool
 from steepest.compare.running.records import note_attempts
 from steepest.compare.running.recovery import counted, known_records, place_of
 from steepest.compare.running.shared import SharedLedger
+from steepest.compare.running.spares import Spares
 from steepest.compare.running.storage import SHARED, Membership, Storage
-from steepest.compare.running.workers import ProcessPool, Spares
+from steepest.compare.running.workers import ProcessPool
 from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 

@@ -27,7 +27,7 @@ from steepest._errors import InputError, argument, require
 from steepest.compare.running.jobs import Setting
 from steepest.compare.running.pool import Pool
 from steepest.compare.running.serving import Pipe, serve
-from steepest.compare.running.workers import environment, worker_environment
+from steepest.compare.running.spares import environment, worker_environment
 from steepest.compare.spec import StudySpec
 from steepest.data import data_folder
 

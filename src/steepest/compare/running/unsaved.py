@@ -1,6 +1,7 @@
 """What a run keeps from step to step and no checkpoint holds. A run that has such a thing begins anew if it is
 interrupted: right, but slower."""
 
+import functools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -11,9 +12,13 @@ from torch.optim import SGD, Optimizer
 from steepest.optim.base import ScaledSGD
 
 _DEPTH = 4
-# What torch itself keeps there, or a checkpoint does.
-_KNOWN = {*vars(nn.Module()), *vars(SGD([nn.Parameter()], lr=0.0)), "state", "param_groups", "defaults"}
 _REMADE = {"_own", "_plan", "_step_scales"}  # by our own optimizers, from what is saved
+
+
+@functools.cache
+def _names_of_torch() -> frozenset[str]:
+    """What torch itself keeps there, or a checkpoint does; asked late, since the first optimizer takes seconds."""
+    return frozenset({*vars(nn.Module()), *vars(SGD([nn.Parameter()], lr=0.0)), "state", "param_groups", "defaults"})
 
 
 class Unsaved:
@@ -43,12 +48,12 @@ class Unsaved:
         return self._before == self._of_optimizer() and all(seen.is_current() for seen in self._tensors)
 
     def _of_optimizer(self) -> list[Any]:
-        known = _KNOWN | _REMADE if isinstance(self._optimizer, ScaledSGD) else _KNOWN
+        known = _names_of_torch() | (_REMADE if isinstance(self._optimizer, ScaledSGD) else set())
         return list(_leaves_of(self._optimizer, known, self._saved()))
 
     def _of_modules(self) -> Iterator[Any]:
         for module in self._model.modules():
-            yield from _leaves_of(module, _KNOWN, self._saved())
+            yield from _leaves_of(module, _names_of_torch(), self._saved())
 
     def _saved(self) -> set[int]:
         saved = {id(tensor) for tensors in (self._model.parameters(), self._model.buffers()) for tensor in tensors}
@@ -71,7 +76,7 @@ class _Version:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _leaves_of(owner: object, known: set[str], saved: set[int]) -> Iterator[Any]:
+def _leaves_of(owner: object, known: frozenset[str], saved: set[int]) -> Iterator[Any]:
     for name, value in vars(owner).items():
         if name not in known and not isinstance(value, int | float | str):  # those are saved
             yield from _leaves(value, saved, _DEPTH)
