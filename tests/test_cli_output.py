@@ -67,6 +67,7 @@ def test_a_closed_output_or_a_reader_that_goes_away_does_not_matter(folder, redi
     assert (folder / "report.md").exists()
 
 
+@pytest.mark.slow
 def test_no_file_of_a_study_takes_the_place_of_a_closed_output(tmp_path):
     """Its descriptor would be the first that is free, and what is printed would be written into the file."""
     line = f'"{sys.executable}" -m steepest compare "$1" --methods sgd --trials 1 --seeds 1 --out "$2" >&- 2>&- <&-'

@@ -146,6 +146,7 @@ def test_the_command_killed_ten_times(undisturbed, tmp_path):
     assert_same(out, undisturbed)
 
 
+@pytest.mark.slow
 def test_two_hosts_with_the_storage_stopped_and_a_host_killed(undisturbed, tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     with PostgreSQL() as postgresql:

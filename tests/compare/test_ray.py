@@ -107,6 +107,7 @@ def test_a_run_that_kills_its_worker(cluster, capfd):
     assert capfd.readouterr() == ("", "")  # Ray's words are not for the terminal
 
 
+@pytest.mark.slow
 def test_pruning_is_the_same_as_with_processes(cluster, tmp_path):
     options = {"methods": [good], "trials": 4, "seeds": 1, "jobs": 1, "pruner": "halving"}
     studies = [Study(clouds, engine=engine, out=tmp_path / engine, **options) for engine in ("processes", "ray")]

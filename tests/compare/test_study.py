@@ -158,6 +158,7 @@ def test_kill_9_twice_and_the_same_command_again(whole_study, tmp_path):
     assert final_table(out) == final_table(whole_study)
 
 
+@pytest.mark.slow
 def test_estimators_and_sharpness_survive_kill_9(tmp_path):
     options = {"methods": "ssgd+held,csgd+sam+held", "trials": 2, "seeds": 2, "sharpness": True}
     done = compare(tmp_path / "whole", **options)
