@@ -697,3 +697,20 @@ def test_a_complex_layer_is_scaled_by_a_real_power(path):
     optimizer.step()
     expected = before - 0.5 / np.log(25 + 1 + 4) * layer.weight.grad
     torch.testing.assert_close(layer.weight.detach(), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1,), (5, 1), ()])
+def test_a_saved_power_of_another_layer_is_named(shape):
+    model = nn.Conv2d(5, 4, 3)
+    track_input_power(model)
+    optimizer = INSGD(model.named_parameters(), lr=0.1)
+    for _ in range(2):
+        model(torch.randn(2, 5, 6, 6)).sum().backward()
+        if optimizer.state:
+            optimizer.state[model.weight]["input_power"] = torch.ones(shape)
+            before = model.weight.detach().clone()
+            with pytest.raises(RuntimeError, match=r"input_power of parameter 0 \('weight'\) has the shape"):
+                optimizer.step()
+            assert torch.equal(model.weight, before)
+        else:
+            optimizer.step()

@@ -147,7 +147,7 @@ class ScaledSGD(Method):
             for name in LIKE_THE_PARAMETER:
                 saved = state.get(param, {}).get(name)
                 if isinstance(saved, Tensor) and (why := misfit(saved, param)):
-                    raise ValueError(
+                    raise RuntimeError(
                         f"the state cannot be loaded: {name} of {known_as(self, param)} {why}; leave this parameter's "
                         "state out, or load it into the model that it was saved for"
                     )
@@ -163,8 +163,8 @@ class ScaledSGD(Method):
         """Load a state of this class, or of ``torch.optim.SGD``; nothing of it is shared afterwards.
 
         Raises:
-            ValueError: a hyperparameter is out of range, a name stands for two parameters, or a state does not have
-                its parameter's shape. Nothing is changed then.
+            ValueError: a hyperparameter is out of range, or a name stands for two parameters.
+            RuntimeError: a state does not have its parameter's shape. Nothing is changed in either case.
         """
         super().load_state_dict(state_dict)
         saved = [state for state in state_dict["state"].values() if isinstance(state, dict)]

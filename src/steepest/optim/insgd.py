@@ -10,6 +10,7 @@ from torch.optim.optimizer import ParamsT, StateDict
 
 from steepest.optim.arguments import check_choice, check_number
 from steepest.optim.base import ScaledSGD
+from steepest.optim.layout import check_state
 from steepest.optim.method import Entry
 from steepest.optim.partial import refuse_a_part
 from steepest.optim.tracked import Record, collect, records_by_weight
@@ -204,6 +205,7 @@ class INSGD(ScaledSGD):
         if "input_power" not in state:
             state["input_power"] = torch.zeros_like(total)
             state["step"] = torch.zeros((), dtype=torch.float32, device=total.device)
+        check_state(self, param, "input_power", state["input_power"], like=total)
         mean = total / rows.clamp(min=1)
         finite = torch.isfinite(mean).all()
         counts = (rows > 0) & finite
