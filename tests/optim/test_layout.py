@@ -115,7 +115,9 @@ def test_a_saved_state_of_another_shape_is_refused_before_anything_changes(make,
     state = stepped(make, (old, 8))[1].state_dict()
     _, optimizer = stepped(make, (new, 8), momentum=0.5)
     before = copy.deepcopy(optimizer.state_dict())
-    with pytest.raises(RuntimeError, match=rf"parameter 0 \('layer.weight'\) has the shape \({old}, 8\), .*\({new}, 8\)"):
+    with pytest.raises(
+        RuntimeError, match=rf"parameter 0 \('layer.weight'\) has the shape \({old}, 8\), .*\({new}, 8\)"
+    ):
         optimizer.load_state_dict(state)
     assert str(optimizer.state_dict()) == str(before)
 
