@@ -48,8 +48,6 @@ def print_result(out: Console, folder: Path, summaries: Sequence[Summary]) -> No
             out.print(Text(note, style="yellow"))
     finally:  # also if the output cannot be written
         page = write(folder, summaries)
-    if note := attempts_note(folder, [r for s in summaries for row in s.rows for r in (*row.tuned, *row.finals)]):
-        out.print(Text(note))
     out.print(Text(f"Report: {page}"))
 
 
