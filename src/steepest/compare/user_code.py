@@ -169,10 +169,15 @@ def place_of(error: BaseException, near: str | None = None) -> str | None:
 
 
 def told(error: BaseException, near: str | None = None) -> str:
-    """Type, first line and place of an error that the user's code raised, for the end of a sentence."""
+    """Type, first line and place of an error that the user's code raised, for the end of a sentence.
+
+    Where the first line only announces, as torch's does, the next one is told too.
+    """
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     place = place_of(error, near)
+    if len(lines) > 1 and lines[0].endswith(":"):
+        lines[0] = f"{lines[0]} {lines[1]}"
     said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return f"{said} ({place})" if place else said
 
