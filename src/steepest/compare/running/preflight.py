@@ -2,7 +2,9 @@
 has been trained. It happens on the study's own workers, whose end harms nobody."""
 
 import dataclasses
+import math
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from steepest.compare.running.pool import Pool
 from steepest.compare.spec import StudySpec
 
 _POLL_SECONDS = 0.2
+_QUICK = 1.0  # seconds; a second process takes longer than that to start
 
 
 def preflight(study: StudySpec, left: Sequence[Job], pool: Pool[Any], interrupted: threading.Event) -> None:
@@ -27,9 +30,11 @@ def preflight(study: StudySpec, left: Sequence[Job], pool: Pool[Any], interrupte
     ended: list[Checked] = []
     problems: dict[int, str] = {}
     deaths = Deaths()
+    submitted = -math.inf
     while (waiting or pool.running) and not interrupted.is_set():
-        while pool.free and waiting and not problems:
+        while pool.free and waiting and not problems and _is_next_wanted(pool, submitted):
             pool.submit(waiting.pop(0))
+            submitted = time.monotonic()
         for event in pool.events(_POLL_SECONDS):
             place = order[event.job.key]
             if event.kind == "died":
@@ -46,6 +51,11 @@ def preflight(study: StudySpec, left: Sequence[Job], pool: Pool[Any], interrupte
     if problems:
         raise InputError(f"{problems[min(problems)].rstrip('.')}; no run was started")
     _check_same_weights(ended)
+
+
+def _is_next_wanted(pool: Pool[Any], submitted: float) -> bool:
+    """Quick checks follow each other on the process that is there first; slow ones do not wait for each other."""
+    return not pool.running or time.monotonic() - submitted > _QUICK
 
 
 def _checks(study: StudySpec, left: Sequence[Job]) -> list[Job]:
