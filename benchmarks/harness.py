@@ -18,12 +18,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 from torch import nn
 
-from steepest.compare.builtin import WORKLOADS
-from steepest.compare.freeze import freeze_study, load_data
-from steepest.compare.request import ALL, Request
-from steepest.compare.running.jobs import Job, Setting
-from steepest.compare.running.workers import ProcessPool
+from steepest.compare.records.record import Job
+from steepest.compare.running.processes import ProcessPool
+from steepest.compare.running.setting import Setting
+from steepest.compare.study.freeze import freeze_study
+from steepest.compare.study.request import ALL, Request
 from steepest.data import Split
+from steepest.training.builtin import WORKLOADS
+from steepest.training.lookup import load_data
 
 
 def bare_loop(train: Split, model: nn.Module, batch_size: int, epochs: int, lr: float) -> float:

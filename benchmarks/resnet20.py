@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steepest.compare.builtin.resnet import resnet20
+from steepest.training.builtin.resnet import resnet20
 
 __all__ = ["resnet20", "training_step"]
 

@@ -26,11 +26,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 from steepest.compare import Study
-from steepest.compare.builtin import METHODS, WORKLOADS
-from steepest.compare.freeze import load_data
-from steepest.compare.running.loop import jobs_left
-from steepest.compare.running.train import train
-from steepest.compare.schedule import SCHEDULES
+from steepest.compare.policy.queue import jobs_left
+from steepest.training.builtin import METHODS, WORKLOADS
+from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.lookup import load_data
+from steepest.training.train import train
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from steepest import LARS, SNGM, BlockNormalizedSGD
-from steepest.compare.builtin.models import mlp
 from steepest.data import Splits, images
+from steepest.training.builtin.models import mlp
 
 MOMENTUM = 0.9
 Make = Callable[[Iterable[Any], float], torch.optim.Optimizer]

@@ -13,7 +13,7 @@ import torch
 
 from steepest import normalize_gradients
 from steepest.compare import Method, Range
-from steepest.compare.builtin import WORKLOADS
+from steepest.training.builtin import WORKLOADS
 
 
 def adam_with_normalized_gradients(params: Any, **options: Any) -> torch.optim.Optimizer:

@@ -17,8 +17,8 @@ from torch import nn
 
 from steepest import INSGD, track_input_power
 from steepest.compare import Method, Range, Workload
-from steepest.compare.builtin.models import toy_cnn
 from steepest.data import Split, Splits, data_folder, hold_out, load_hub_images, standardize
+from steepest.training.builtin.models import toy_cnn
 
 TRAINING_IMAGES = 10_000
 

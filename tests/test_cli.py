@@ -12,8 +12,8 @@ import torch
 
 from steepest import __version__
 from steepest.cli import run
-from steepest.compare.builtin import WORKLOADS
-from steepest.compare.lookup import find_method, find_workload
+from steepest.training.builtin import WORKLOADS
+from steepest.training.lookup import find_method, find_workload
 
 ROOT = Path(__file__).parent.parent
 TINY = str(ROOT / "tests" / "compare" / "tiny.py")

@@ -1,7 +1,7 @@
 """A comparison's frozen spec, as tests ask for it: one workload at one batch size."""
 
-from steepest.compare.freeze import freeze_study
-from steepest.compare.request import ALL, Request
+from steepest.compare.study.freeze import freeze_study
+from steepest.compare.study.request import ALL, Request
 
 
 def freeze(workload, methods, *, data_dir=None, **options):

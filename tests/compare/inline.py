@@ -3,8 +3,8 @@
 import os
 import signal
 
-from steepest.compare.running import drive
-from steepest.compare.running.jobs import Record
+from steepest.compare.records.record import Record
+from steepest.compare.running import study_run as drive
 from steepest.compare.running.pool import Pool
 
 

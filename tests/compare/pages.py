@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from steepest.compare.analysis.summary import Summary, summarize
-from steepest.compare.running.jobs import Record
+from steepest.compare.records.record import Record
 from tests.compare.frozen import freeze
 
 TINY = str(Path(__file__).with_name("tiny.py"))

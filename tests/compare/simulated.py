@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from steepest.compare.running.jobs import Record
+from steepest.compare.records.record import Record
 
 TEST_SAMPLES = 359
 

@@ -3,9 +3,9 @@
 import dataclasses
 import random
 
-from steepest.compare.running.agenda import Agenda
-from steepest.compare.running.loop import jobs_left
-from steepest.compare.running.recovery import counted
+from steepest.compare.policy.agenda import Agenda
+from steepest.compare.policy.queue import jobs_left
+from steepest.compare.policy.standing import counted
 from steepest.compare.spec import StudySpec
 from tests.compare.frozen import freeze
 from tests.compare.inline import Record, outcome, run

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from steepest._errors import InputError, StudyError, argument, spelled_by
 from steepest.cli import run
 from steepest.compare import Method, Range, Study, names
-from steepest.compare.pruners import PRUNERS
-from steepest.compare.running.ranks import STRATEGIES
-from steepest.compare.schedule import SCHEDULES
+from steepest.compare.policy.pruners import PRUNERS
+from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.process_group import STRATEGIES
 
 TINY = f"{Path(__file__).with_name('tiny.py')}:clouds"
 

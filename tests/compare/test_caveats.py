@@ -6,7 +6,7 @@ import pytest
 
 from steepest.compare.analysis.power import detectable_difference
 from steepest.compare.analysis.summary import summarize
-from steepest.compare.report.caveats import (
+from steepest.compare.results.caveats import (
     caveats,
     format_assured,
     format_found,
@@ -15,7 +15,7 @@ from steepest.compare.report.caveats import (
     search_sentence,
     seeds_sentence,
 )
-from steepest.compare.report.wording import format_size
+from steepest.compare.results.formats import format_size
 
 from .test_summary import final, make_spec, tune
 

@@ -14,8 +14,8 @@ import pytest
 
 from steepest.cli import run
 from steepest.compare import Study
-from steepest.compare.running.drive import finished_records
-from steepest.compare.running.folder import RECORDS
+from steepest.compare.records.lines import RECORDS
+from steepest.compare.running.study_run import finished_records
 from tests.compare.postgresql import PostgreSQL
 
 TINY = str(Path(__file__).with_name("tiny.py"))

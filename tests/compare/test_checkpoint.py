@@ -15,12 +15,12 @@ from torch import nn
 
 from steepest import INSGD, track_input_power
 from steepest.compare import Estimator, Method, Range, Resumable
-from steepest.compare.builtin import ESTIMATORS
-from steepest.compare.lookup import find_method
-from steepest.compare.running import checkpoint as checkpoint_module
-from steepest.compare.running.checkpoint import Checkpoint, checkpoint_path, same
-from steepest.compare.running.train import train
-from steepest.compare.schedule import SCHEDULES
+from steepest.training import checkpoint as checkpoint_module
+from steepest.training.builtin import ESTIMATORS
+from steepest.training.checkpoint import Checkpoint, checkpoint_path, same
+from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.lookup import find_method
+from steepest.training.train import train
 from tests.compare import tiny
 
 SPLITS = tiny.two_clouds(None)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from steepest._errors import InputError, StudyError
-from steepest.compare.running import damage as damage_module
-from steepest.compare.running import folder as study_folder
-from steepest.compare.running.drive import finished_records
+from steepest.compare.records import damage as damage_module
+from steepest.compare.records import folder as study_folder
+from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
 from tests.compare.frozen import freeze
 from tests.compare.inline import run

@@ -9,9 +9,9 @@ from torch import nn
 
 from steepest._errors import InputError
 from steepest.compare import Estimator, Method, Range, Workload, accuracy
-from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
-from steepest.compare.lookup import find_method, find_workload, parts_of, source_digest
 from steepest.data import digits
+from steepest.training.builtin import ESTIMATORS, METHODS, WORKLOADS
+from steepest.training.lookup import find_method, find_workload, parts_of, source_digest
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def own(tmp_path):
     path = tmp_path / "own.py"
     path.write_text(
         "import dataclasses\nimport torch\nfrom steepest.compare import Method, Range\n"
-        "from steepest.compare.builtin import ESTIMATORS\n"
+        "from steepest.training.builtin import ESTIMATORS\n"
         "m = Method('mine', torch.optim.Adam, space={'lr': Range(0.1, 1)}, description='an Adam')\n"
         "wide = dataclasses.replace(ESTIMATORS['ssgd'].with_options(alpha=0.2), name='wide')\n"
         "calibrated = dataclasses.replace(m, name='ours', estimators=(ESTIMATORS['csgd'],))\n"

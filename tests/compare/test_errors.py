@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from steepest.compare.running.errors import headline, summary, users_place
+from steepest.compare.records.errors import headline, summary, users_place
 
 
 def raised(function):

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from steepest.compare import Batch, Estimator, Method, Range
-from steepest.compare.builtin import ESTIMATORS, METHODS, WORKLOADS
-from steepest.compare.estimator import attached
-from steepest.compare.lookup import find_method
-from steepest.compare.running.train import train
 from steepest.data import digits
+from steepest.training.builtin import ESTIMATORS, METHODS, WORKLOADS
+from steepest.training.gradients import attached
+from steepest.training.lookup import find_method
+from steepest.training.train import train
 from tests.compare import tiny
 
 SPLITS = tiny.two_clouds(None)

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from steepest._errors import InputError
-from steepest.compare.report.events import write_events
-from steepest.compare.report.exports import export_csv
-from steepest.compare.report.tables import records_of
+from steepest.compare.results.events import write_events
+from steepest.compare.results.exports import export_csv
+from steepest.compare.results.tables import records_of
 
 from .pages import made_up
 

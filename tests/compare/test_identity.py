@@ -15,11 +15,12 @@ from torch import nn
 
 from steepest._errors import InputError, StudyError
 from steepest.compare import Method, Range, Study, Workload
-from steepest.compare.identity import check_fresh_models, refusal_in
-from steepest.compare.lookup import find_method, find_workload
-from steepest.compare.running.jobs import Job, Setting
-from steepest.compare.running.serving import Pipe, serve
+from steepest.compare.identity.checks import check_fresh_models, refusal_in
+from steepest.compare.records.record import Job
+from steepest.compare.running.setting import Setting
+from steepest.compare.running.worker import Pipe, serve
 from steepest.compare.spec import StudySpec
+from steepest.training.lookup import find_method, find_workload
 from tests.compare.frozen import freeze
 
 TASK = """

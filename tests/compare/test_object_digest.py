@@ -9,7 +9,7 @@ from torch import nn
 
 from steepest._errors import InputError
 from steepest.compare import Study
-from steepest.compare.object_digest import ObjectDigest
+from steepest.compare.identity.objects import ObjectDigest
 from tests.compare.tiny import clouds
 
 

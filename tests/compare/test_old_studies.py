@@ -9,7 +9,7 @@ import pytest
 
 from steepest._errors import InputError
 from steepest.compare import Study
-from steepest.compare.running.drive import finished_records
+from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
 
 OLD = Path(__file__).with_name("old_studies")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from steepest.compare.plan import MethodPlan, Plan, make_plan
 from steepest.compare.points import quasi_random_points
-from steepest.compare.running.drive import finished_records
-from steepest.compare.running.train import train
-from steepest.compare.schedule import SCHEDULES
+from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
+from steepest.compare.study.plan import MethodPlan, Plan, make_plan
+from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.train import train
 from tests.compare import tiny
 from tests.compare.frozen import freeze
 

@@ -9,10 +9,11 @@ import pytest
 
 from steepest._errors import StudyError
 from steepest.compare import Study
-from steepest.compare.running.jobs import Job, Setting, record_of
+from steepest.compare.records.record import Job, record_of
 from steepest.compare.running.pool import Pool
+from steepest.compare.running.processes import ProcessPool
+from steepest.compare.running.setting import Setting
 from steepest.compare.running.spares import Spares
-from steepest.compare.running.workers import ProcessPool
 from steepest.compare.spec import StudySpec
 from tests.compare.frozen import freeze
 from tests.compare.tiny import clouds, good

@@ -11,16 +11,17 @@ from torch import nn
 
 from steepest._errors import InputError
 from steepest.compare import Estimator, Method, Range, Study
-from steepest.compare.estimator import Resumable
-from steepest.compare.freeze import freeze_study
-from steepest.compare.given import reference_of
-from steepest.compare.request import Request
-from steepest.compare.running.jobs import Checked, Setting
-from steepest.compare.running.loop import jobs_left
+from steepest.compare.policy.queue import jobs_left
+from steepest.compare.records.record import Checked
 from steepest.compare.running.pool import Pool
 from steepest.compare.running.preflight import preflight
-from steepest.compare.running.serving import Pipe, serve
+from steepest.compare.running.setting import Setting
+from steepest.compare.running.worker import Pipe, serve
+from steepest.compare.study.freeze import freeze_study
+from steepest.compare.study.request import Request
 from steepest.data import Split, Splits
+from steepest.training.definitions.estimator import Resumable
+from steepest.training.lookup import reference_of
 from tests.compare import tiny
 
 SPLITS = tiny.two_clouds(None)
@@ -125,7 +126,7 @@ def test_one_input_that_is_no_number(name):
 
 
 def test_a_large_set_is_not_evaluated_whole_and_its_odd_sample_is_found(monkeypatch):
-    from steepest.compare.running import checks
+    from steepest.training import checks
 
     monkeypatch.setattr(checks, "_SECONDS", 0.0)
 

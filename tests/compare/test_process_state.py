@@ -15,15 +15,16 @@ import torch
 from torch import nn
 
 from steepest.compare import Method
-from steepest.compare.freeze import freeze_study
-from steepest.compare.given import reference_of
-from steepest.compare.request import Request
-from steepest.compare.running.jobs import Job, Setting
-from steepest.compare.running.process_state import ProcessState, users_code
-from steepest.compare.running.serving import Pipe, serve
+from steepest.compare.records.record import Job
+from steepest.compare.running.processes import ProcessPool
+from steepest.compare.running.setting import Setting
 from steepest.compare.running.spares import Spares
-from steepest.compare.running.train import train
-from steepest.compare.running.workers import ProcessPool
+from steepest.compare.running.worker import Pipe, serve
+from steepest.compare.study.freeze import freeze_study
+from steepest.compare.study.request import Request
+from steepest.training.lookup import reference_of
+from steepest.training.process_state import ProcessState, users_code
+from steepest.training.train import train
 from tests.compare import tiny
 
 

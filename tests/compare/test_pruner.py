@@ -7,13 +7,13 @@ import signal
 import pytest
 
 from steepest.compare import Study
-from steepest.compare.analysis.summary import choose
-from steepest.compare.report.wording import pruning_note
-from steepest.compare.running.jobs import Job, Record, may_be_pruned
-from steepest.compare.running.ledger import Ledger
-from steepest.compare.running.optuna_ledger import OptunaLedger
-from steepest.compare.running.patience import Patience
-from steepest.compare.running.records import append_record
+from steepest.compare.analysis.choice import choose
+from steepest.compare.records.ledger import Ledger
+from steepest.compare.records.lines import append_record
+from steepest.compare.records.optuna_ledger import OptunaLedger
+from steepest.compare.records.record import Job, Record, may_be_pruned
+from steepest.compare.records.retries import Patience
+from steepest.compare.results.sentences import pruning_note
 from steepest.compare.spec import StudySpec
 from tests.compare.frozen import freeze
 from tests.compare.test_study import compare, final_table, records, results, stopped_after

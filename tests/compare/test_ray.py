@@ -15,10 +15,11 @@ import pytest
 
 from steepest._errors import InputError, MissingExtraError
 from steepest.compare import Study
-from steepest.compare.running import ray_pool
-from steepest.compare.running.jobs import Job, Setting
-from steepest.compare.running.ray_pool import RayPool
-from steepest.compare.running.serving import Pipe, serve
+from steepest.compare.records.record import Job
+from steepest.compare.running import ray_cluster as ray_pool
+from steepest.compare.running.ray_cluster import RayPool
+from steepest.compare.running.setting import Setting
+from steepest.compare.running.worker import Pipe, serve
 from steepest.compare.spec import StudySpec
 from tests.compare.frozen import freeze
 from tests.compare.test_study import command, records, results, stopped_after

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from steepest.cli.tables import across_table, result_table
 from steepest.compare.analysis.profiles import across
 from steepest.compare.analysis.summary import summarize
-from steepest.compare.display import across_table, result_table
+from steepest.compare.records.record import Record
 from steepest.compare.report import write_report
 from steepest.compare.report.across import title
-from steepest.compare.running.jobs import Record
 from tests.compare.frozen import freeze
 
 from .pages import made_up, opened, scrolled_through, unfolded, with_fields

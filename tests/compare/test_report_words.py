@@ -7,12 +7,12 @@ import jinja2
 import pytest
 
 from steepest.compare.analysis.summary import summarize
-from steepest.compare.method import Range
-from steepest.compare.report import caveats
-from steepest.compare.report.environment import environment
+from steepest.compare.report.context import environment
 from steepest.compare.report.figures import figures
 from steepest.compare.report.page import render_html, render_markdown
-from steepest.compare.report.wording import edge_warnings, space_left, verdict_sentence
+from steepest.compare.results import caveats
+from steepest.compare.results.sentences import edge_warnings, space_left, verdict_sentence
+from steepest.training.definitions.method import Range
 
 from .pages import made_up, many, with_fields
 from .test_summary import make_spec, tune

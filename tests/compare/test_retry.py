@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from steepest.compare.running.drive import finished_records
-from steepest.compare.running.ledger import Ledger
-from steepest.compare.running.records import attempts_note, read_attempts
-from steepest.compare.running.storage import Storage
+from steepest.compare.records.ledger import Ledger
+from steepest.compare.records.lines import attempts_note, read_attempts
+from steepest.compare.records.storage import Storage
+from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
 from tests.compare.frozen import freeze
 from tests.compare.inline import outcome, run

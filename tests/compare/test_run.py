@@ -10,10 +10,10 @@ from torch import nn
 
 from steepest._errors import InputError
 from steepest.compare import Method, Range
-from steepest.compare.builtin import METHODS
-from steepest.compare.running.checkpoint import Checkpoint
-from steepest.compare.running.train import train
-from steepest.compare.schedule import SCHEDULES
+from steepest.training.builtin import METHODS
+from steepest.training.checkpoint import Checkpoint
+from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.train import train
 from tests.compare import tiny
 
 SPLITS = tiny.two_clouds(None)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from steepest.compare.analysis.sensitivity import evaluations_to, other_targets, sensitivity, shorter_budgets
 from steepest.compare.analysis.summary import summarize
-from steepest.compare.report.caveats import order_lines, order_sentence
-from steepest.compare.running.jobs import Record, outcome_fields
-from steepest.compare.running.train import train
+from steepest.compare.records.record import Record
+from steepest.compare.results.caveats import order_lines, order_sentence
+from steepest.compare.running.setting import outcome_fields
+from steepest.training.train import train
 
 from .simulated import spec_of
 from .test_summary import make_spec

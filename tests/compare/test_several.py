@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from steepest._errors import InputError
-from steepest.cli import run
-from steepest.compare import Method, Range, Study, Workload, flags
-from steepest.compare.freeze import freeze_study
-from steepest.compare.request import Request
-from steepest.compare.running.drive import finished_records
-from steepest.compare.running.folder import load_spec
-from steepest.compare.running.loop import jobs_left
+from steepest.cli import flags, run
+from steepest.compare import Method, Range, Study, Workload
+from steepest.compare.policy.queue import jobs_left
+from steepest.compare.records.folder import load_spec
+from steepest.compare.running.study_run import finished_records
+from steepest.compare.study.freeze import freeze_study
+from steepest.compare.study.request import Request
 from tests.compare import tiny
 from tests.compare.test_study import results
 

@@ -98,7 +98,7 @@ def test_sharpness_is_frozen_with_the_samples_it_takes(monkeypatch):
     asked = freeze("digits-mlp", ["sgd"], trials=3, seeds=2, sharpness=True)
     assert (spec.sharpness_samples, asked.sharpness_samples) == (0, 1078)
     assert spec.differences(asked) == ["sharpness_samples differs: 0 there, 1078 here"]
-    monkeypatch.setattr("steepest.compare.freeze.SHARPNESS_SAMPLES", 500)
+    monkeypatch.setattr("steepest.compare.study.freeze.SHARPNESS_SAMPLES", 500)
     assert freeze("digits-mlp", ["sgd"], trials=3, seeds=2, sharpness=True).sharpness_samples == 500
 
 

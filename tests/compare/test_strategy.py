@@ -15,11 +15,13 @@ import torch
 from torch import nn
 
 from steepest.cli import run as run_command
-from steepest.compare.lookup import find_method
-from steepest.compare.running.checkpoint import Checkpoint, same
-from steepest.compare.running.folder import RECORDS, load_spec
-from steepest.compare.running.ranks import ALONE, ProcessGroup
-from steepest.compare.running.train import train
+from steepest.compare.records.folder import load_spec
+from steepest.compare.records.lines import RECORDS
+from steepest.training.checkpoint import Checkpoint, same
+from steepest.training.definitions.ranks import ALONE
+from steepest.training.lookup import find_method
+from steepest.training.process_group import ProcessGroup
+from steepest.training.train import train
 from tests.compare import tiny
 from tests.compare.tiny import Held
 from tests.ranks import on_ranks

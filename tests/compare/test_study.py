@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from steepest.compare.builtin import METHODS
-from steepest.compare.running.drive import finished_records
-from steepest.compare.running.folder import LOCK, RECORDS
+from steepest.compare.records.folder import LOCK
+from steepest.compare.records.lines import RECORDS
+from steepest.compare.running.study_run import finished_records
+from steepest.training.builtin import METHODS
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 

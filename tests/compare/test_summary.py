@@ -6,19 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from steepest.compare.analysis.summary import choose, summarize
-from steepest.compare.report.wording import (
-    cost_notes,
-    edge_warnings,
+from steepest.compare.analysis.choice import choose
+from steepest.compare.analysis.summary import summarize
+from steepest.compare.records.record import Record
+from steepest.compare.results.formats import (
     format_difference,
     format_evaluations_to_target,
     format_gradient,
     format_metric,
     format_sharpness,
-    sharpness_warnings,
-    verdict_sentence,
 )
-from steepest.compare.running.jobs import Record
+from steepest.compare.results.sentences import cost_notes, edge_warnings, sharpness_warnings, verdict_sentence
 from tests.compare.frozen import freeze
 
 TINY = str(Path(__file__).with_name("tiny.py"))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steepest.compare.records.errors import headline
 from steepest.compare.report import write_report
-from steepest.compare.report.exports import export_csv
-from steepest.compare.report.text import csv_cell, harmless, markdown, markdown_code, shortened
-from steepest.compare.running.errors import headline
+from steepest.compare.results.exports import export_csv
+from steepest.compare.results.text import csv_cell, harmless, markdown, markdown_code, shortened
 
 from .pages import INVOCATION, made_up, opened, with_fields
 

@@ -18,7 +18,7 @@ import pytest
 
 from steepest import cli
 from steepest._errors import InputError
-from steepest.compare import watch
+from steepest.compare.report import watch
 
 from .pages import made_up, opened, until, with_fields
 from .test_study import compare

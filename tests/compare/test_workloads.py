@@ -12,16 +12,16 @@ from torch import nn
 
 from steepest._errors import InputError
 from steepest.cli import run as command
-from steepest.compare.builtin import DEFAULT_METHODS, METHODS, TEMPLATES, WORKLOADS
-from steepest.compare.builtin.language import AttentionBlock, CharGPT, CharLSTM, bits_per_character, character_loss
-from steepest.compare.builtin.models import toy_cnn
-from steepest.compare.builtin.resnet import Block, resnet20
-from steepest.compare.freeze import load_data
-from steepest.compare.lookup import absolute_reference, find_method, find_workload, source_digest
-from steepest.compare.running.drive import finished_records
-from steepest.compare.running.train import train
+from steepest.compare.names import DEFAULT_METHODS
+from steepest.compare.running.study_run import finished_records
 from steepest.data import Split, Splits, random_crop_flip
 from steepest.optim.tracked import records_of
+from steepest.training.builtin import METHODS, TEMPLATES, WORKLOADS
+from steepest.training.builtin.language import AttentionBlock, CharGPT, CharLSTM, bits_per_character, character_loss
+from steepest.training.builtin.models import toy_cnn
+from steepest.training.builtin.resnet import Block, resnet20
+from steepest.training.lookup import absolute_reference, find_method, find_workload, load_data, source_digest
+from steepest.training.train import train
 from tests.data.pictures import picture, write_folder, write_parquet
 
 VOCABULARY = 9

@@ -13,7 +13,7 @@ from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES,
 from steepest.compare.running.spares import one_early
 
 if TYPE_CHECKING:
-    from steepest.compare.study import Study
+    from steepest.compare.study.study import Study
 
 
 class StoppedError(Exception):
@@ -147,9 +147,9 @@ def compare(
     The same command again goes on where it stopped.
     """
     with one_early(not plan and strategy is None and engine in (None, "processes")):
-        from steepest.compare import flags
-        from steepest.compare.options import is_file
-        from steepest.compare.study import Study
+        from steepest.cli import flags
+        from steepest.compare.study.options import is_file
+        from steepest.compare.study.study import Study
 
         given: dict[str, Any] = {
             "methods": None if methods is None else [name.strip() for name in methods.split(",") if name.strip()],
@@ -196,7 +196,7 @@ def _follow(comparison: "Study", plan: bool) -> int:
 
 
 def _show_plan(comparison: "Study") -> int:
-    from steepest.compare.terminal import print_plan
+    from steepest.cli.messages import print_plan
 
     plan = comparison.plan()
     print_plan(out(), plan, with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons))
@@ -204,9 +204,9 @@ def _show_plan(comparison: "Study") -> int:
 
 
 def _run(comparison: "Study") -> int:
-    from steepest.compare.progress import ProgressDisplay
-    from steepest.compare.report.wording import count
-    from steepest.compare.terminal import print_result
+    from steepest.cli.messages import print_result
+    from steepest.compare.results.formats import count
+    from steepest.compare.study.progress import ProgressDisplay
 
     with ProgressDisplay(err()) as display:
         finished = comparison.run(listener=display, command=_command())

@@ -5,13 +5,13 @@ from steepest.cli.streams import out
 
 def methods() -> None:
     """List the built-in methods with their search spaces, and the gradient estimators that go in front of them."""
-    from steepest.compare.terminal import print_methods
+    from steepest.cli.messages import print_methods
 
     print_methods(out())
 
 
 def workloads() -> None:
     """List the built-in workloads, and those that are made from data of yours."""
-    from steepest.compare.terminal import print_workloads
+    from steepest.cli.messages import print_workloads
 
     print_workloads(out())

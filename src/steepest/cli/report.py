@@ -20,13 +20,13 @@ def report(
     ] = None,
 ) -> None:
     """Write a study's report anew from its records, and print the result."""
-    from steepest.compare import values
+    from steepest.cli.messages import print_result
     from steepest.compare.analysis.summary import summarize_study
-    from steepest.compare.report.events import write_events
-    from steepest.compare.report.exports import export_csv
-    from steepest.compare.report.wording import count
-    from steepest.compare.running.drive import finished_records
-    from steepest.compare.terminal import print_result
+    from steepest.compare.results.events import write_events
+    from steepest.compare.results.exports import export_csv
+    from steepest.compare.results.formats import count
+    from steepest.compare.running.study_run import finished_records
+    from steepest.compare.study import values
 
     tables = None if csv is None else values.path("csv", csv)
     events = None if tensorboard is None else values.path("tensorboard", tensorboard)

@@ -14,7 +14,7 @@ def watch(
     host: Annotated[str, typer.Option(help="Who reaches this address can read the page.")] = "127.0.0.1",
 ) -> None:
     """Serve a study's report while it runs; the page renews itself. Nothing is written. Ctrl-C ends it."""
-    from steepest.compare.watch import serve
+    from steepest.compare.report.watch import serve
 
     def tell(address: str) -> None:
         out().print(f"{address} shows the study; Ctrl-C ends.", highlight=False)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from steepest._errors import check_extra
 
 if TYPE_CHECKING:
-    from steepest.compare.estimator import Batch, Estimator, Resumable
-    from steepest.compare.method import Method, Range
     from steepest.compare.study import Study
-    from steepest.compare.workload import Workload, accuracy
+    from steepest.training.definitions.estimator import Batch, Estimator, Resumable
+    from steepest.training.definitions.method import Method, Range
+    from steepest.training.definitions.workload import Workload, accuracy
 
 # All that the extra brings, under the names by which it is imported.
 EXTRA = (
@@ -20,10 +20,8 @@ check_extra("compare", *EXTRA)
 
 __all__ = ["Batch", "Estimator", "Method", "Range", "Resumable", "Study", "Workload", "accuracy"]
 _HOMES = {
-    "estimator": ("Batch", "Estimator", "Resumable"),
-    "method": ("Method", "Range"),
-    "study": ("Study",),
-    "workload": ("Workload", "accuracy"),
+    "steepest.compare.study": ("Study",),
+    "steepest.training": ("Batch", "Estimator", "Method", "Range", "Resumable", "Workload", "accuracy"),
 }
 
 
@@ -35,7 +33,7 @@ def __getattr__(name: str) -> Any:
     """
     for home, names in _HOMES.items():
         if name in names:
-            globals()[name] = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+            globals()[name] = getattr(importlib.import_module(home), name)
             return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

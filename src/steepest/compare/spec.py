@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from steepest.compare.method import Range
 from steepest.compare.points import quasi_random_points
-from steepest.compare.running.batches import steps_per_epoch
+from steepest.training.definitions.budget import steps_per_epoch
+from steepest.training.definitions.method import Range
 
 FILE = "spec.json"
 # Of the file: 1 held one comparison and nothing else, 2 neither search points nor the digests of imported code.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steepest.compare.analysis.summary import Row, Summary
-from steepest.compare.running.jobs import Record
+from steepest.compare.records.record import Record
 from steepest.compare.spec import WorkloadSpec
 
 SHIFT = 0.05

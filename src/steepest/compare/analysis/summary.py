@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from steepest.compare.analysis.choice import choose
 from steepest.compare.analysis.statistics import Interval, student_interval
 from steepest.compare.analysis.verdicts import Comparison, compare, scores
-from steepest.compare.running.jobs import Record
+from steepest.compare.records.record import Record
 from steepest.compare.spec import MethodSpec, Spec, StudySpec
 
 Edge = Literal["lowest", "highest"]
@@ -57,15 +58,6 @@ class Summary:
     @property
     def baseline(self) -> Row:
         return next(row for row in self.rows if row.method.name == self.spec.baseline)
-
-
-def choose(spec: Spec, tuned: Sequence[Record]) -> Record | None:
-    """The search's best point by validation metric; ties go to the lower validation loss, then to the earlier point."""
-    finished = [r for r in tuned if r.status == "finished" and r.validation_metric is not None]
-    sign = -1 if spec.workload.higher_is_better else 1
-    return min(
-        finished, key=lambda r: (sign * (r.validation_metric or 0.0), r.validation_loss or 0.0, r.trial), default=None
-    )
 
 
 def summarize_study(study: StudySpec, records: Sequence[Record]) -> list[Summary]:

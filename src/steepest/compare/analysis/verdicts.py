@@ -7,7 +7,7 @@ from typing import Literal
 
 from steepest.compare.analysis.power import detectable_difference
 from steepest.compare.analysis.statistics import CONFIDENCE, Interval, bootstrap_interval, holm, paired_difference
-from steepest.compare.running.jobs import Record
+from steepest.compare.records.record import Record
 from steepest.compare.spec import Spec
 
 ROUNDING = 1e-6  # metrics come in single precision: what differs by this fraction is equal

@@ -9,7 +9,7 @@ from steepest.compare.analysis.profiles import UP_TO, Across, performance_profil
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.figures import Figure
 from steepest.compare.report.style import looks, named
-from steepest.compare.report.wording import count
+from steepest.compare.results.formats import count
 
 
 def profile_figure(found: Sequence[Across], summaries: Sequence[Summary]) -> Figure:

@@ -10,7 +10,7 @@ from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.report.data import suffix
 from steepest.compare.report.figures import Figure
 from steepest.compare.report.style import axis_format, axis_title, looks, named, value_format
-from steepest.compare.report.wording import format_metric_name, format_target
+from steepest.compare.results.formats import format_metric_name, format_target
 
 
 def sweep_figures(summaries: Sequence[Summary]) -> dict[str, Figure]:

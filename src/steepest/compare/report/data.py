@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steepest.compare.analysis.summary import Summary
-from steepest.compare.report import tables
 from steepest.compare.report.figures import Figure
 from steepest.compare.report.style import colours, label
-from steepest.compare.report.tables import Table
-from steepest.compare.report.text import harmless
+from steepest.compare.results import tables
+from steepest.compare.results.tables import Table
+from steepest.compare.results.text import harmless
 
 DRAWN = 5  # significant digits of what is only drawn: a screen shows four
 MISS = "inf"  # JSON knows no infinity

@@ -6,12 +6,12 @@ from typing import Literal
 import plotly.graph_objects as go
 
 from steepest.compare.analysis.summary import Summary
-from steepest.compare.report.caveats import searched
+from steepest.compare.analysis.trust import searched
 from steepest.compare.report.forest import forest, forest_caption, forest_rows
-from steepest.compare.report.runs import curves, finals
-from steepest.compare.report.search import best_so_far, expected_best, lr_sensitivity
+from steepest.compare.report.run_figures import curves, finals
+from steepest.compare.report.search_figures import best_so_far, expected_best, lr_sensitivity
 from steepest.compare.report.style import has_data
-from steepest.compare.report.wording import format_metric_name, format_target, listed
+from steepest.compare.results.formats import format_metric_name, format_target, listed
 
 ZOOM = "The worst quarter may lie outside the window: a double click shows all."
 

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.report.style import axis_title, label, named
-from steepest.compare.report.wording import (
+from steepest.compare.results.formats import (
     format_difference,
     format_difference_interval,
     format_metric_name,

@@ -9,16 +9,16 @@ from typing import Any
 import plotly.offline
 from markupsafe import Markup
 
+from steepest._files import write_atomically
 from steepest.compare.analysis.profiles import Across, across, comparable
 from steepest.compare.analysis.summary import Summary
-from steepest.compare.report import tables
 from steepest.compare.report.across import across_caption, kinds, profile_figure, title
 from steepest.compare.report.batch_sizes import sweep_figures
+from steepest.compare.report.context import context, environment
 from steepest.compare.report.data import page_data, suffix, to_json
-from steepest.compare.report.environment import context, environment
 from steepest.compare.report.figures import Figure, figures
-from steepest.compare.report.tables import Table
-from steepest.compare.running.folder import write_atomically
+from steepest.compare.results import tables
+from steepest.compare.results.tables import Table
 
 HTML = "report.html"
 MARKDOWN = "report.md"
@@ -41,8 +41,8 @@ def render_html(summaries: Sequence[Summary], invocations: Sequence[Mapping[str,
     """The page as one HTML text.
 
     Args:
-        live: the version of a page that `steepest.compare.watch` serves: Plotly's script is beside it instead of in
-            it, and it looks for a newer version. Empty for a page that stands by itself.
+        live: the version of a page that `steepest.compare.report.watch` serves: Plotly's script is beside it instead
+            of in it, and it looks for a newer version. Empty for a page that stands by itself.
     """
     shared = _shared(summaries, invocations)
     whole, found = _of_all(summaries, shared["across"])

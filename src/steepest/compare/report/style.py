@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from steepest.compare.analysis.summary import Summary
-from steepest.compare.report.text import LONGEST, harmless, shortened
-from steepest.compare.report.wording import format_metric_name
+from steepest.compare.results.formats import format_metric_name
+from steepest.compare.results.text import LONGEST, harmless, shortened
 
 # Okabe and Ito (2008): told apart by colour-blind readers, legible on white and on near-black.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B5A300")

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from steepest._errors import StudyError
-from steepest.compare.running.jobs import Key
+from steepest.compare.records.record import Key
 
 # Deaths before a run is recorded as failed. Who killed a process cannot be told, so that this is high enough for a few
 # strokes of bad luck. One that ended by itself, by an exit code or a crash, was not killed by anybody.

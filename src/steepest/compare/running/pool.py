@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, Self, TypeVar, cast
 
 from steepest._errors import StudyError
-from steepest.compare.running.jobs import Job, Record
-from steepest.compare.running.train import Progress
+from steepest.compare.records.record import Job, Record
+from steepest.training.outcome import Progress
 
 _STARTS = 10
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from steepest._errors import InputError
+from steepest.compare.records.errors import headline
+from steepest.compare.records.record import Checked, Job
 from steepest.compare.running.deaths import Deaths
-from steepest.compare.running.errors import headline
-from steepest.compare.running.jobs import Checked, Job
 from steepest.compare.running.pool import Pool
 from steepest.compare.spec import StudySpec
 

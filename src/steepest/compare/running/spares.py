@@ -188,7 +188,7 @@ def _work(connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if not connection.poll():  # a spare: the first step of any optimizer imports this, and takes a second for it
         import torch._dynamo  # noqa: F401
-    from steepest.compare.running.serving import Pipe, serve
+    from steepest.compare.running.worker import Pipe, serve
 
     try:
         setting = connection.recv()

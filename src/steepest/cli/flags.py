@@ -1,0 +1,109 @@
+"""The flags of ``steepest compare`` that hold more than one value, from text."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from steepest._errors import InputError, Spelling
+from steepest.compare.study.request import ALL
+from steepest.training.definitions.method import Range
+
+T = TypeVar("T")
+
+
+def by_workload(flag: str, texts: Sequence[str] | None, convert: Callable[[str, str], T]) -> dict[str, T] | None:
+    """``VALUE`` for all workloads, or ``WORKLOAD=VALUE`` for one; ``None`` if the flag was not given.
+
+    Raises:
+        InputError: a value cannot be read, or a workload is named twice.
+
+    Example:
+        >>> by_workload("--epochs", ["3", "digits-mlp=10"], integer)
+        {'': 3, 'digits-mlp': 10}
+    """
+    if not texts:
+        return None
+    found: dict[str, T] = {}
+    for text in texts:
+        workload, equals, value = text.rpartition("=")
+        if equals and not workload:
+            raise InputError(f"{flag} must name a workload before the =, got {text!r}")
+        if workload in found:
+            raise InputError(f"{flag} must be given once for {workload or 'all workloads'}, got {text!r} as well")
+        found[workload or ALL] = convert(flag, value)
+    return found
+
+
+def integer(flag: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"{flag} must be a whole number, got {text!r}") from None
+
+
+def number(flag: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{flag} must be a number, got {text!r}") from None
+
+
+def listed(each: Callable[[str, str], T]) -> Callable[[str, str], list[T]]:
+    """Comma-separated values."""
+    return lambda flag, text: [each(flag, part.strip()) for part in text.split(",")]
+
+
+def spaces(lr_ranges: Sequence[str], ranges: Sequence[str]) -> dict[str, dict[str, Range]] | None:
+    """Search spaces from ``METHOD=LOW:HIGH`` of the learning rate and ``METHOD.NAME=LOW:HIGH[:linear]``.
+
+    Raises:
+        InputError: one is not of that form, or a hyperparameter is named twice.
+
+    Example:
+        >>> spaces(["sgd=0.1:1"], ["sgd.momentum=0.8:0.99:linear"])["sgd"]["momentum"]
+        Range(low=0.8, high=0.99, log=False)
+    """
+    found: dict[str, dict[str, Range]] = {}
+    for flag, text, (method, name, space) in [
+        *(("--lr-range", text, _lr_range(text)) for text in lr_ranges),
+        *(("--space", text, _space(text)) for text in ranges),
+    ]:
+        if name in found.setdefault(method, {}):
+            raise InputError(f"{flag} must name each method once, got {method} more than once ({text})")
+        found[method][name] = space
+    return found or None
+
+
+def spelling(lr_ranges: Sequence[str], ranges: Sequence[str]) -> Spelling:
+    """How an error's sentence names the space of a method of which the learning rate's range alone was given.
+
+    Example:
+        >>> spelling(["sgd=0.1:1", "adam=1:2"], ["adam.eps=1:2"])("space", "sgd")
+        '--lr-range'
+    """
+    methods = {_lr_range(text)[0] for text in lr_ranges} - {_space(text)[0] for text in ranges}
+    return lambda name, *parts: "--lr-range" if name == "space" and set(parts) & methods else None
+
+
+def _lr_range(text: str) -> tuple[str, str, Range]:
+    match = re.fullmatch(r"(?P<method>[^=]+)=(?P<low>[^:]+):(?P<high>[^:]+)", text)
+    try:
+        if match is None:
+            raise ValueError("it is not of that form")
+        return match["method"], "lr", Range(float(match["low"]), float(match["high"]))
+    except ValueError as error:
+        raise InputError(f"--lr-range must be METHOD=LOW:HIGH with 0 < LOW < HIGH, got {text!r} ({error})") from error
+
+
+def _space(text: str) -> tuple[str, str, Range]:
+    pattern = r"(?P<method>[^=]+)\.(?P<name>\w+)=(?P<low>[^:]+):(?P<high>[^:]+)(?P<linear>:linear)?"
+    match = re.fullmatch(pattern, text)
+    try:
+        if match is None:
+            raise ValueError("it is not of that form")
+        space = Range(float(match["low"]), float(match["high"]), log=match["linear"] is None)
+        return match["method"], match["name"], space
+    except ValueError as error:
+        raise InputError(
+            f"--space must be METHOD.NAME=LOW:HIGH or METHOD.NAME=LOW:HIGH:linear, got {text!r} ({error})"
+        ) from error

@@ -1,0 +1,113 @@
+"""What the commands print; off a terminal it is the same text."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from steepest._errors import one_line
+from steepest.cli.tables import across_table, plain_table, plan_table, result_table
+from steepest.compare.analysis.profiles import across, comparable
+from steepest.compare.analysis.summary import Summary
+from steepest.compare.records.lines import attempts_note
+from steepest.compare.results.caveats import caveats
+from steepest.compare.results.formats import count, format_duration, format_options
+from steepest.compare.results.sentences import (
+    cost_notes,
+    edge_warnings,
+    lost_run_warnings,
+    pruning_note,
+    sharpness_note,
+    sharpness_warnings,
+    verdict_sentence,
+)
+from steepest.compare.study.plan import Plan
+from steepest.compare.study.result import write
+from steepest.training.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
+
+_COMBINING = (
+    "An estimator goes in front of any method: ssgd+sngm, csgd+adamw; alone it stands in front of sgd. One of csgd,\n"
+    "csgd-lipschitz and csgd-learned goes with one of the others: csgd+ssgd+sngm."
+)
+
+
+def print_result(out: Console, folder: Path, summaries: Sequence[Summary]) -> None:
+    """Print the result, then write the report: what is known is said even where nothing can be written."""
+    try:
+        out.print(result_table(summaries))
+        if comparable(summaries):
+            baseline = summaries[0].spec.baseline
+            out.print()
+            out.print(across_table(across(summaries, baseline), baseline))
+        for summary in summaries:
+            _print_comparison(out, summary)
+        if note := attempts_note(folder, [r for s in summaries for row in s.rows for r in (*row.tuned, *row.finals)]):
+            out.print(Text(note, style="yellow"))
+    finally:  # also if the output cannot be written
+        page = write(folder, summaries)
+    out.print(Text(f"Report: {page}"))
+
+
+def _print_comparison(out: Console, summary: Summary) -> None:
+    out.print()
+    out.print(Text(verdict_sentence(summary), style="bold"))
+    for sentence in caveats(summary):
+        out.print(Text(sentence))
+    sharpness = sharpness_note(summary.spec) if summary.spec.sharpness_samples else ""
+    for note in filter(None, [*cost_notes(summary), pruning_note(summary), sharpness]):
+        out.print(Text(note))
+    for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:
+        out.print(Text(one_line(warning), style="yellow"))
+
+
+def print_plan(out: Console, plan: Plan, *, with_sharpness: bool) -> None:
+    """What a study would cost, and which methods fail."""
+    out.print(plan_table(plan))
+    without = "; measuring sharpness comes on top" if with_sharpness else ""
+    out.print(
+        f"\n{count(plan.runs, 'run')}, {plan.gradient_evaluations:,} gradient evaluations, {plan.samples:,} samples; "
+        f"about {format_duration(plan.seconds)} with {count(plan.jobs, 'job')}, from a few steps of each method"
+        f"{without}.",
+        highlight=False,
+    )
+    for method in plan.methods:
+        if method.failure:
+            out.print(Text(one_line(f"{method.name} fails: {method.failure}"), style="yellow"))
+
+
+def print_methods(out: Console) -> None:
+    """The built-in methods, and the gradient estimators that go in front of them."""
+    table = plain_table("method", "searched", "fixed", "what it is")
+    for method in (method for name, method in METHODS.items() if name not in ESTIMATORS):
+        searched = ", ".join(f"{name} {space.low:g}:{space.high:g}" for name, space in method.space.items())
+        fixed = ", ".join(f"{name}={value}" for name, value in method.fixed.items())
+        table.add_row(method.name, searched, fixed, method.description)
+    out.print(table)
+    table = plain_table("gradient estimator", "evaluations per step", "options", "what it is")
+    for name, estimator in ESTIMATORS.items():
+        cost = str(estimator.evaluations_per_step)
+        table.add_row(name, cost, format_options(estimator.options), estimator.description)
+    out.print()
+    out.print(table)
+    out.print(f"\n{_COMBINING}", highlight=False)
+    out.print(
+        "Your own: path/to/file.py:name, where name is a steepest.compare.Method, or an Estimator in front of a +.",
+        highlight=False,
+    )
+
+
+def print_workloads(out: Console) -> None:
+    """The built-in workloads, and those that are made from the user's data."""
+    table = plain_table("workload", "batch size", "epochs", "target", "what it is")
+    for workload in WORKLOADS.values():
+        target = f"{100 * workload.target:g} %" if workload.percent else f"{workload.target:g}"
+        sizes = (str(workload.batch_size), str(workload.epochs))
+        table.add_row(workload.name, *sizes, f"{target} {workload.metric_name}", workload.description)
+    out.print(table)
+    table = plain_table("from your data", "example", "what it is")
+    for template in TEMPLATES.values():
+        table.add_row(template.usage, template.example, template.description)
+    out.print()
+    out.print(table)
+    out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)

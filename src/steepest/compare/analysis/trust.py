@@ -1,0 +1,33 @@
+"""How far a result is to be trusted: what the search would find again, and with half of its budget."""
+
+import math
+import statistics
+
+from steepest.compare.analysis.summary import Row
+from steepest.compare.analysis.tuning_curve import TuningCurve, tuning_curve
+from steepest.compare.spec import Spec
+
+
+def searched(spec: Spec, row: Row) -> TuningCurve | None:
+    """The tuning curve of a method; ``None`` if its search is not over or found nothing."""
+    if len(row.tuned) < spec.trials or row.chosen is None:
+        return None
+    return tuning_curve(tuple(r.found for r in row.tuned), spec.workload.higher_is_better)
+
+
+def refound(row: Row) -> float | None:
+    """The validation metric of the chosen point on the fresh seeds."""
+    again = [r.validation_metric for r in row.finals if r.status == "finished" and r.validation_metric is not None]
+    return statistics.fmean(again) if again else None
+
+
+def assured(spec: Spec, row: Row) -> float | None:
+    """What another search of the same size finds or beats in 19 of 20 cases."""
+    curve = searched(spec, row)
+    return None if curve is None or math.isinf(curve.assured[-1]) else curve.assured[-1]
+
+
+def expected_of_half(spec: Spec, row: Row) -> float | None:
+    """What a search of half the size is expected to find."""
+    curve, half = searched(spec, row), spec.trials // 2
+    return None if curve is None or not half or math.isinf(curve.expected[half - 1]) else curve.expected[half - 1]

@@ -1,0 +1,1 @@
+"""Whether a study is still the one that began: digests of its data and code."""

@@ -1,0 +1,50 @@
+"""Which of a study's records count, as the choice of its searches stands."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from steepest.compare.analysis.choice import choose
+from steepest.compare.records.record import Record
+from steepest.compare.records.recovery import written_records
+from steepest.compare.spec import StudySpec
+
+
+class Counted(NamedTuple):
+    """Records that count; ``pending`` final runs, whose search is open again, and which count if the same point is
+    chosen again; ``outdated`` ones, of another point than the one that their search chose."""
+
+    records: list[Record]
+    pending: list[Record]
+    outdated: list[Record]
+
+
+def counted(study: StudySpec, records: Iterable[Record]) -> Counted:
+    """What counts of a study's records: a failed run of a search that is tried again may have changed its choice."""
+    records = list(records)
+    tuned: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        if record.phase == "tune":
+            tuned[record.workload, record.method].append(record)
+    chosen = {
+        (workload, method): choose(study.comparison(workload), own)
+        for (workload, method), own in tuned.items()
+        if len(own) == study.comparison(workload).trials
+    }
+    found = Counted([], [], [])
+    for record in records:
+        best = chosen.get((record.workload, record.method))
+        if record.phase != "final" or (best is not None and best.hyperparameters == record.hyperparameters):
+            found.records.append(record)
+        elif (record.workload, record.method) in chosen:
+            found.outdated.append(record)
+        else:
+            found.pending.append(record)
+    return found
+
+
+def known_records(folder: Path, study: StudySpec) -> list[Record]:
+    """The records of a study's folder for whoever only reads it, without those that do not count."""
+    counting, pending, _ = counted(study, written_records(folder, study))
+    return [*counting, *pending]

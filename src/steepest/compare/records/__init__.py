@@ -1,0 +1,1 @@
+"""Memory: what is remembered of a study's runs, and where."""

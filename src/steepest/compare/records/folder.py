@@ -1,0 +1,287 @@
+"""A study's folder on disk: its lock, its frozen spec, who ran it, and the records that others read."""
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from steepest._errors import InputError, StudyError, argument
+from steepest._files import clear_place, keep_copy, put_aside, reason_of, say_once, sweep, write_atomically
+from steepest._machine import machine
+from steepest._version import __version__
+from steepest.compare import spec as spec_module
+from steepest.compare.records.lines import RECORDS as RECORDS
+from steepest.compare.records.lines import append_record as append_record
+from steepest.compare.records.lines import read_lines, text_of_records
+from steepest.compare.records.record import Record
+from steepest.compare.records.recovery import misfit, stored_or_written
+from steepest.compare.records.storage import EMBEDDED, SHARED
+from steepest.compare.spec import StudySpec
+
+LOCK = ".lock"
+INVOCATIONS = "invocations.jsonl"
+_OF_A_STUDY = {spec_module.FILE, RECORDS, INVOCATIONS, EMBEDDED, SHARED}
+_INVOCATION = {"command": str, "jobs": int, "started": int | float, "machine": str, "versions": dict}
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
+
+
+@contextmanager
+def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
+    """Hold a study's folder: create it if it is not there, else make sure that it holds this very study.
+
+    Yields the study with the search points that the folder has frozen. The spec of an older format is written anew,
+    with the points and the digests that it lacks.
+
+    The lock is the operating system's and goes with the process, however that ends.
+
+    Raises:
+        InputError: the folder cannot be written, holds something else, or another process is at work in it.
+    """
+    check_place(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        clear_place(folder / LOCK)
+        lock = FileLock(folder / LOCK)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"another process is running the study in {str(folder)!r}; wait for it or choose another with "
+            f"{argument('out')} (with {argument('storage')}, every host works in a folder of its own)"
+        ) from None
+    except OSError as error:
+        raise _refusal(folder, error) from error
+    try:
+        sweep(folder)
+        frozen = _frozen(folder, spec)
+        if frozen is not None:
+            spec = spec.with_points_of(frozen)
+            if differences := frozen.differences(spec):
+                raise InputError(
+                    f"{str(folder)!r} holds a study with another spec ({_first(differences)}); "
+                    f"choose another folder with {argument('out')}"
+                )
+        if frozen is None or not frozen.is_whole:
+            check_points(spec, read_records(folder))
+            write_atomically(folder / spec_module.FILE, spec.to_json() + "\n")
+        yield spec
+    finally:
+        lock.release()
+
+
+def check_points(study: StudySpec, records: Iterable[Record]) -> None:
+    """Make sure that the runs of a search tried the points that the spec has for them.
+
+    Raises:
+        InputError: one did not; another release of SciPy or Optuna may have drawn them, before specs had points.
+    """
+    points = {(c.name, m.name): c.points(m) for c in study.comparisons for m in c.methods}
+    for record in records:
+        known = points.get((record.workload, record.method), ()) if record.phase == "tune" else ()
+        if record.trial < len(known) and record.hyperparameters != known[record.trial]:
+            raise InputError(
+                f"run {record.trial} of {record.method} on {record.workload} tried {record.hyperparameters}, and the "
+                f"study's spec has {known[record.trial]} for it; they do not belong together"
+            )
+
+
+def check_place(folder: Path) -> None:
+    """Make sure that a folder can be a study's, and leave nothing behind.
+
+    Raises:
+        InputError: it cannot be made or written, or holds something else.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        if folder.is_dir():
+            _refuse_foreign(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            made.rmdir()
+    except OSError as error:
+        raise _refusal(folder, error) from error
+
+
+def _refusal(folder: Path, error: OSError) -> InputError:
+    return InputError(f"{argument('out')} must be a folder that can be written, got {str(folder)!r} ({error.strerror})")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Before anything is made in it: a folder that holds something, and no file of a study's."""
+    found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if found and not {name.partition(".damaged-")[0] for name in found} & _OF_A_STUDY:
+        raise InputError(
+            f"{argument('out')} must be a new folder or that of a study; {str(folder)!r} holds {found[0]!r}"
+        )
+
+
+def _frozen(folder: Path, asked: StudySpec) -> StudySpec | None:
+    """The spec that a folder's study began with; ``None`` if it begins here, or its spec is lost and the runs that are
+    there are those of ``asked``.
+
+    Raises:
+        InputError: it is of another version, or lost, and the runs are those of another study.
+    """
+    path = folder / spec_module.FILE
+    try:
+        return _read_spec(path)
+    except FileNotFoundError:
+        lost = f"{str(path)!r} is lost"
+    except _DAMAGE as error:
+        lost = f"{str(path)!r} is damaged ({reason_of(error)})"
+    if difference := _other_study(folder, asked):
+        raise InputError(
+            f"{lost}, and what else is in the folder is of another study than this one ({difference}); "
+            f"choose another folder with {argument('out')}"
+        )
+    if path.exists():
+        say_once(f"{lost}; it is kept as {put_aside(path).name} and made anew")
+    elif _has_runs(folder):
+        say_once(f"{lost}; it is made anew")
+    return None
+
+
+def load_spec(folder: Path) -> StudySpec:
+    """The frozen spec of a study's folder.
+
+    Raises:
+        InputError: the folder holds no study, or one that this version cannot read.
+    """
+    path = folder / spec_module.FILE
+    try:
+        return _read_spec(path)
+    except FileNotFoundError:
+        if not _has_runs(folder):
+            raise InputError(f"{str(folder)!r} holds no study: there is no {spec_module.FILE} in it") from None
+        lost = f"{str(path)!r} is lost"
+    except _DAMAGE as error:
+        lost = f"{str(path)!r} is not a study's spec that steepest {__version__} can read ({reason_of(error)})"
+    again = next((entry["command"] for entry in reversed(invocations(folder))), "")
+    raise InputError(f"{lost}; the command that ran the study makes it anew{f': {again}' if again else ''}")
+
+
+def _read_spec(path: Path) -> StudySpec:
+    """Raises one of ``_DAMAGE`` if it is damaged.
+
+    Raises:
+        FileNotFoundError: there is none.
+        InputError: it may not be read, or a newer version wrote it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise InputError(f"{str(path)!r} cannot be read ({reason_of(error)})") from error
+    raw = json.loads(text)
+    written = raw.get("format") if isinstance(raw, dict) else None
+    if isinstance(written, int) and written > spec_module.FORMAT:
+        raise InputError(
+            f"{str(path)!r} is not a study's spec that steepest {__version__} can read (its format is {written}, not "
+            f"{spec_module.FORMAT}: a newer version wrote it)"
+        )
+    return StudySpec.from_json(text)
+
+
+def _has_runs(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (RECORDS, EMBEDDED))
+
+
+def _other_study(folder: Path, asked: StudySpec) -> str:
+    """In what the runs of a folder whose spec is lost are not those of this study; nothing if they may be."""
+    said = [entry["spec"] for entry in invocations(folder) if "spec" in entry]
+    if said and said[-1] != fingerprint(asked):
+        return f"{INVOCATIONS} says so"
+    return misfit(asked, stored_or_written(folder))
+
+
+def fingerprint(spec: StudySpec) -> str:
+    """A digest of all that a study's results depend on; where a file lies makes no difference."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: bare(item) for key, item in value.items() if key not in ("reference", "description")}
+        return [bare(item) for item in value] if isinstance(value, list) else value
+
+    return hashlib.sha256(json.dumps(bare(json.loads(spec.to_json())), sort_keys=True).encode()).hexdigest()
+
+
+def _first(differences: list[str]) -> str:
+    more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
+    return "; ".join(differences[:3]) + more
+
+
+def write_records(folder: Path, records: Iterable[Record]) -> None:
+    """Write all records anew, one JSON object a line."""
+    write_atomically(folder / RECORDS, text_of_records(records))
+
+
+def read_records(folder: Path) -> list[Record]:
+    """What :func:`write_records` and :func:`append_record` wrote; of two records of a run, the later."""
+    return read_lines(folder / RECORDS).records
+
+
+def note_invocation(folder: Path, command: str, jobs: int, spec: StudySpec | None = None) -> None:
+    """Record who runs the study now: the command, the machine and the versions, and which study it is.
+
+    Lines of the file that are damaged are put aside.
+    """
+    path = folder / INVOCATIONS
+    known, damaged = _read_invocations(path)
+    if damaged:
+        say_once(f"{path} was damaged ({damaged}); it is kept as {keep_copy(path).name}, and what is whole counts")
+    entry = {
+        "command": command,
+        "jobs": jobs,
+        "started": time.time(),
+        "machine": machine(),
+        "versions": {"steepest": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        **({} if spec is None else {"spec": fingerprint(spec)}),
+    }
+    write_invocations(folder, [*known, entry])
+
+
+def write_invocations(folder: Path, entries: Iterable[dict[str, Any]]) -> None:
+    """Write all of them anew, the oldest first."""
+    write_atomically(folder / INVOCATIONS, "".join(map(_line, entries)))
+
+
+def invocations(folder: Path) -> list[dict[str, Any]]:
+    """All that :func:`note_invocation` wrote, the oldest first; what is damaged is left out."""
+    return _read_invocations(folder / INVOCATIONS)[0]
+
+
+def _read_invocations(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """Those of a file, and what is wrong with the rest of it."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], ""
+    except PermissionError as error:
+        raise StudyError(f"{str(path)!r} cannot be read ({reason_of(error)})") from error
+    except OSError as error:
+        return [], reason_of(error)
+    found, damaged = [], ""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            whole = all(isinstance(entry[name], kind) for name, kind in _INVOCATION.items())
+        except (ValueError, KeyError, TypeError, RecursionError):
+            whole = False
+        if whole:
+            found.append(entry)
+        else:
+            damaged = damaged or f"line {number} is no call of the command"
+    return found, damaged
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, allow_nan=False) + "\n"

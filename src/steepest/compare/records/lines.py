@@ -1,0 +1,197 @@
+"""The records of a study's runs as lines of text: each is read by itself, whatever has become of the others."""
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Union
+
+from steepest._errors import StudyError
+from steepest._files import reason_of
+from steepest.compare.records.record import Key, Record
+
+RECORDS = "trials.jsonl"
+ATTEMPTS = "attempts.jsonl"
+Reason = Literal["tried again", "another point was chosen"]
+
+
+@dataclass(frozen=True)
+class NewerRecord(Record):
+    """A record with fields that this version does not know; they are kept, and written again."""
+
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        known = super().to_dict()
+        return {**known, **known.pop("more")}
+
+
+class Lines(NamedTuple):
+    """A file's records, later ones of the same run in the place of earlier ones, and the numbers of all other lines."""
+
+    records: list[Record]
+    damaged: list[int]
+
+
+def read_lines(path: Path) -> Lines:
+    """Read a file of records.
+
+    A last line that is not whole counts as damaged no more than a file that is not there: it is being written now, or
+    was when its writer was killed.
+
+    Raises:
+        StudyError: the file may not be read.
+        OSError: what is there is no file.
+    """
+    try:
+        *whole, cut = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return Lines([], [])
+    except PermissionError as error:
+        raise StudyError(f"{str(path)!r} cannot be read ({reason_of(error)})") from error
+    found: dict[Key, Record] = {}
+    damaged = []
+    for number, line in enumerate([*whole, cut], 1):
+        if not line.strip():
+            continue
+        try:
+            record = record_of_json(line)
+        except (ValueError, TypeError, RecursionError):
+            if number <= len(whole):
+                damaged.append(number)
+            continue
+        found[record.key] = record
+    return Lines(list(found.values()), damaged)
+
+
+def record_of_json(text: str | bytes) -> Record:
+    """The record that a line holds; numbers that JSON does not know, NaN and infinity, do not exist.
+
+    Raises:
+        ValueError, TypeError: it holds none.
+    """
+    raw = _finite(json.loads(text))
+    if not isinstance(raw, dict):
+        raise TypeError("a record is an object")
+    hints = _hints()
+    known = {name: value for name, value in raw.items() if name in hints}
+    more = {name: value for name, value in raw.items() if name not in hints}
+    for name, value in known.items():
+        if not _fits(value, hints[name]):
+            raise TypeError(f"{name} cannot be {value!r}")
+    record = NewerRecord(**known, more=more) if more else Record(**known)
+    if record.trial < 0 or len({len(column) for column in (record.curve or {}).values()}) > 1:
+        raise ValueError("a record counts from 0, and its curve's columns are of one length")
+    return record
+
+
+def json_of_record(record: Record) -> str:
+    """Its line; ``to_dict`` would copy the curve, which takes longer than all the rest."""
+    return json.dumps(_plain(record), allow_nan=False)
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    known = dict(vars(record))
+    return {**known, **known.pop("more", {})}
+
+
+def text_of_records(records: Iterable[Record]) -> str:
+    """One JSON object a line."""
+    return "".join(f"{json_of_record(record)}\n" for record in records)
+
+
+def append_record(folder: Path, record: Record, *, sync: bool = False) -> None:
+    """Add one record while a study runs: it survives whatever happens to the process from here on.
+
+    Args:
+        sync: wait until it would survive a power failure too.
+    """
+    with open(folder / RECORDS, "a", encoding="utf-8") as file:
+        file.write(f"{json_of_record(record)}\n")
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def note_attempts(folder: Path, records: Iterable[Record], reason: Reason) -> None:
+    """Remember runs that count no longer: failed ones that are tried again, final ones of a point not chosen now."""
+    lines = [json.dumps({"reason": reason, **_plain(record)}, allow_nan=False) for record in records]
+    if lines:
+        with open(folder / ATTEMPTS, "a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+
+
+def read_attempts(folder: Path) -> list[tuple[str, Record]]:
+    """What :func:`note_attempts` wrote, each attempt once: why it counts no longer, and its record."""
+    found: dict[str, tuple[str, Record]] = {}
+    try:
+        lines = (folder / ATTEMPTS).read_bytes().split(b"\n")
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            raw = json.loads(line)
+            reason = str(raw.pop("reason"))
+            record = record_of_json(json.dumps(raw))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            continue
+        found[json_of_record(record)] = (reason, record)
+    return list(found.values())
+
+
+def attempts_note(folder: Path, records: Iterable[Record]) -> str:
+    """What a summary says of runs that failed: those of earlier calls, and those that another call would try again."""
+    again = sum(reason == "tried again" for reason, _ in read_attempts(folder))
+    failed = sum(record.status == "failed" for record in records)
+    parts = []
+    if again:
+        runs, were = ("1 run", "was") if again == 1 else (f"{again} runs", "were")
+        how = "it" if again == 1 else "they"
+        parts.append(f"{runs} that failed in an earlier call {were} tried again; {ATTEMPTS} says how {how} failed.")
+    if failed:
+        runs, them = ("1 run", "it") if failed == 1 else (f"{failed} runs", "them")
+        parts.append(f"{runs} failed; the same command tries {them} again, and goes on from the others.")
+    return " ".join(parts)
+
+
+@functools.cache
+def _hints() -> dict[str, Any]:
+    hints = typing.get_type_hints(Record)
+    return {field.name: hints[field.name] for field in dataclasses.fields(Record)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a JSON file is of a type, as far as JSON can say it."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, parts[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(item, parts[1]) for item in value.values())
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+def _finite(value: Any) -> Any:
+    """A value in which numbers that are not finite are ``None``."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,105 @@
+"""What a worker is asked to do and what it answers."""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from steepest.compare.spec import StudySpec
+
+Phase = Literal["tune", "final", "check"]
+Status = Literal["finished", "diverged", "failed", "pruned"]
+Key = tuple[str, str, Phase, int]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run. ``workload`` is the name of its comparison; ``index`` is the point's number in the search, or the seed's
+    place among the final seeds. In the phase ``check`` it is what is tried before the first run, and recorded nowhere:
+    one step of a method, or the workload by itself if ``method`` is empty."""
+
+    workload: str
+    method: str
+    phase: Phase
+    index: int
+    seed: int
+    hyperparameters: dict[str, float]
+
+    @property
+    def key(self) -> Key:
+        return self.workload, self.method, self.phase, self.index
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run that has ended. Written as one line of ``trials.jsonl``; numbers that do not exist are ``None``.
+
+    ``workload`` is the name of its comparison. ``finished`` and ``started`` are seconds since the epoch. Metrics are
+    fractions where the workload shows percent.
+    """
+
+    workload: str
+    method: str
+    phase: Phase
+    trial: int
+    seed: int
+    hyperparameters: dict[str, float]
+    status: Status
+    started: float
+    finished: float
+    error: str | None = None
+    gradient_evaluations: int | None = None
+    samples: int | None = None
+    evaluations_to_target: int | None = None
+    validation_loss: float | None = None
+    validation_metric: float | None = None
+    test_loss: float | None = None
+    test_metric: float | None = None
+    seconds: float | None = None
+    curve: dict[str, list[float | None]] | None = None
+    torch: str | None = None
+    device: str | None = None
+    sharpness: float | None = None
+    sharpness_note: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.workload, self.method, self.phase, self.trial
+
+    @property
+    def found(self) -> float | None:
+        """What a run adds to the search: its validation metric, unless it diverged, failed or was stopped early."""
+        return self.validation_metric if self.status == "finished" else None
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Checked(Record):
+    """A check that has ended: in which part of it, and from what initial weights it began, as a digest."""
+
+    stage: str = ""
+    weights: str | None = None
+
+
+def may_be_pruned(study: StudySpec, job: Job) -> bool:
+    """Whether a run stands still after every validation until it is told to go on or to stop: in a search with a
+    pruner."""
+    return job.phase == "tune" and study.comparison(job.workload).pruner is not None
+
+
+def record_of(job: Job, started: float, fields: dict[str, Any]) -> Record:
+    """The record of a job that ends now; ``fields`` hold its status and whatever else is known."""
+    kind = Checked if job.phase == "check" else Record
+    return kind(
+        workload=job.workload,
+        method=job.method,
+        phase=job.phase,
+        trial=job.index,
+        seed=job.seed,
+        hyperparameters=job.hyperparameters,
+        started=started,
+        finished=time.time(),
+        **fields,
+    )

@@ -1,0 +1,114 @@
+"""Figures of the final runs."""
+
+import statistics
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from steepest.compare.analysis.summary import Row, Summary
+from steepest.compare.records.record import Record
+from steepest.compare.report.style import (
+    BASELINE_COLOUR,
+    add_band,
+    axis_format,
+    axis_title,
+    looks,
+    marks,
+    named,
+    translucent,
+    validation_axis,
+    value_format,
+)
+from steepest.compare.results.formats import format_metric_name
+
+
+def finals(summary: Summary, rows: Sequence[Row]) -> go.Figure:
+    plot = go.Figure()
+    looking = looks(summary)
+    for row in rows:
+        name, colour = row.method.name, looking[row.method.name].colour
+        finished = [r for r in row.finals if r.test_metric is not None]
+        plot.add_scatter(
+            x=[r.test_metric for r in finished],
+            y=[name] * len(finished),
+            mode="markers",
+            marker={"color": colour, "size": 7, "opacity": 0.45},
+            customdata=[r.seed for r in finished],
+            hovertemplate=f"%{{fullData.name}}, seed %{{customdata}}: %{{x:{value_format(summary)}}}<extra></extra>",
+            showlegend=False,
+            **named(name),
+        )
+        if row.mean is None:
+            continue
+        bar = None
+        if row.interval is not None:
+            bar = {
+                "type": "data",
+                "symmetric": False,
+                "array": [row.interval.high - row.mean],
+                "arrayminus": [row.mean - row.interval.low],
+                "color": colour,
+                "thickness": 2,
+            }
+        plot.add_scatter(
+            x=[row.mean],
+            y=[name],
+            error_x=bar,
+            mode="markers",
+            marker={"color": colour, "size": 11, "symbol": "diamond"},
+            hovertemplate=f"%{{fullData.name}}, mean: %{{x:{value_format(summary)}}}<extra></extra>",
+            showlegend=False,
+            **named(name),
+        )
+    plot.update_xaxes(title=axis_title(f"test {format_metric_name(summary.spec)}"), tickformat=axis_format(summary))
+    return plot
+
+
+def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
+    plot = go.Figure()
+    looking = looks(summary)
+    is_metric = what == "validation_metric"
+    number = value_format(summary) if is_metric else ".4~g"
+    for row in rows:
+        runs = [r for r in row.finals if r.status == "finished" and r.curve is not None]
+        if not runs:
+            continue
+        name, look = row.method.name, looking[row.method.name]
+        points = zip(_column(runs[0], "gradient_evaluations"), *(_column(r, what) for r in runs), strict=True)
+        finite = [point for point in points if None not in point]
+        at, by_point = [point[0] for point in finite], [point[1:] for point in finite]
+        add_band(
+            plot,
+            at,
+            [max(p) for p in by_point],
+            [min(p) for p in by_point],
+            name,
+            translucent(look.colour, share=8 / len(rows)),
+        )
+        plot.add_scatter(
+            x=at,
+            y=[statistics.fmean(p) for p in by_point],
+            mode=marks(len(at)),
+            line={"color": look.colour, "width": 2, "dash": look.dash},
+            marker={"symbol": look.symbol},
+            hovertemplate=f"%{{y:{number}}}",
+            **named(name),
+        )
+    plot.update_layout(hovermode="x unified")
+    plot.update_xaxes(title="gradient evaluations")
+    if is_metric:
+        seen = [v for row in rows for r in row.finals if r.curve for v in _column(r, what) if v is not None]
+        validation_axis(summary, plot, seen, include=summary.spec.targets)
+        for target in summary.spec.targets:
+            plot.add_hline(y=target, line={"dash": "dot", "width": 1, "color": BASELINE_COLOUR})
+    else:
+        losses = [y for trace in plot.data for y in trace.y]
+        if not losses or min(losses) >= 0 < max(losses):
+            plot.update_yaxes(title="training loss (log)", type="log", exponentformat="power", nticks=8)
+        else:  # a logarithmic axis would leave out more than zeros
+            plot.update_yaxes(title="training loss")
+    return plot
+
+
+def _column(record: Record, name: str) -> list[float | None]:
+    return record.curve[name] if record.curve is not None else []

@@ -1,0 +1,139 @@
+"""Figures of the search."""
+
+import math
+
+import plotly.graph_objects as go
+
+from steepest.compare.analysis.summary import Summary
+from steepest.compare.analysis.trust import searched
+from steepest.compare.report.style import (
+    add_band,
+    looks,
+    metric_window,
+    named,
+    translucent,
+    validation_axis,
+    value_format,
+)
+
+
+def lr_sensitivity(summary: Summary) -> go.Figure:
+    plot = go.Figure()
+    looking = looks(summary)
+    finished_values = [x for row in summary.rows for r in row.tuned if (x := r.found) is not None]
+    window = metric_window(summary, finished_values) or [
+        min(finished_values, default=0.0),
+        max(finished_values, default=1.0),
+    ]
+    floor = window[0] if summary.spec.workload.higher_is_better else window[1]
+    for row in summary.rows:
+        name, look = row.method.name, looking[row.method.name]
+        tuned = sorted(row.tuned, key=lambda r: r.hyperparameters["lr"])
+        runs = [r for r in tuned if r.found is not None]
+        lost = [r for r in tuned if r.found is None]
+        plot.add_scatter(
+            x=[r.hyperparameters["lr"] for r in runs],
+            y=[r.validation_metric for r in runs],
+            mode="lines+markers",
+            line={"color": look.colour, "dash": look.dash},
+            marker={"symbol": look.symbol},
+            hovertemplate=f"%{{fullData.name}}, lr %{{x:.3~g}}: %{{y:{value_format(summary)}}}<extra></extra>",
+            **named(name),
+        )
+        if row.chosen is not None:
+            plot.add_scatter(
+                x=[row.chosen.hyperparameters["lr"]],
+                y=[row.chosen.validation_metric],
+                mode="markers",
+                marker={"color": look.colour, "size": 15, "symbol": "circle-open", "line": {"width": 3}},
+                hoverinfo="skip",
+                showlegend=False,
+                **named(name),
+            )
+        if lost:
+            plot.add_scatter(
+                x=[r.hyperparameters["lr"] for r in lost],
+                y=[floor] * len(lost),
+                mode="markers",
+                marker={
+                    "color": look.colour,
+                    "size": 10,
+                    "symbol": ["triangle-down-open" if r.status == "pruned" else "x" for r in lost],
+                },
+                customdata=[r.status for r in lost],
+                hovertemplate="%{fullData.name}, lr %{x:.3~g}: %{customdata}<extra></extra>",
+                showlegend=False,
+                **named(name),
+            )
+    plot.update_xaxes(title="learning rate (log)", type="log", dtick=1)
+    validation_axis(summary, plot, finished_values)
+    return plot
+
+
+def best_so_far(summary: Summary) -> go.Figure:
+    plot = go.Figure()
+    looking = looks(summary)
+    better = max if summary.spec.workload.higher_is_better else min
+    for row in summary.rows:
+        name, look = row.method.name, looking[row.method.name]
+        best: float | None = None
+        trials, values = [], []
+        for r in sorted(row.tuned, key=lambda r: r.trial):
+            if (value := r.found) is not None:
+                best = value if best is None else better(best, value)
+            if best is not None:
+                trials.append(r.trial + 1)
+                values.append(best)
+        plot.add_scatter(
+            x=trials,
+            y=values,
+            mode="lines+markers",
+            line={"color": look.colour, "shape": "hv", "dash": look.dash},
+            marker={"symbol": look.symbol},
+            hovertemplate=f"%{{fullData.name}}, %{{x}} trials: %{{y:{value_format(summary)}}}<extra></extra>",
+            **named(name),
+        )
+    plot.update_xaxes(title="trials", dtick=1 if summary.spec.trials <= 20 else None)
+    validation_axis(summary, plot, [v for trace in plot.data for v in trace.y])
+    return plot
+
+
+def expected_best(summary: Summary) -> go.Figure:
+    """The tuning curves, each with a band down to what new searches of that size are sure to find."""
+    plot = go.Figure()
+    looking = looks(summary)
+    shown: list[float] = []
+    for row in summary.rows:
+        curve = searched(summary.spec, row)
+        if curve is None:
+            continue
+        name, look = row.method.name, looking[row.method.name]
+        points = [(k, x, low) for k, (x, low) in enumerate(zip(curve.expected, curve.assured, strict=True), 1)]
+        expected = [(k, x) for k, x, _ in points if math.isfinite(x)]
+        band = [point for point in points if all(map(math.isfinite, point))]
+        shown += [x for _, x in expected] + [low for _, _, low in band]
+        if len(band) > 1:
+            at, high, low = zip(*band, strict=True)
+            add_band(plot, at, high, low, name, translucent(look.colour, share=2 / len(summary.rows)))
+            plot.add_scatter(
+                x=at,
+                y=low,
+                mode="lines",
+                line={"color": look.colour, "width": 1, "dash": "dot"},
+                hovertemplate="%{fullData.name}, %{x} new trials: "
+                f"%{{y:{value_format(summary)}}} or better<extra></extra>",
+                showlegend=False,
+                **named(name),
+            )
+        plot.add_scatter(
+            x=[k for k, _ in expected],
+            y=[x for _, x in expected],
+            mode="lines+markers",
+            line={"color": look.colour, "dash": look.dash},
+            marker={"symbol": look.symbol},
+            hovertemplate=f"%{{fullData.name}}, %{{x}} trials: %{{y:{value_format(summary)}}}<extra></extra>",
+            **named(name),
+        )
+    plot.update_xaxes(title="trials", dtick=1 if summary.spec.trials <= 20 else None)
+    validation_axis(summary, plot, shown)
+    return plot

@@ -1,0 +1,1 @@
+"""The result of a study as words, numbers and files."""

@@ -1,0 +1,136 @@
+"""What a result rests on, in words: the seeds, the luck of the search, the choice of target and budget."""
+
+import functools
+import math
+from collections.abc import Mapping
+
+from steepest.compare.analysis.sensitivity import Order, sensitivity
+from steepest.compare.analysis.summary import Row, Summary
+from steepest.compare.analysis.trust import assured, expected_of_half, refound, searched
+from steepest.compare.analysis.tuning_curve import tuning_curve
+from steepest.compare.results.formats import NONE, count, format_metric, format_size, format_target, listed
+from steepest.compare.spec import Spec
+
+PAIRS_NAMED = 2
+
+
+def caveats(summary: Summary) -> list[str]:
+    """The three in a sentence each, as far as there are runs to speak of."""
+    found = (seeds_sentence(summary), search_sentence(summary), order_sentence(summary))
+    return [sentence for sentence in found if sentence]
+
+
+def seeds_sentence(summary: Summary) -> str:
+    """What difference the test would have found."""
+    spec = summary.spec
+    sizes = {row.method.name: row.comparison.detectable for row in summary.rows}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    if not known:
+        return ""
+    pairs = min(row.comparison.pairs for row in summary.rows if row.method.name in known)
+    return (
+        f"Seeds: with {count(pairs, 'seed')} you could have seen, 8 times in 10, a difference from {spec.baseline} of "
+        f"{_range(spec, known)}; smaller ones can be there unseen."
+    )
+
+
+def search_sentence(summary: Summary) -> str:
+    """What a smaller search would be expected to find, and how much worse another of the same size may turn out."""
+    spec, half = summary.spec, summary.spec.trials // 2
+    curves = {row.method.name: curve for row in summary.rows if (curve := searched(spec, row)) is not None}
+    fewer = {name: abs(c.best - c.expected[half - 1]) for name, c in curves.items()} if half else {}
+    again = {name: abs(c.best - c.assured[-1]) for name, c in curves.items()}
+    smaller, same = _range(spec, fewer), _range(spec, again)
+    parts = []
+    if smaller:
+        parts.append(f"{half} of the {spec.trials} trials would be expected to end {smaller} worse")
+    if same:
+        parts.append(
+            f"another {spec.trials} would, 19 times in 20, end at most {same} worse, and are as likely to end better"
+        )
+    return f"Search: by validation {spec.workload.metric_name}, {'; '.join(parts)}." if parts else ""
+
+
+# Its numbers are asked for by three tables, two sentences and a figure.
+_tuning_curve = functools.lru_cache(maxsize=256)(tuning_curve)
+
+
+def order_sentence(summary: Summary) -> str:
+    """Whether the order of the methods hangs on the target or the budget."""
+    spec = summary.spec
+    found = sensitivity(summary)
+    if found is None:
+        return ""
+    targets = [(f"with a target of {format_target(spec, order.at)}", order) for order in found.other_targets]
+    budgets = [(f"at {format_share(order)} of the budget", order) for order in found.other_budgets]
+    moved = [f"{where}, {_changes(order)}" for where, order in [*targets, *budgets] if order.swapped]
+    if moved:
+        return f"Order: {'; '.join(moved)}."
+    reached = any(order.groups for order in (found.target, *found.other_targets))
+    conditions = [*(["with a target 5 % lower or higher"] if reached else []), *(where for where, _ in budgets)]
+    return f"Order: no two methods change places {listed(conditions, 'or')}." if conditions else ""
+
+
+def order_lines(summary: Summary) -> list[tuple[str, str]]:
+    """The order by target and by budget and what becomes of it: setting and order, or setting and change."""
+    spec = summary.spec
+    found = sensitivity(summary)
+    if found is None:
+        return []
+    nobody = "no method gets there"
+    lines = [(f"evaluations to {format_target(spec, found.target.at)}", _order(found.target) or nobody)]
+    for order in found.other_targets:
+        change = _changes(order) if order.swapped else "no change of places"
+        lines.append((f"to {format_target(spec, order.at)} instead", change if order.groups else nobody))
+    lines.append((f"validation {spec.workload.metric_name} at the end", _order(found.budget)))
+    for order in found.other_budgets:
+        change = _changes(order) if order.swapped else "no change of places"
+        lines.append((f"at {format_share(order)} of the budget", change))
+    return lines
+
+
+def format_share(order: Order) -> str:
+    return f"{100 * order.at:.0f}\N{NO-BREAK SPACE}%"
+
+
+def _order(order: Order) -> str:
+    return ", ".join(" = ".join(group) for group in order.groups)
+
+
+def _changes(order: Order) -> str:
+    """Such as ``a changes places with b, c with d and 2 more pairs``."""
+    named = [f"{a}{'' if i else ' changes places'} with {b}" for i, (a, b) in enumerate(order.swapped[:PAIRS_NAMED])]
+    more = len(order.swapped) - len(named)
+    return listed([*named, *([count(more, "more pair")] if more else [])], "and")
+
+
+def _range(spec: Spec, sizes: Mapping[str, float]) -> str:
+    """From the smallest to the largest of the sizes that are known, with the methods they belong to."""
+    known = {name: size for name, size in sizes.items() if math.isfinite(size)}
+    if not known:
+        return ""
+    least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    low, high = format_size(spec, known[least]), format_size(spec, known[most])
+    return low if low == high else f"{low} ({least}) to {high} ({most})"
+
+
+def format_found(spec: Spec, row: Row) -> str:
+    """The validation metric of the chosen point, as the search saw it."""
+    return NONE if row.chosen is None else format_metric(spec, row.chosen.validation_metric)
+
+
+def format_refound(spec: Spec, row: Row) -> str:
+    """The same on the fresh seeds, or nothing."""
+    value = refound(row)
+    return "" if value is None else f"{format_metric(spec, value)} on fresh seeds"
+
+
+def format_assured(spec: Spec, row: Row) -> str:
+    """What another search of the same size finds or beats in 19 of 20 cases."""
+    return format_metric(spec, assured(spec, row))
+
+
+def format_half(spec: Spec, row: Row) -> str:
+    """What half the search is expected to find, or nothing."""
+    value = expected_of_half(spec, row)
+    return "" if value is None else f"{format_metric(spec, value)} expected of {count(spec.trials // 2, 'trial')}"

@@ -1,0 +1,91 @@
+"""A study's numbers as CSV files, in full precision."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from steepest._errors import InputError, StudyError, argument
+from steepest._files import write_atomically
+from steepest.compare.analysis.summary import Summary
+from steepest.compare.results import tables
+from steepest.compare.results.tables import Table, Value
+from steepest.compare.results.text import csv_cell
+
+CURVE = ("gradient_evaluations", "train_loss", "validation_loss", "validation_metric")
+
+
+def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
+    """Write ``final.csv``, ``runs.csv`` and ``curves.csv``; returns their paths. Files of these names are replaced.
+
+    ``final.csv`` has a row a comparison and method, as the report's results; ``runs.csv`` one a run, ``curves.csv`` one
+    a point of a run's curve. All begin with the comparison's name; curves and runs share ``method``, ``phase`` and
+    ``trial``. Metrics are fractions where the report shows percent; what is missing is empty, a missed target ``inf``.
+    A text that a spreadsheet would take for a formula, such as a name that begins with ``=``, has an apostrophe first.
+
+    Args:
+        into: a folder, made if it is not there.
+
+    Raises:
+        InputError: there is a file in the folder's place.
+        StudyError: it cannot be written.
+    """
+    found = {
+        "final.csv": final_table(summaries),
+        "runs.csv": run_table(summaries),
+        "curves.csv": _joined(summaries, [_curves(summary) for summary in summaries]),
+    }
+    if into.exists() and not into.is_dir():
+        raise InputError(f"{argument('csv')} must be a folder, got the file {str(into)!r}")
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        for name, table in found.items():
+            write_atomically(into / name, _text(table))
+    except OSError as error:
+        raise StudyError(f"the tables could not be written to {str(into)!r} ({error.strerror})") from error
+    return [into / name for name in found]
+
+
+def final_table(summaries: Sequence[Summary]) -> Table:
+    """A row for every method of every comparison."""
+    return _joined(summaries, [_with_metric(summary, tables.results(summary)) for summary in summaries])
+
+
+def run_table(summaries: Sequence[Summary]) -> Table:
+    """A row for every run that has ended."""
+    return _joined(summaries, [tables.runs(summary) for summary in summaries])
+
+
+def _with_metric(summary: Summary, table: Table) -> Table:
+    """The results, with what was measured and how far the target lay."""
+    workload = summary.spec.workload
+    columns = ("metric", "target", *table.columns)
+    return Table(columns, [(workload.metric_name, workload.target, *row) for row in table.rows])
+
+
+def _curves(summary: Summary) -> Table:
+    rows: list[tuple[Value, ...]] = []
+    for record in tables.records_of(summary):
+        if record.curve is not None:
+            points = zip(*(record.curve[name] for name in CURVE), strict=True)
+            rows += [(record.method, record.phase, record.trial, record.seed, *point) for point in points]
+    return Table(("method", "phase", "trial", "seed", *CURVE), rows)
+
+
+def _joined(summaries: Sequence[Summary], parts: Iterable[Table]) -> Table:
+    """One table of all comparisons: a column that only some of them have is empty in the others."""
+    named = [(summary.spec.name, table) for summary, table in zip(summaries, parts, strict=True)]
+    columns = tuple(dict.fromkeys(column for _, table in named for column in table.columns))
+    rows: list[tuple[Value, ...]] = []
+    for name, table in named:
+        for row in table.rows:
+            values = dict(zip(table.columns, row, strict=True))
+            rows.append((name, *(values.get(column) for column in columns)))
+    return Table(("comparison", *columns), rows)
+
+
+def _text(table: Table) -> str:
+    """RFC 4180; a float as its shortest text that reads back as the same float, no text as a spreadsheet's formula."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([map(csv_cell, row) for row in (table.columns, *table.rows)])
+    return text.getvalue()

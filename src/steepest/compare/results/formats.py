@@ -1,0 +1,140 @@
+"""Numbers as text."""
+
+import math
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from steepest.compare.analysis.statistics import Interval
+from steepest.compare.analysis.summary import Row
+from steepest.compare.analysis.verdicts import Comparison
+from steepest.compare.spec import MethodSpec, Spec
+from steepest.training.definitions.method import Range
+
+NONE = "-"
+
+
+LOWER = "\N{DOWNWARDS ARROW}"  # beside a metric of which less is better
+
+
+def listed(words: list[str], conjunction: str) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
+
+
+def format_metric_name(spec: Spec) -> str:
+    """A metric's name, with an arrow down where lower is better."""
+    return spec.workload.metric_name + ("" if spec.workload.higher_is_better else f" {LOWER}")
+
+
+def format_metric(spec: Spec, value: float | None) -> str:
+    """A metric as the report prints it, such as ``97.21 %`` or ``1.234``; a hyphen for none."""
+    if value is None:
+        return NONE
+    return f"{100 * value:.2f}\N{NO-BREAK SPACE}%" if spec.workload.percent else f"{value:.4g}"
+
+
+def format_difference(spec: Spec, value: float | None) -> str:
+    """A signed difference of two metrics; of percentages in percentage points, such as ``+0.31 pp``."""
+    if value is None:
+        return NONE
+    # Adding 0 turns a negative zero positive.
+    return f"{round(100 * value, 2) + 0.0:+.2f}\N{NO-BREAK SPACE}pp" if spec.workload.percent else f"{value:+.4g}"
+
+
+def format_size(spec: Spec, value: float | None) -> str:
+    """The size of a difference of two metrics, such as ``0.31 pp``."""
+    return NONE if value is None else format_difference(spec, abs(value)).removeprefix("+")
+
+
+def count(number: int, noun: str) -> str:
+    """``1 seed``, ``5 seeds``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def format_duration(seconds: float) -> str:
+    """``7 s``, ``3 min 07 s``, ``2 h 05 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def format_target(spec: Spec, value: float) -> str:
+    """The target, without digits that nobody gave: ``95 %``."""
+    return f"{100 * value:.6g}\N{NO-BREAK SPACE}%" if spec.workload.percent else f"{value:.6g}"
+
+
+def format_metric_interval(spec: Spec, interval: Interval | None) -> str:
+    if interval is None:
+        return NONE
+    if spec.workload.percent:
+        return f"{100 * interval.low:.2f} to {100 * interval.high:.2f}\N{NO-BREAK SPACE}%"
+    return f"{interval.low:.4g} to {interval.high:.4g}"
+
+
+def format_difference_interval(spec: Spec, interval: Interval | None) -> str:
+    if interval is None:
+        return NONE
+    if spec.workload.percent:
+        return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}\N{NO-BREAK SPACE}pp"
+    return f"{interval.low:+.4g} to {interval.high:+.4g}"
+
+
+def format_lr(row: Row) -> str:
+    return NONE if row.chosen is None else f"{row.chosen.hyperparameters['lr']:.3g}"
+
+
+def format_evaluations_to_target(row: Row) -> str:
+    """Median gradient evaluations to the target; a miss is infinite."""
+    return format_evaluations(row.evaluations_to_target)
+
+
+def format_evaluations(value: float | None) -> str:
+    """``1,200``; ``∞`` for a miss and a hyphen for none."""
+    if value is None:
+        return NONE
+    return "∞" if math.isinf(value) else f"{value:,.0f}"
+
+
+def format_ratio(value: float | None) -> str:
+    """A ratio of costs, such as ``0.83``; ``∞`` where one side misses, a hyphen for none."""
+    if value is None:
+        return NONE
+    return "∞" if math.isinf(value) else f"{value:.2f}"
+
+
+def format_verdict(comparison: Comparison) -> str:
+    return comparison.verdict + (f" ({comparison.reason})" if comparison.reason else "")
+
+
+def format_others(row: Row) -> str:
+    """The chosen values of what was searched beside lr, such as ``momentum 0.93``; empty if nothing was."""
+    chosen = {} if row.chosen is None else row.chosen.hyperparameters
+    return ", ".join(f"{name} {value:.3g}" for name, value in chosen.items() if name != "lr")
+
+
+def format_sharpness(row: Row) -> str:
+    """Median and range over the seeds, such as ``12.3 (9.8 to 15.1)``."""
+    return f"{format_sharpness_median(row)} ({format_sharpness_range(row)})" if row.sharpness else NONE
+
+
+def format_sharpness_median(row: Row) -> str:
+    return f"{statistics.median(row.sharpness):.3g}" if row.sharpness else NONE
+
+
+def format_sharpness_range(row: Row) -> str:
+    return f"{min(row.sharpness):.3g} to {max(row.sharpness):.3g}" if row.sharpness else ""
+
+
+def format_gradient(method: MethodSpec) -> str:
+    """Where a method's gradient comes from, such as ``sam (rho=0.05)``."""
+    return "; ".join(f"{name} ({format_options(options)})" for name, options in method.estimators.items()) or "plain"
+
+
+def format_options(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in options.items()) or NONE
+
+
+def format_ranges(space: Mapping[str, Range]) -> str:
+    """What is searched, such as ``lr 0.01:10``."""
+    return ", ".join(f"{key} {r.low:g}:{r.high:g}" for key, r in space.items())

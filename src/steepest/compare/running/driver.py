@@ -1,0 +1,229 @@
+"""The loop of a study: what can be started is started, and what ends is remembered."""
+
+import contextlib
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from steepest._errors import StudyError
+from steepest.compare.analysis.choice import choose
+from steepest.compare.identity.checks import refusal_in
+from steepest.compare.policy.agenda import Agenda
+from steepest.compare.policy.queue import final_job, jobs_left
+from steepest.compare.policy.standing import counted
+from steepest.compare.records.ledger import Runs
+from steepest.compare.records.lines import append_record, note_attempts
+from steepest.compare.records.record import Job, Key, Record, may_be_pruned, record_of
+from steepest.compare.records.retries import StorageAwayError
+from steepest.compare.running.deaths import Deaths
+from steepest.compare.running.pool import Event, Pool
+from steepest.compare.spec import StudySpec
+from steepest.training.checkpoint import checkpoint_path
+from steepest.training.outcome import Progress
+
+_POLL_SECONDS = 0.2
+_SYNC_SECONDS = 1.0  # a power failure costs the runs that ended in so short a time, where they are many
+
+
+class Listener(Protocol):
+    """Who is told what happens while a study runs."""
+
+    def begin(self, study: StudySpec, records: Sequence[Record]) -> None:
+        """The study starts, or goes on with these finished runs."""
+
+    def started(self, job: Job) -> None: ...
+
+    def progressed(self, job: Job, fraction: float) -> None: ...
+
+    def died(self, job: Job) -> None:
+        """The process of a run is gone; the run will be started again."""
+
+    def ended(self, record: Record) -> None:
+        """A run has ended, here or on another host."""
+
+    def waiting(self, elsewhere: int) -> None:
+        """So many runs are under way on other hosts."""
+
+
+class Driver:
+    """Keeps the workers busy until nothing is left, here or elsewhere. ``records`` grows with what ends.
+
+    Args:
+        study: what is studied.
+        folder: where every record is written first.
+        runs: what is planned, taken and finished.
+        pool: who does the jobs.
+        records: of the runs that have ended.
+        listener: is told.
+    """
+
+    def __init__(
+        self,
+        study: StudySpec,
+        folder: Path,
+        runs: Runs,
+        pool: Pool[Any],
+        records: list[Record],
+        listener: Listener,
+    ) -> None:
+        self._study = study
+        self._folder = folder
+        self._runs = runs
+        self._pool = pool
+        self._records = records
+        self._listener = listener
+        self._pending: list[Record] = []  # final runs whose search is open again
+        self._elsewhere: set[Key] = set()  # what other hosts have under way
+        self._deaths = Deaths()
+        self._synced = -float("inf")
+        self._restart()
+
+    def _restart(self) -> None:
+        """Find out anew what is known and what is left."""
+        self._records[:], pending, outdated = counted(self._study, self._records)
+        self._pending = pending or self._pending
+        self._set_aside(outdated)
+        self._known: set[Key] = set()
+        self._tuned: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
+        for record in self._records:
+            self._count(record)
+        under_way = {job.key for job in self._pool.running} | self._elsewhere
+        self._left = Agenda(self._study)
+        for job in jobs_left(self._study, self._records):
+            if job.key not in under_way:
+                self._left.add([job], self._deaths[job.key])
+
+    def _count(self, record: Record) -> None:
+        self._known.add(record.key)
+        if record.phase == "tune":
+            self._tuned[record.workload, record.method].append(record)
+
+    def run(self, interrupted: threading.Event) -> None:
+        """Until all is finished, or the event is set.
+
+        Raises:
+            StorageAwayError: the storage stayed away; the folder has all that ended until now.
+        """
+        try:
+            self._loop(interrupted)
+        except StorageAwayError:
+            for event in self._pool.events(0):
+                if event.record is not None:
+                    append_record(self._folder, event.record)
+            raise
+
+    def _loop(self, interrupted: threading.Event) -> None:
+        while not interrupted.is_set():
+            self._hear()
+            self._fill()
+            if not (self._pool.running or self._left or self._elsewhere):
+                return
+            if not self._pool.running:
+                interrupted.wait(_POLL_SECONDS)
+            for event in self._pool.events(_POLL_SECONDS):
+                self._handle(event)
+
+    def _fill(self) -> None:
+        """Give every free worker a run."""
+        while self._pool.free and self._left:
+            job = self._left.pop()
+            if self._runs.take(job):
+                self._pool.submit(job)
+                self._listener.started(job)
+            else:
+                self._elsewhere.add(job.key)
+
+    def _hear(self) -> None:
+        """What others did since."""
+        news = self._runs.news(self._known, idle=bool(self._pool.free and not self._left))
+        if news is None:
+            return
+        if news.reopened:
+            self._records[:] = self._runs.records()
+        else:
+            self._elsewhere = news.elsewhere
+        for record in news.records:
+            append_record(self._folder, record)
+            self._records.append(record)
+            self._listener.ended(record)
+        self._listener.waiting(len(self._elsewhere))
+        self._restart()
+        self._runs.plan([job for job in jobs_left(self._study, self._records) if job.phase == "final"])
+
+    def _handle(self, event: Event) -> None:
+        key = event.job.key
+        if event.progress is not None:
+            fraction = event.progress.fraction
+            self._deaths.got_to(key, fraction)
+            self._listener.progressed(event.job, fraction)
+            if may_be_pruned(self._study, event.job):
+                self._pool.answer(event.job, stop=self._is_hopeless(event.job, event.progress))
+        elif event.record is not None:
+            if (sentence := refusal_in(event.record.error)) is not None:  # of the study, and no failure of the run
+                raise StudyError(sentence)
+            self._deaths.ended()
+            self._end(event.record)
+        else:
+            error = self._deaths.died(key, event.reason)
+            if error is None:
+                self._runs.give_back(event.job)
+                self._listener.died(event.job)
+                self._left.add([event.job], self._deaths[key])
+            else:
+                self._end(record_of(event.job, time.time(), {"status": "failed", "error": error}))
+                self._deaths.check_hope()
+
+    def _is_hopeless(self, job: Job, seen: Progress) -> bool:
+        """What the pruner says; a run at its end is not stopped any more."""
+        spec = self._study.comparison(job.workload)
+        step = seen.gradient_evaluations * spec.epochs // spec.gradient_evaluations
+        return seen.fraction < 1 and self._runs.is_hopeless(job, step, seen.validation_metric)
+
+    def _end(self, record: Record) -> None:
+        """The folder has the record before the storage has: it is not lost if that is away for good. The worker has its
+        next run before either the storage or the display is served: it need not wait for a disk."""
+        now = time.monotonic()
+        sync = now - self._synced > _SYNC_SECONDS
+        append_record(self._folder, record, sync=sync)
+        self._synced = now if sync else self._synced
+        self._fill()
+        kept = self._runs.finish(record)
+        with contextlib.suppress(OSError):
+            checkpoint_path(self._folder, *record.key).unlink(missing_ok=True)
+        if kept != record:  # another host was faster
+            append_record(self._folder, kept)
+        self._add(kept)
+        if record.phase == "tune":
+            self._begin_finals(record.workload, record.method)
+
+    def _add(self, record: Record) -> None:
+        self._records.append(record)
+        self._count(record)
+        self._listener.ended(record)
+
+    def _begin_finals(self, workload: str, method: str) -> None:
+        """The final runs of a method, once its search is finished."""
+        spec = self._study.comparison(workload)
+        tuned = self._tuned[workload, method]
+        if len(tuned) < spec.trials:
+            return
+        best = choose(spec, tuned)
+        before = [r for r in self._pending if (r.workload, r.method) == (workload, method)]
+        self._pending = [r for r in self._pending if r not in before]
+        still = [r for r in before if best is not None and r.hyperparameters == best.hyperparameters]
+        self._set_aside([r for r in before if r not in still])
+        for record in still:
+            self._add(self._runs.finish(record))
+        if best is not None:
+            jobs = [final_job(spec, best, i) for i in range(len(spec.seeds))]
+            jobs = [job for job in jobs if job.key not in self._known]
+            self._runs.plan(jobs)
+            self._left.add(job for job in jobs if job.key not in self._elsewhere)
+
+    def _set_aside(self, outdated: Sequence[Record]) -> None:
+        """Final runs of a point that is not the chosen one any more."""
+        note_attempts(self._folder, outdated, "another point was chosen")
+        self._runs.drop(outdated)

@@ -1,0 +1,36 @@
+"""What all runs of a study share, and what becomes of the outcome of one."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steepest.compare.records.record import Status
+from steepest.compare.spec import StudySpec
+from steepest.training.outcome import Outcome
+
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs of a study share; a worker makes its workloads and methods from it.
+
+    ``given`` are the objects that the study was given, pickled: a worker unpickles them once it has threads and memory
+    set up. Checkpoints go into ``folder``, nowhere if it is ``None``.
+    """
+
+    study: StudySpec
+    data_dir: Path | None
+    given: bytes | None = None
+    folder: Path | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+
+def outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as the fields of a record: JSON has no NaN, so a number that is not finite becomes ``None``."""
+    fields = dataclasses.asdict(outcome)
+    diverged, pruned = fields.pop("diverged"), fields.pop("pruned")
+    status: Status = "diverged" if diverged else "pruned" if pruned else "finished"
+    finite = {key: [x if abs(x) < float("inf") else None for x in values] for key, values in fields["curve"].items()}
+    return {**fields, "curve": finite, "status": status}

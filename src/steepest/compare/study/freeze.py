@@ -1,0 +1,286 @@
+"""From what a user asks for to a frozen specification."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from steepest._errors import InputError, argument
+from steepest._machine import device_named
+from steepest.compare.identity.checks import check_fresh_models, check_same_data
+from steepest.compare.identity.digests import Parts, data_digest, digests_of_given, plain, with_code
+from steepest.compare.points import quasi_random_points
+from steepest.compare.policy.pruners import PRUNERS
+from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, StudySpec, WorkloadSpec
+from steepest.compare.study.request import ALL, Request
+from steepest.data import Splits
+from steepest.diagnostics import largest_hessian_eigenvalue
+from steepest.training import loading
+from steepest.training.checkpoint import same
+from steepest.training.definitions.budget import steps_in, steps_per_epoch
+from steepest.training.definitions.method import Method
+from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.definitions.workload import Workload
+from steepest.training.lookup import digest_of, load_data, reference_of, the_method, the_workload
+from steepest.training.process_state import ProcessState
+from steepest.training.randomness import generator_states
+from steepest.training.sharpness import SHARPNESS_SAMPLES, batches_for_sharpness
+from steepest.training.user_code import told
+
+T = TypeVar("T")
+_CHEAP_SECONDS = 2.0  # of loading data, which is then done twice
+_CPU = torch.device("cpu")
+
+
+def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
+    """Resolve what a user asked for into a specification; loads the data, to see that it is there and always the same.
+
+    The global generators of torch, numpy and random are left as they were.
+
+    Raises:
+        InputError: any of it cannot be used.
+    """
+    loading.forget_changed()
+    before = ProcessState()
+    try:
+        with redirect_stdout(sys.stderr):  # what the user's functions print is no part of a table
+            return _frozen(request, data_dir)
+    finally:
+        before.restore()
+
+
+def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
+    if not request.workloads:
+        raise InputError(f"{argument('workloads')} must name at least one workload, got none")
+    workloads = [(reference_of(w), the_workload(w)) for w in request.workloads]
+    names = [workload.name for _, workload in workloads]
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"every workload must be given once, got {', '.join(duplicates)} more than once")
+    methods = _methods(request)
+    for name, by_workload in (
+        ("epochs", request.epochs),
+        ("batch_size", request.batch_sizes),
+        ("targets", request.targets),
+    ):
+        if unknown := sorted(set(by_workload) - {*names, ALL}):
+            raise InputError(
+                f"{argument(name)} names {unknown[0]!r}, which is not compared on; the workloads are {', '.join(names)}"
+            )
+    for name, value in (("trials", request.trials), ("seeds", request.seeds)):
+        _check_positive(name, value)
+    if request.schedule not in SCHEDULES:
+        raise InputError(f"{argument('schedule')} must be one of {', '.join(SCHEDULES)}, got {request.schedule!r}")
+    if request.pruner is not None and request.pruner not in PRUNERS:
+        raise InputError(f"{argument('pruner')} must be one of {', '.join(PRUNERS)}, got {request.pruner!r}")
+    device = device_named(request.device)
+    if request.strategy is not None:
+        _check_strategy(request, device)
+    parts: Parts = dict([*workloads, *methods])
+    given = {reference: digests_of_given(reference, part) for reference, part in parts.items()}
+    found: list[Spec] = []
+    for reference, workload in workloads:
+        with loading.noting(reference):
+            found += _comparisons(request, reference, workload, methods, device, data_dir)
+    return with_code(StudySpec(tuple(found)), parts, given)
+
+
+def _methods(request: Request) -> list[tuple[str, Method]]:
+    methods = [(reference_of(m), the_method(m)) for m in request.methods]
+    names = [method.name for _, method in methods]
+    if not names:
+        raise InputError(f"{argument('methods')} must name at least one method, got none")
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(
+            f"{argument('methods')} must name each method once, got {', '.join(duplicates)} more than once"
+        )
+    if unknown := sorted(set(request.spaces) - set(names)):
+        where = argument("space", unknown[0])
+        raise InputError(f"{where} names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}")
+    return [(reference, method.with_space(request.spaces.get(method.name, {}))) for reference, method in methods]
+
+
+def _check_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise InputError(f"{argument(name)} must be at least 1, got {value}")
+
+
+def _of(by_workload: Mapping[str, T], workload: Workload, default: T) -> T:
+    return by_workload.get(workload.name, by_workload.get(ALL, default))
+
+
+def _comparisons(
+    request: Request,
+    reference: str,
+    workload: Workload,
+    methods: Sequence[tuple[str, Method]],
+    device: str,
+    data_dir: Path | None,
+) -> list[Spec]:
+    """A workload's comparisons: one, or one for every batch size."""
+    epochs = _of(request.epochs, workload, workload.epochs)
+    batch_sizes = list(_of(request.batch_sizes, workload, [workload.batch_size])) or [workload.batch_size]
+    targets = tuple(_of(request.targets, workload, [workload.target])) or (workload.target,)
+    _check_positive("epochs", epochs)
+    for size in batch_sizes:
+        _check_positive("batch_size", size)
+    if duplicates := sorted({size for size in batch_sizes if batch_sizes.count(size) > 1}):
+        raise InputError(f"{argument('batch_size')} must name each size once, got {duplicates[0]} more than once")
+    _check_targets(workload, targets)
+    splits = _checked_data(workload, data_dir)
+    _check_model(workload)
+    for size in batch_sizes:
+        _check_budget(epochs * steps_per_epoch(len(splits.train), size), size, [m for _, m in methods], request.ranks)
+    if request.sharpness:
+        _check_sharpness(workload, splits)
+    for _, method in methods:
+        if method.name in request.spaces:
+            _check_space(workload, method)
+    frozen = _workload_spec(reference, workload, splits, targets[0])
+    specs = tuple(_method_spec(reference, method, request.trials) for reference, method in methods)
+    names = [method.name for _, method in methods]
+    return [
+        Spec(
+            name=workload.name if len(batch_sizes) == 1 else f"{workload.name}, batch {size}",
+            workload=frozen,
+            methods=specs,
+            baseline="sgd" if "sgd" in names else names[0],
+            trials=request.trials,
+            tuning_seed=TUNING_SEED,
+            seeds=tuple(range(TUNING_SEED + 1, TUNING_SEED + 1 + request.seeds)),
+            epochs=epochs,
+            batch_size=size,
+            device=device,
+            targets=targets,
+            schedule=request.schedule,
+            sharpness_samples=min(SHARPNESS_SAMPLES, len(splits.train)) if request.sharpness else 0,
+            pruner=request.pruner,
+            strategy=request.strategy,
+            ranks=request.ranks,
+        )
+        for size in batch_sizes
+    ]
+
+
+def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks: int) -> None:
+    if batch_size % ranks:
+        raise InputError(
+            f"{argument('batch_size')} counts the samples of all {ranks} ranks and must divide by them, "
+            f"got {batch_size}"
+        )
+    for method in methods:
+        steps_in(budget, method)
+        if batch_size < (fewest := ranks * method.smallest_batch):
+            by = f" over {ranks} ranks" if ranks > 1 else ""
+            raise InputError(
+                f"{method.name} divides every batch{by} and needs at least {fewest} samples in it, got "
+                f"batch size {batch_size}"
+            )
+
+
+def _check_strategy(request: Request, device: str) -> None:
+    if ":" in device or torch.device(device).type not in ("cpu", "cuda"):
+        raise InputError(
+            f"{argument('device')} must be cpu or cuda with {argument('strategy')}, which picks each rank's GPU, "
+            f"got {device}"
+        )
+    if request.sharpness and request.strategy == "fsdp2":
+        raise InputError(
+            f"{argument('sharpness')} cannot be had with {argument('strategy')} fsdp2, whose weights are in parts; "
+            f"ddp can measure it"
+        )
+
+
+def _check_targets(workload: Workload, targets: Sequence[float]) -> None:
+    for target in targets:
+        if not math.isfinite(target) or (workload.percent and not 0 <= target <= 1):
+            allowed = "a fraction from 0 to 1, such as 0.95 for 95 %" if workload.percent else "a finite number"
+            raise InputError(
+                f"{argument('targets')} of {workload.name}: {workload.metric_name} must be {allowed}, got {target:g}"
+            )
+
+
+def _check_space(workload: Workload, method: Method) -> None:
+    """A hyperparameter that the optimizer does not take is better known before the first run."""
+    point = quasi_random_points(method.space, 1)[0]
+    try:
+        method.build(workload.model(), point)
+    except Exception as error:  # whatever an optimizer raises
+        raise InputError(
+            f"{argument('space', method.name)} of {method.name}: its optimizer cannot be made from {', '.join(point)} "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+def _checked_data(workload: Workload, data_dir: Path | None) -> Splits:
+    """The workload's data, loaded twice where that is cheap or where it draws random numbers; a worker looks again.
+
+    Raises:
+        InputError: it cannot be had, or differs from call to call.
+    """
+    random, started = generator_states(_CPU), time.perf_counter()
+    splits = load_data(workload, data_dir)
+    cheap = time.perf_counter() - started < _CHEAP_SECONDS
+    if cheap or not same(random, generator_states(_CPU)):
+        check_same_data(workload.name, splits, load_data(workload, data_dir))
+    return splits
+
+
+def _check_model(workload: Workload) -> None:
+    try:
+        check_fresh_models(workload, TUNING_SEED)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        raise InputError(f"the model of {workload.name!r} could not be built: {told(error)}") from error
+
+
+def _check_sharpness(workload: Workload, splits: Splits) -> None:
+    """Whether the loss has a second derivative is better known before the first run than after the last."""
+    try:
+        batches = batches_for_sharpness(splits.train, 2)
+        largest_hessian_eigenvalue(workload.model(), workload.loss, batches, iterations=1)
+    except Exception as error:  # whatever the user's model raises
+        raise InputError(
+            f"{argument('sharpness')} needs the second derivative of the loss of {workload.name!r}, and it "
+            f"cannot be had: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _workload_spec(reference: str, workload: Workload, splits: Splits, target: float) -> WorkloadSpec:
+    return WorkloadSpec(
+        reference=reference,
+        name=workload.name,
+        description=workload.description,
+        train_samples=len(splits.train),
+        validation_samples=len(splits.validation),
+        test_samples=len(splits.test),
+        target=target,
+        metric_name=workload.metric_name,
+        higher_is_better=workload.higher_is_better,
+        percent=workload.percent,
+        source_sha256=digest_of(reference),
+        data_sha256=data_digest(splits),
+    )
+
+
+def _method_spec(reference: str, method: Method, trials: int) -> MethodSpec:
+    optimizer = method.optimizer
+    return MethodSpec(
+        reference=reference,
+        name=method.name,
+        description=method.description,
+        optimizer=f"{optimizer.__module__}.{getattr(optimizer, '__qualname__', type(optimizer).__qualname__)}",
+        space=dict(method.space),
+        # As JSON has it, so that a spec read back equals the one written.
+        fixed=json.loads(json.dumps(dict(method.fixed), default=plain)),
+        evaluations_per_step=method.cost,
+        source_sha256=digest_of(reference),
+        estimators=json.loads(json.dumps({e.name: dict(e.options) for e in method.estimators}, default=plain)),
+        points=tuple(quasi_random_points(method.space, trials, TUNING_SEED)),
+    )

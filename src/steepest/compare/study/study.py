@@ -1,0 +1,334 @@
+"""A study from Python: the same as the command, for scripts and notebooks."""
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich.console import Console
+
+from steepest._errors import InputError, Spelling, StudyError, argument, check_extra, spelled_by
+from steepest._machine import device_named, usable_cores
+from steepest.compare.analysis.summary import Summary, summarize_study
+from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.records.record import Record
+from steepest.compare.records.storage import Storage
+from steepest.compare.results.exports import final_table, run_table
+from steepest.compare.results.tables import Table
+from steepest.compare.running import ray_cluster, study_run, torchrun
+from steepest.compare.running.driver import Listener
+from steepest.compare.running.setting import CHECKPOINT_SECONDS
+from steepest.compare.running.spares import Spares
+from steepest.compare.spec import FILE as SPEC_FILE
+from steepest.compare.spec import StudySpec
+from steepest.compare.study import options, values
+from steepest.compare.study.freeze import freeze_study
+from steepest.compare.study.plan import Plan, make_plan
+from steepest.compare.study.progress import ProgressDisplay
+from steepest.compare.study.request import Request
+from steepest.compare.study.result import without_result, write
+from steepest.training.definitions.method import Method, Range
+from steepest.training.definitions.workload import Workload
+from steepest.training.lookup import Given, pickled, reference_of
+from steepest.training.process_group import number_of_ranks, own_rank
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
+_SPARES = 4
+# Options on which no result depends.
+WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds", "retry_failed", "engine", "storage", "study")
+
+
+class Study:
+    """Tune every method on the same budget, re-run each one's best point on fresh seeds, and compare.
+
+    All arguments but the first are keywords, and are the flags of ``steepest compare`` and the keys of a study's file.
+    Where a value may differ by workload, a mapping from a workload's name to its value does as well.
+
+    Args:
+        workloads: built-in names, ``path/to/file.py:name``, ``package.module:name``, or :class:`Workload` objects.
+        methods: likewise, with gradient estimators in front (``"ssgd+sngm"``), or :class:`Method` objects. The baseline
+            is ``sgd``, or else the first.
+        trials: points of the search, the same number for every method.
+        seeds: final runs of every method's best point.
+        epochs: instead of the workload's own.
+        batch_size: instead of the workload's own; several make a comparison each.
+        targets: of the validation metric, instead of the workload's own; the first is that of the table.
+        space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the
+            method's own range, or of a fixed value.
+        schedule: of the learning rate: linear, constant, cosine, polynomial or step.
+        sharpness: measure the largest Hessian eigenvalue after every final run.
+        pruner: stop hopeless runs of the search: median or halving.
+        strategy: ddp or fsdp2: the processes of a torchrun do every run together; ``None`` for one process a run.
+        device: cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.
+        out: the study's folder; ``studies/NAME`` if not given. The same study in the same folder goes on where it
+            stopped.
+        data_dir: where data files lie; otherwise the environment variable ``STEEPEST_DATA`` says so.
+        jobs: runs at a time, one thread each; if not given, all cores, or 1 on a GPU; with Ray, as many as it has room
+            for.
+        checkpoint_seconds: between two checkpoints of a run, from which it goes on if it is interrupted.
+        retry_failed: run again what failed in an earlier call.
+        engine: ``"processes"`` of this machine, or ``"ray"``: actors of the cluster that ``RAY_ADDRESS`` or ``ray
+            start`` names, or else of a Ray that is started for the study (see :mod:`.running.ray_cluster`).
+        storage: ``postgresql://user:password@host/database``, where the runs are kept instead of in the folder, so that
+            any number of hosts work on the study at the same time, each in a folder of its own.
+        study: the study's name in the storage; if not given, the workloads' names.
+
+    Raises:
+        InputError: an argument cannot be used. What only the data can tell is raised once :attr:`spec` is needed.
+
+    Note:
+        Runs happen in processes of their own. Objects travel there pickled, as they are when :attr:`spec` is first
+        needed. A study that has begun with other code or data is refused; give the changed one another folder.
+
+    Example:
+        >>> import tempfile
+        >>> from steepest.compare import Study
+        >>> out = tempfile.mkdtemp()
+        >>> study = Study("digits-mlp", methods=["sgd", "sngm"], trials=2, seeds=2, epochs=1, jobs=1, out=out)
+        >>> study.run(progress=False)
+        True
+        >>> sorted(study.table().method)
+        ['sgd', 'sngm']
+    """
+
+    def __init__(
+        self,
+        workloads: str | Workload | Sequence[str | Workload],
+        *,
+        methods: str | Method | Sequence[str | Method] = DEFAULT_METHODS,
+        trials: int = 8,
+        seeds: int = 5,
+        epochs: int | Mapping[str, int] | None = None,
+        batch_size: int | Sequence[int] | Mapping[str, int | Sequence[int]] | None = None,
+        targets: float | Sequence[float] | Mapping[str, float | Sequence[float]] | None = None,
+        space: Ranges | None = None,
+        schedule: str = "linear",
+        sharpness: bool = False,
+        pruner: str | None = None,
+        strategy: str | None = None,
+        device: str | torch.device = "auto",
+        out: str | Path | None = None,
+        data_dir: str | Path | None = None,
+        jobs: int | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        retry_failed: bool = True,
+        engine: str = "processes",
+        storage: str | None = None,
+        study: str | None = None,
+    ) -> None:
+        self._spelling: Spelling | None = None
+        self._request = Request(
+            workloads=values.parts("workloads", workloads, Workload),
+            methods=values.parts("methods", methods, Method),
+            trials=values.positive("trials", trials),
+            seeds=values.positive("seeds", seeds),
+            epochs=values.by_workload("epochs", epochs, values.positive),
+            batch_sizes=values.by_workload("batch_size", batch_size, values.listed(values.positive)),
+            targets=values.by_workload("targets", targets, values.listed(values.number)),
+            spaces=values.spaces(space),
+            schedule=values.one_of("schedule", schedule, SCHEDULES),
+            sharpness=values.flag("sharpness", sharpness),
+            pruner=None if pruner is None else values.one_of("pruner", pruner, PRUNERS),
+            strategy=strategy,
+            ranks=1 if strategy is None else number_of_ranks(values.one_of("strategy", strategy, STRATEGIES)),
+            device=values.text("device", str(device) if isinstance(device, torch.device) else device),
+        )
+        if strategy is None:  # a rank has a GPU of its own, and touches no other
+            device_named(self._request.device)
+        self._jobs = None if jobs is None else values.positive("jobs", jobs)
+        self._checkpoint_seconds = values.seconds("checkpoint_seconds", checkpoint_seconds)
+        self._retry_failed = values.flag("retry_failed", retry_failed)
+        self._engine = values.one_of("engine", engine, ENGINES)
+        if engine == "ray":
+            check_extra("ray", "ray")
+        if strategy is not None and (jobs not in (None, 1) or engine != "processes"):
+            raise InputError(
+                f"{argument('strategy')} takes one run at a time, by the processes of torchrun; leave out "
+                f"{argument('jobs')} and {argument('engine')}"
+            )
+        self._data_dir = None if data_dir is None else values.path("data_dir", data_dir)
+        if self._data_dir is not None and not self._data_dir.is_dir():
+            raise InputError(f"{argument('data_dir')} must be an existing folder, got {str(data_dir)!r}")
+        self._out = None if out is None else values.path("out", out)
+        self._study_name = None if study is None else values.text("study", study)
+        self._storage_url = None if storage is None else values.text("storage", storage)
+        if self._storage_url is not None:
+            name = "study" if self._study_name is None else self._study_name
+            Storage(self._storage_url, name)  # a mistake is told before data is loaded
+        elif self._study_name is not None:
+            raise InputError(
+                f"{argument('study')} names a study in a {argument('storage')}, and none is given, got {study!r}"
+            )
+        self._frozen: StudySpec | None = None
+
+    @classmethod
+    def from_file(cls, path: str | Path, **changes: Any) -> "Study":
+        """A study from a TOML file, whose keys are the arguments of this class, or from a study's ``spec.json``.
+
+        Paths in the file are seen from where the program runs. ``changes`` replace what the file says. Without any, a
+        frozen spec gives that very study again, or says what has changed since.
+
+        Raises:
+            InputError: the file cannot be read, or says something that cannot be used.
+        """
+        file = values.path("path", path)
+        found = options.options_from(file, list(inspect.signature(cls).parameters))
+        spelling = found.spelling(changes)
+        if isinstance(found.values.get("space"), Mapping) and isinstance(changes.get("space"), Mapping):
+            changes["space"] = {**found.values["space"], **changes["space"]}
+        merged = {**found.values, **changes}
+        if "workloads" not in merged:
+            raise InputError(f"{str(file)!r} names no workloads")
+        with spelled_by(spelling):
+            study = cls(merged.pop("workloads"), **merged)
+        study._spelling = spelling
+        study._frozen = found.spec if changes.keys() <= set(WHERE) else None
+        return study
+
+    @cached_property
+    def spec(self) -> StudySpec:
+        """Everything that the results depend on; loads the data.
+
+        Raises:
+            InputError: something asked for cannot be used, or a frozen study cannot be had as it was.
+        """
+        self._pickled  # noqa: B018  # before freezing calls functions of theirs, which may change what they hold
+        with spelled_by(self._spelling):
+            spec = freeze_study(self._request, self._data_dir)
+        if self._frozen is not None:
+            spec = spec.with_points_of(self._frozen)
+        if self._frozen is not None and (differences := self._frozen.differences(spec)):
+            raise InputError(f"this study cannot be had again as it was: {'; '.join(differences)}")
+        return spec
+
+    @property
+    def folder(self) -> Path:
+        """Where everything about the study lies."""
+        return self._out or Path("studies") / self._workload_names()
+
+    @property
+    def storage(self) -> Storage | None:
+        """The storage that hosts share, and the study's name there."""
+        if self._storage_url is None:
+            return None
+        return Storage(self._storage_url, self._study_name or self._workload_names())
+
+    @property
+    def follows(self) -> bool:
+        """Whether this is a rank other than 0, which does its part of the runs and knows nothing else."""
+        return self._request.strategy is not None and own_rank() > 0
+
+    @property
+    def jobs(self) -> int:
+        """Runs at a time; connects to Ray if that is to say."""
+        if self._jobs is None and self._engine == "ray":
+            with spelled_by(self._spelling):
+                return ray_cluster.slots(self.spec)
+        if self._request.strategy is not None:
+            return 1
+        return self._jobs or (usable_cores() if device_named(self._request.device) == "cpu" else 1)
+
+    def plan(self) -> Plan:
+        """What the study would cost; runs nothing of it but a few steps of every method, on one process."""
+        with spelled_by(self._spelling):
+            return make_plan(self.spec, jobs=self.jobs, data_dir=self._data_dir, given=self._given())
+
+    def run(self, *, progress: bool = True, listener: Listener | None = None, command: str | None = None) -> bool:
+        """Run what is left of the study; returns whether all of it has ended, which an interruption prevents.
+
+        Args:
+            progress: show bars, in a terminal or a notebook.
+            listener: is told what happens, instead.
+            command: how the study was called, for the report.
+
+        Raises:
+            InputError: the folder or the storage holds something else, or Ray cannot be used.
+            StudyError: one of them can no longer be written; what is finished stays so. Or the study is at its end
+                and no final run finished; the sentence says where the report is.
+        """
+        if self.follows:
+            torchrun.follow()
+            return True
+        quiet = Console(stderr=True, quiet=not progress)
+        with spelled_by(self._spelling), Spares(self._spares()) as spares, ProgressDisplay(quiet) as display:
+            records, interrupted = study_run.run(
+                self.spec,
+                self.folder,
+                jobs=self._jobs if self._engine == "ray" else self.jobs,
+                engine=self._engine,
+                data_dir=self._data_dir,
+                command=command or f"steepest.compare.Study in {Path(sys.argv[0]).name or 'Python'}",
+                listener=listener or display,
+                given=self._pickled,
+                checkpoint_seconds=self._checkpoint_seconds,
+                retry_failed=self._retry_failed,
+                storage=self.storage,
+                spares=spares,
+            )
+        if not interrupted and not any(r.phase == "final" and r.status == "finished" for r in records):
+            summaries = summarize_study(self.spec, records)
+            raise StudyError(f"{without_result(summaries)}; see {write(self.folder, summaries)}")
+        return not interrupted
+
+    def _spares(self) -> int:
+        """Processes to start while the data is being read; the study may turn out to need none."""
+        if self._engine != "processes" or self._request.strategy is not None:
+            return 0
+        return min(self.jobs, len(self._request.methods) * self._request.trials, _SPARES)
+
+    def records(self) -> list[Record]:
+        """All runs that have ended; none if the study has not begun."""
+        if not (self.folder / SPEC_FILE).exists():
+            return []
+        return study_run.finished_records(self.folder, self.storage)[1]
+
+    def summaries(self) -> list[Summary]:
+        """What the report shows, a summary for each comparison."""
+        return summarize_study(self.spec, self.records())
+
+    def table(self) -> "pd.DataFrame":
+        """The result, a row for every method of every comparison, with the numbers of the report in full precision.
+
+        The columns are those of the report's ``final.csv``: the name of the ``comparison``, the ``method``, its
+        ``test_metric`` (a fraction where the report shows percent) with the ends of its interval, the ``difference``
+        to the baseline with its own, the ``verdict``, the median ``evaluations_to_target``, where a miss is infinite,
+        the chosen hyperparameters, and more.
+        """
+        return _frame(final_table(self.summaries()))
+
+    def runs(self) -> "pd.DataFrame":
+        """A row for every run that has ended; :meth:`records` have their curves too."""
+        return _frame(run_table(self.summaries()))
+
+    def report(self) -> Path:
+        """Write ``report.html`` and ``report.md`` into the folder; returns the path of the page.
+
+        Raises:
+            StudyError: they cannot be written.
+        """
+        return write(self.folder, self.summaries())
+
+    def _workload_names(self) -> str:
+        names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
+        return "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
+
+    @cached_property
+    def _pickled(self) -> bytes | None:
+        return pickled(self._given())
+
+    def _given(self) -> Given:
+        parts = [*self._request.workloads, *self._request.methods]
+        return {reference_of(part): part for part in parts if not isinstance(part, str)}
+
+
+def _frame(table: Table) -> "pd.DataFrame":
+    import pandas as pd  # a third of a second, which the command can do without
+
+    return pd.DataFrame(table.rows, columns=list(table.columns))

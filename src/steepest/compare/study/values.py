@@ -1,0 +1,171 @@
+"""A study's arguments, as a program or a file gives them: each is what it should be, or one sentence says what is not.
+
+A text is no number, true is not 1, and what says nothing (an empty list, an empty path) is not taken for "the default".
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, TypeVar
+
+from steepest._errors import InputError, argument
+from steepest.compare.study.request import ALL
+from steepest.training.definitions.method import Range
+
+T = TypeVar("T")
+
+
+def integer(name: str, value: object) -> int:
+    """Of Python or NumPy.
+
+    Raises:
+        InputError: it is something else, a bool too.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InputError(f"{argument(name)} must be a whole number, got {value!r}")
+    return int(value)
+
+
+def positive(name: str, value: object) -> int:
+    """A whole number of at least 1."""
+    if (found := integer(name, value)) < 1:
+        raise InputError(f"{argument(name)} must be at least 1, got {value}")
+    return found
+
+
+def number(name: str, value: object) -> float:
+    """Of Python or NumPy."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputError(f"{argument(name)} must be a number, got {value!r}")
+    return float(value)
+
+
+def seconds(name: str, value: object) -> float:
+    """A span of time, which may be 0 or infinite."""
+    if not (found := number(name, value)) >= 0:
+        raise InputError(f"{argument(name)} must be at least 0, got {value}")
+    return found
+
+
+def flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{argument(name)} must be true or false, got {value!r}")
+    return value
+
+
+def text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{argument(name)} must be a text, got {value!r}")
+    return _unicode(name, value)
+
+
+def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
+    if (found := text(name, value)) not in allowed:
+        raise InputError(f"{argument(name)} must be one of {', '.join(allowed)}, got {value!r}")
+    return found
+
+
+def path(name: str, value: object) -> Path:
+    """A path, which is not empty: an unset variable of a shell must not become the current folder."""
+    found = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(found, str) or not found or "\0" in found:
+        raise InputError(f"{argument(name)} must be the path of a folder, got {value!r}")
+    return Path(_unicode(name, found))
+
+
+def _unicode(name: str, value: str) -> str:
+    """What can be written in a report: a file's name in another encoding than the system's cannot."""
+    if any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise InputError(
+            f"{argument(name)} must be in the system's encoding, {sys.getfilesystemencoding()}, got {value!r}"
+        )
+    return value
+
+
+def parts(name: str, value: object, kind: type[T]) -> list[str | T]:
+    """Names, or objects of that kind, in their order; one alone stands for a list of one.
+
+    Raises:
+        InputError: there is none, it is something else, or it has no order, or no end (a set, a generator).
+    """
+    found: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
+    if not found:
+        raise InputError(f"{argument(name)} must name at least one {name[:-1]}, got none")
+    for part in found:
+        if not isinstance(part, str | kind):
+            raise InputError(
+                f"{argument(name)} must be names or steepest.compare.{kind.__name__} objects, got {part!r}"
+            )
+        if isinstance(part, str):
+            _unicode(name, part)
+    return found
+
+
+def listed(each: Callable[[str, object], T]) -> Callable[[str, object], list[T]]:
+    """A list of what ``each`` takes; one alone stands for a list of one."""
+
+    def convert(name: str, value: object) -> list[T]:
+        if not isinstance(value, list | tuple):
+            return [each(name, value)]
+        if not value:
+            raise InputError(f"{argument(name)} must hold at least one value, got {value!r}")
+        return [each(name, item) for item in value]
+
+    return convert
+
+
+def by_workload(name: str, value: object, convert: Callable[[str, object], T]) -> dict[str, T]:
+    """An argument that may differ by workload: one value for all, or a table from a workload's name to its value."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        return {ALL: convert(name, value)}
+    if not value:
+        raise InputError(f"{argument(name)} must name at least one workload, got {value!r}")
+    if strange := [key for key in value if not isinstance(key, str)]:
+        raise InputError(f"{argument(name)} must be a table by the workloads' names, got the key {strange[0]!r}")
+    return {workload: convert(name, given) for workload, given in value.items()}
+
+
+def spaces(value: object) -> dict[str, dict[str, Range]]:
+    """Method name to hyperparameter to range: a :class:`Range`, ``[low, high]`` or ``{low, high, log}``.
+
+    Raises:
+        InputError: it is none of these.
+
+    Example:
+        >>> spaces({"sgd": {"lr": [0.01, 1.0], "momentum": {"low": 0.8, "high": 0.99, "log": False}}})["sgd"]["lr"]
+        Range(low=0.01, high=1.0, log=True)
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(ranges and isinstance(ranges, Mapping) for ranges in value.values()):
+        raise InputError(
+            f"{argument('space')} must be a table of methods, each with its hyperparameters and ranges, got {value!r}"
+        )
+    if strange := [name for ranges in (value, *value.values()) for name in ranges if not isinstance(name, str)]:
+        raise InputError(f"{argument('space')} must name methods and hyperparameters, got {strange[0]!r}")
+    return {
+        method: {name: _range(argument(f"space.{method}.{name}", method), given) for name, given in ranges.items()}
+        for method, ranges in value.items()
+    }
+
+
+def _range(where: str, value: object) -> Range:
+    if isinstance(value, Range):
+        return value
+    ends: Mapping[str, Any] = {}
+    if isinstance(value, Mapping) and {"low", "high"} <= value.keys() <= {"low", "high", "log"}:
+        ends = value
+    elif isinstance(value, list | tuple) and len(value) == 2:
+        ends = {"low": value[0], "high": value[1]}
+    if not ends or not all(isinstance(ends[end], Real) and not isinstance(ends[end], bool) for end in ("low", "high")):
+        raise InputError(f"{where} must be [low, high] or {{low, high, log}}, got {value!r}")
+    if not isinstance(ends.get("log", True), bool):
+        raise InputError(f"{where} must have true or false as log, got {value!r}")
+    try:
+        return Range(float(ends["low"]), float(ends["high"]), ends.get("log", True))
+    except ValueError as error:
+        raise InputError(f"{where} must be a range, got {value!r} ({error})") from error

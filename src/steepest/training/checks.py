@@ -1,0 +1,138 @@
+"""What is tried before the first run, in a process that runs will happen in: the workload by itself, and one step of
+every method. Nothing of what is seen here goes any further than whether it can be had at all."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from steepest._errors import InputError
+from steepest.data import Split, Splits
+from steepest.optim.norms import local
+from steepest.training.definitions.method import Method
+from steepest.training.definitions.ranks import ALONE, Ranks
+from steepest.training.definitions.workload import Workload
+from steepest.training.randomness import seed_generators
+from steepest.training.run import begun, evaluate, fresh_model, one_number
+
+_SECONDS = 1.0  # for evaluating a whole split, if it is to be had in so many
+_MOST_LABELS = 2000
+Stage = Callable[[str], object]
+
+
+def check_workload(workload: Workload, splits: Splits, seed: int, stage: Stage) -> None:
+    """A model from the workload's function, and loss and metric on all three parts of its data.
+
+    Args:
+        stage: is told which part of the check begins.
+
+    Raises:
+        InputError: it cannot be trained or evaluated; so does whatever the user's code raises.
+    """
+    stage("when its model is made")
+    device = splits.train.inputs.device
+    seed_generators(seed)
+    model = fresh_model(workload)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise InputError(f"the model of {workload.name!r} has no parameter that needs a gradient")
+    model = model.to(device)
+    for name, split in zip(Splits._fields, splits, strict=True):
+        stage(f"on its {_part(name)} data")
+        _check_split(workload, model, name, split)
+
+
+def check_method(
+    workload: Workload,
+    method: Method,
+    splits: Splits,
+    hyperparameters: Mapping[str, float],
+    seed: int,
+    batch_size: int,
+    ranks: Ranks,
+    stage: Stage,
+) -> str | None:
+    """One step of a method, and one batch of its validation and of its test, as a run would take them.
+
+    Returns:
+        A digest of the weights from which it began; ``None`` where the ranks hold parts of them.
+
+    Raises:
+        InputError: it cannot be had; so does whatever the user's code raises.
+    """
+    stage("when its optimizer is made")
+    with begun(workload, method, splits, hyperparameters, seed, batch_size, ranks) as run:
+        held = {id(p) for group in run.optimizer.param_groups for p in group["params"]}
+        if not held & {id(p) for p in run.model.parameters()}:
+            raise InputError(f"the optimizer of {method.name} holds no parameter of the model that it was made for")
+        weights = weights_digest(run.model) if ranks is ALONE else None
+        stage("in its first step")
+        run.take_step(1.0)
+        for name, split in (("validation", splits.validation), ("test", splits.test)):
+            stage(f"on {name} data after a step")
+            run.evaluate(_rows(split, slice(0, min(batch_size, workload.evaluation_batch))))
+    return weights
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of all parameters, in their order; those of lazy modules have no values yet."""
+    digest = hashlib.sha256()
+    for p in (p for p in model.parameters() if not is_lazy(p)):
+        tensor = local(p.detach()).cpu().contiguous().reshape(-1)
+        digest.update(f"{tuple(p.shape)}{p.dtype}".encode())
+        digest.update(tensor.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def _check_split(workload: Workload, model: nn.Module, name: str, split: Split) -> None:
+    """The first samples together with those that differ most from the others; all of them, if that is quick."""
+    first = min(len(split), max(workload.batch_size, 2), workload.evaluation_batch)
+    rows = torch.cat([torch.arange(first, device="cpu"), _unusual(split.inputs), _unusual(split.targets)])
+    some = _rows(split, torch.unique(rows).to(split.inputs.device))
+    if name == "train":  # whose metric nobody asks for
+        model.eval()
+        loss = workload.loss(model(some.inputs), some.targets)
+        _check_finite(workload, name, "loss", one_number("loss", workload, loss))
+        return
+    began = time.perf_counter()
+    seen = evaluate(workload, model, some)
+    if (time.perf_counter() - began) / len(some) * len(split) < _SECONDS:
+        seen = evaluate(workload, model, split)
+    for what, value in zip(("loss", "metric"), seen, strict=True):
+        _check_finite(workload, name, what, value)
+
+
+def _check_finite(workload: Workload, name: str, what: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise InputError(
+            f"the {what} of {workload.name!r} is {value} on its {_part(name)} data, for a model not trained yet"
+        )
+
+
+def _part(name: str) -> str:
+    return "training" if name == "train" else name
+
+
+def _unusual(values: Tensor) -> Tensor:
+    """Samples that hold the least and the largest value, one that is not finite, and every label."""
+    if values.numel() == 0 or values.is_complex():
+        return torch.empty(0, dtype=torch.int64, device="cpu")
+    per_sample = values[0].numel()
+    flat = values.detach().reshape(-1).cpu()
+    places = [flat.float().argmin().reshape(1), flat.float().argmax().reshape(1)]
+    if flat.is_floating_point():
+        places.append((~torch.isfinite(flat)).nonzero().reshape(-1)[:1])
+    else:
+        labels, kind = torch.unique(flat, return_inverse=True)
+        if len(labels) <= _MOST_LABELS:
+            last = torch.zeros(len(labels), dtype=torch.int64, device="cpu")
+            places.append(last.scatter_(0, kind, torch.arange(len(flat), device="cpu")))
+    return torch.cat(places) // per_sample
+
+
+def _rows(split: Split, rows: Tensor | slice) -> Split:
+    return Split(split.inputs[rows], split.targets[rows])

@@ -1,0 +1,1 @@
+"""What a run is made of: the nouns that a user defines."""

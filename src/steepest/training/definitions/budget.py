@@ -1,0 +1,29 @@
+"""What a run may spend, in gradient evaluations."""
+
+from steepest._errors import InputError
+from steepest.training.definitions.method import Method
+
+
+def steps_per_epoch(train_size: int, batch_size: int) -> int:
+    """Whole batches in an epoch; the samples left over are not used in that epoch.
+
+    Raises:
+        InputError: not one batch fits.
+    """
+    if batch_size > train_size:
+        raise InputError(f"batch size must be at most the {train_size} training samples, got {batch_size}")
+    return train_size // batch_size
+
+
+def steps_in(budget: int, method: Method) -> int:
+    """Steps that a method can pay for.
+
+    Raises:
+        InputError: not one.
+    """
+    if budget < method.cost:
+        raise InputError(
+            f"{method.name} pays {method.cost} gradient evaluations a step, and a run has {budget}; give more epochs "
+            "or a smaller batch size"
+        )
+    return budget // method.cost

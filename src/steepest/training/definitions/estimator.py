@@ -1,0 +1,157 @@
+"""Another way to obtain the gradient, in front of any optimizer."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+
+from steepest._errors import InputError
+from steepest.training.definitions import fields
+from steepest.training.definitions.ranks import ALONE, Ranks
+
+_ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The samples of one step, as an estimator sees them."""
+
+    model: nn.Module
+    loss: Callable[[Tensor, Tensor], Tensor]
+    inputs: Tensor
+    targets: Tensor
+    ranks: Ranks = ALONE
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def backward(self, part: slice = _ALL, weight: float = 1.0) -> Tensor:
+        """Forward and backward at the weights as they are now; several ranks each take their share of the samples.
+
+        Args:
+            part: these samples only.
+            weight: of their mean loss.
+
+        Returns:
+            ``weight`` times the mean loss, detached. Its gradient has been added to ``.grad``.
+        """
+        inputs, targets = self.inputs[part], self.targets[part]
+        mine = self.ranks.share(len(inputs))
+        loss = weight * _checked_loss(self.loss(self.model(inputs[mine]), targets[mine]))
+        if (ours := self.ranks.size * (mine.stop - mine.start) / len(inputs)) != 1:  # the mean over unequal shares
+            loss = ours * loss
+        loss.backward()  # type: ignore[no-untyped-call]
+        return self.ranks.mean(loss.detach())
+
+
+def _checked_loss(loss: object) -> Tensor:
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise InputError(f"loss(outputs, targets) must return a 0-dim tensor, the mean over the batch, got {got}")
+    if not loss.requires_grad:
+        raise InputError("the loss has no gradient: no parameter of the model that needs one takes part in it")
+    return loss
+
+
+Take = Callable[[Batch], Tensor]
+
+
+class Stateful(Protocol):
+    """What can be saved and taken up again, as a module, an optimizer or a ``SymmetricNoise`` can."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> object: ...
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """What ``attach`` yields so that an interrupted run can go on from a checkpoint.
+
+    Args:
+        take: the function, or ``None`` for a calibration.
+        parts: what changes from step to step, as objects with ``state_dict()`` and ``load_state_dict(state)``; the
+            states may hold tensors, numbers, strings and containers of them. Empty if nothing does.
+    """
+
+    take: Take | None = None
+    parts: tuple[Stateful, ...] = ()
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A way to obtain the gradient that composes with every optimizer.
+
+    There are two kinds. One chooses the ``"points"`` at which the loss is evaluated: its ``attach`` yields ``take``,
+    called as ``take(batch)`` once a step with no gradient there; it calls ``batch.backward`` as often as it needs and
+    returns the loss. The other is a ``"calibration"`` of the gradient that is there, by hooks of its own, before the
+    optimizer sees it: its ``attach`` yields ``None``. A method can have one of each.
+
+    An ``attach`` that yields either within a :class:`Resumable` says what of its state to save, and a run that is
+    interrupted goes on from its last checkpoint. Without it the run begins anew: right, but slower.
+
+    Args:
+        name: what a user writes before the ``+``.
+        attach: called as ``attach(model, optimizer, seed, **options)``; a context manager that is held while the model
+            trains, and leaves no trace. It must draw from ``seed`` alone: torch's global generator gives the initial
+            weights and dropout, the same for every method.
+        kind: ``"points"`` or ``"calibration"``.
+        options: passed to ``attach`` and recorded with the study.
+        evaluations_per_step: gradient evaluations of a whole batch that a step costs; two halves of a batch cost one.
+        smallest_batch: fewest samples that ``take`` can work with.
+        description: a few words.
+
+    Raises:
+        ValueError: ``name`` is empty, ``kind`` is none of the two, a number is below 1, or a calibration is said to
+            cost more than the evaluation it calibrates.
+
+    Example:
+        The same gradient from two forward passes, of half the batch each:
+
+        >>> @contextmanager
+        ... def in_halves(model, optimizer, seed):
+        ...     def take(batch):
+        ...         half = len(batch) // 2
+        ...         return batch.backward(slice(half), 0.5) + batch.backward(slice(half, 2 * half), 0.5)
+        ...     yield Resumable(take)  # it keeps nothing from step to step
+        >>> Estimator("halves", in_halves, "points", smallest_batch=2).evaluations_per_step
+        1
+    """
+
+    name: str
+    attach: Callable[..., AbstractContextManager[Resumable | Take | None]]
+    kind: Literal["points", "calibration"]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    evaluations_per_step: int = 1
+    smallest_batch: int = 1
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        fields.named("an estimator's name", self.name)
+        of = f"estimator {self.name!r}: "
+        fields.function(f"{of}attach", self.attach, "that returns a context manager")
+        fields.table(f"{of}options", self.options)
+        fields.text(f"{of}description", self.description)
+        if self.kind not in ("points", "calibration"):
+            raise ValueError(
+                f"the kind of estimator {self.name!r} must be 'points' or 'calibration', got {self.kind!r}"
+            )
+        for name in ("evaluations_per_step", "smallest_batch"):
+            object.__setattr__(self, name, fields.positive(f"{of}{name}", getattr(self, name)))
+        if self.kind == "calibration" and self.evaluations_per_step != 1:
+            raise ValueError(
+                f"a calibration evaluates nothing itself: evaluations_per_step must be 1, got "
+                f"{self.evaluations_per_step}"
+            )
+
+    def with_options(self, **changes: Any) -> "Estimator":
+        """The same with other options.
+
+        Raises:
+            ValueError: there is no option of that name.
+        """
+        if unknown := sorted(set(changes) - set(self.options)):
+            raise ValueError(f"estimator {self.name!r} has no option {unknown[0]!r}; it has {sorted(self.options)}")
+        return replace(self, options={**self.options, **changes})

@@ -1,0 +1,145 @@
+"""What is compared: an optimizer, the hyperparameters that are searched and those that are not."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from steepest.optim import param_groups
+from steepest.training.definitions import fields
+from steepest.training.definitions.estimator import Estimator
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval of a hyperparameter, searched uniformly in its logarithm, or in itself with ``log=False``.
+
+    Raises:
+        ValueError: the ends are reversed, equal or not finite; or not positive while ``log`` is set.
+
+    Example:
+        >>> Range(1e-3, 1.0)
+        Range(low=0.001, high=1.0, log=True)
+    """
+
+    low: float
+    high: float
+    log: bool = True
+
+    def __post_init__(self) -> None:
+        for end in ("low", "high"):
+            object.__setattr__(self, end, fields.number(f"{end} of a range", getattr(self, end)))
+        fields.flag("log of a range", self.log)
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"a range needs low < high, both finite, got {self.low}:{self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range needs low > 0, got {self.low}:{self.high}")
+
+
+@dataclass(frozen=True)
+class Method:
+    """An optimizer and its search space.
+
+    Args:
+        name: shown in the report.
+        optimizer: called as ``optimizer(params, **hyperparameters)``. ``params`` come with names; if there is a
+            ``weight_decay`` other than 0 among the hyperparameters, as the groups of :func:`steepest.param_groups`.
+        space: the searched hyperparameters. Must hold ``lr``.
+        fixed: the others, if they are not to have the optimizer's own defaults.
+        evaluations_per_step: the most gradients that the optimizer asks for in a step; see :attr:`cost`. They are
+            counted: a run fails at a step that takes more, and one that takes fewer pays for all of them.
+        closure: call ``optimizer.step(closure)`` instead of ``optimizer.step()`` after ``backward()``.
+        description: one line.
+        estimators: where the gradient comes from, if not from one plain evaluation; of each kind at most one.
+        prepare: called as ``prepare(model)`` before the optimizer is made, for hooks that it relies on, such as
+            :func:`steepest.track_input_power`.
+
+    Raises:
+        ValueError: a field is not what it must be, ``space`` lacks ``lr``, a hyperparameter is both searched and fixed,
+            or the estimators cannot be had together or with this optimizer.
+    """
+
+    name: str
+    optimizer: Callable[..., Optimizer]
+    space: Mapping[str, Range]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    evaluations_per_step: int = 1
+    closure: bool = False
+    description: str = ""
+    estimators: tuple[Estimator, ...] = ()
+    prepare: Callable[[nn.Module], object] | None = None
+
+    def __post_init__(self) -> None:
+        fields.named("a method's name", self.name)
+        self._check_types(f"method {self.name!r}: ")
+        if "lr" not in self.space:
+            raise ValueError(f"the space of method {self.name!r} must hold 'lr', got {sorted(self.space)}")
+        if both := set(self.space) & set(self.fixed):
+            raise ValueError(f"method {self.name!r} has {sorted(both)} both searched and fixed; choose one")
+        self._check_estimators()
+
+    def _check_types(self, of: str) -> None:
+        fields.function(f"{of}optimizer", self.optimizer, "of parameters and hyperparameters, such as torch.optim.SGD")
+        for name, searched in fields.table(f"{of}space", self.space).items():
+            if not isinstance(searched, Range):
+                raise ValueError(
+                    f"{of}the space of {name!r} must be a steepest.compare.Range, such as Range(0.001, 1.0), got "
+                    f"{searched!r}"
+                )
+        fields.table(f"{of}fixed", self.fixed)
+        steps = fields.positive(f"{of}evaluations_per_step", self.evaluations_per_step)
+        object.__setattr__(self, "evaluations_per_step", steps)
+        fields.flag(f"{of}closure", self.closure)
+        fields.text(f"{of}description", self.description)
+        if not isinstance(self.estimators, tuple | list) or not all(isinstance(e, Estimator) for e in self.estimators):
+            raise ValueError(
+                f"{of}estimators must be a tuple of steepest.compare.Estimator objects, got {self.estimators!r}"
+            )
+        object.__setattr__(self, "estimators", tuple(self.estimators))
+        if self.prepare is not None:
+            fields.function(f"{of}prepare", self.prepare, "of the model")
+
+    @property
+    def cost(self) -> int:
+        """Gradient evaluations of a step; a method that pays two takes half as many steps as one that pays one."""
+        return self.evaluations_per_step * max([1, *(e.evaluations_per_step for e in self.estimators)])
+
+    @property
+    def smallest_batch(self) -> int:
+        """Fewest samples of a batch that the method can work with."""
+        return max([1, *(e.smallest_batch for e in self.estimators)])
+
+    def _check_estimators(self) -> None:
+        for kind, what in (("points", "choose the points of evaluation"), ("calibration", "calibrate the gradient")):
+            names = [e.name for e in self.estimators if e.kind == kind]
+            if len(names) > 1:
+                raise ValueError(f"{' and '.join(names)} both {what}; method {self.name!r} can have one of them")
+        if self.estimators and self.evaluations_per_step > 1 and not self.closure:
+            raise ValueError(
+                f"method {self.name!r} pays {self.evaluations_per_step} evaluations a step without a closure, so that "
+                f"{self.estimators[0].name} cannot obtain its gradients; evaluations_per_step must be 1"
+            )
+
+    def with_space(self, space: Mapping[str, Range]) -> "Method":
+        """The same with other ranges; what is searched is no longer fixed.
+
+        Example:
+            >>> from torch.optim import SGD
+            >>> sgd = Method("sgd", SGD, space={"lr": Range(1e-3, 1.0)}, fixed={"momentum": 0.9})
+            >>> sgd.with_space({"momentum": Range(0.8, 0.99, log=False)}).fixed
+            {}
+        """
+        fixed = {name: value for name, value in self.fixed.items() if name not in space}
+        return replace(self, space={**self.space, **space}, fixed=fixed)
+
+    def build(self, model: nn.Module, searched: Mapping[str, float]) -> Optimizer:
+        """Make the optimizer of one run from the chosen values of the searched hyperparameters."""
+        if self.prepare is not None:
+            self.prepare(model)
+        options = {**self.fixed, **searched}
+        if options.get("weight_decay"):
+            return self.optimizer(param_groups(model, options.pop("weight_decay")), **options)
+        return self.optimizer(list(model.named_parameters()), **options)

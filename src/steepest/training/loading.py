@@ -1,0 +1,149 @@
+"""A user's files and modules: loaded once, with what they import, and loaded anew where a file has changed."""
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+from steepest._errors import InputError
+from steepest.training import user_code
+from steepest.training.process_state import users_code
+
+
+@dataclass
+class Loaded:
+    """A module that a user named, and the user's modules that it imports, by their names."""
+
+    module: ModuleType
+    imports: dict[str, ModuleSpec]
+    brought: set[str] = field(default_factory=set)  # names that were not in sys.modules before
+    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str | None:
+        return self.module.__file__
+
+    def note(self, more: dict[str, ModuleSpec]) -> None:
+        """Add modules that no source names, as they were imported by a computed name."""
+        self.imports = {**user_code.imported_by([*_spec_of(self.module), *more.values()]), **more}
+        self.brought |= more.keys()
+        self.stamps = _stamps([self.file, *(spec.origin for spec in self.imports.values())])
+
+
+_LOADED: dict[str, Loaded] = {}
+LATE: dict[str, dict[str, ModuleSpec]] = {}
+"""What a workload's functions have imported while they ran, by its reference."""
+
+
+def load(source: str) -> Loaded:
+    """Import a user's file by its path, with its folder first as ``python file.py`` would, or a module by its name.
+
+    Raises:
+        InputError: there is no such file, its code raises, or it imports another module of a name that is taken.
+    """
+    is_file = source.endswith(".py")
+    key = str(Path(source).resolve()) if is_file else source
+    found = _LOADED.get(key)
+    if found is not None and sys.modules.get(found.module.__name__) is found.module:
+        return found
+    if is_file and not Path(key).is_file():
+        raise InputError(f"there is no file {source!r}; give an existing one as 'path/to/file.py:name'")
+    before = set(sys.modules)
+    try:
+        with users_code(source):
+            module = _executed(Path(key)) if is_file else _imported(source)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
+        near = str(Path(key).parent) if is_file else None
+        raise InputError(f"{source} could not be imported: {user_code.told(error, near)}") from error
+    new = sys.modules.keys() - before
+    more = {name: spec for name, spec in user_code.loaded_users_modules().items() if name in new and name != source}
+    loaded = Loaded(module, {}, brought={source} & new)
+    loaded.note(more)
+    _LOADED[key] = loaded
+    return loaded
+
+
+@contextmanager
+def noting(reference: str) -> Iterator[None]:
+    """What the user's functions import while they run is theirs."""
+    before = set(sys.modules)
+    yield
+    if new := sys.modules.keys() - before:
+        more = {name: spec for name, spec in user_code.loaded_users_modules().items() if name in new}
+        LATE.setdefault(reference, {}).update({**user_code.imported_by(more.values()), **more})
+
+
+def forget_changed() -> None:
+    """Let everything be imported anew that has changed on the disk since: a process may live long, as a notebook's."""
+    for key, loaded in list(_LOADED.items()):
+        if loaded.stamps != _stamps(loaded.stamps):
+            _forget(loaded.brought | {loaded.module.__name__})
+            del _LOADED[key]
+
+
+def _executed(path: Path) -> ModuleType:
+    name = user_code.OF_FILE + hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{str(path)!r} is no file of Python")
+    _make_room(user_code.beside(spec, str(path.parent)), str(path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with user_code.searched_first(str(path.parent)):
+            spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _imported(name: str) -> ModuleType:
+    folder, top = os.getcwd(), name.partition(".")[0]
+    if (here := PathFinder.find_spec(top, [folder])) is not None:
+        _make_room({top: here}, name)
+    with user_code.searched_first(folder):
+        return importlib.import_module(name)
+
+
+def _make_room(wanted: dict[str, ModuleSpec], who: str) -> None:
+    """Forget modules that another file brought, and that have a name which means another module for this one.
+
+    Raises:
+        InputError: the program itself has imported one of them.
+    """
+    brought = {name for found in [*(loaded.brought for loaded in _LOADED.values()), *LATE.values()] for name in found}
+    for name, spec in wanted.items():
+        there = user_code.located(name) if name in sys.modules else None
+        if there is None or user_code.same_place(there, spec) or not user_code.is_users(there):
+            continue
+        if name not in brought:
+            raise InputError(
+                f"{who} means {spec.origin} by {name!r}, and this program has imported another module of that name, "
+                f"{there.origin}; rename one of them"
+            )
+        _forget({other for other in brought if other.partition(".")[0] == name})
+
+
+def _forget(names: set[str]) -> None:
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def _spec_of(module: ModuleType) -> list[ModuleSpec]:
+    return [] if module.__spec__ is None else [module.__spec__]
+
+
+def _stamps(files: Iterable[str | None]) -> dict[str, tuple[int, int]]:
+    """When the files were changed last, and their sizes; those within an archive have none."""
+    stats = {file: os.stat(file) for file in files if file and os.path.exists(file)}
+    return {file: (stat.st_mtime_ns, stat.st_size) for file, stat in stats.items()}
