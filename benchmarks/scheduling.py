@@ -28,6 +28,7 @@ import torch
 from steepest.compare import Study
 from steepest.compare.policy.queue import jobs_left
 from steepest.training.builtin import METHODS, WORKLOADS
+from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.lookup import load_data
 from steepest.training.train import train
@@ -62,10 +63,11 @@ def main() -> None:
         splits = load_data(workload, arguments.data_dir)
         training = 0.0
         for job in [*jobs, *jobs[:4]]:  # as many more as there will be final ones
-            training += train(
-                workload, METHODS[job.method], splits, job.hyperparameters, seed=job.seed, epochs=comparison.epochs,
-                batch_size=comparison.batch_size, with_test=False, schedule=SCHEDULES[comparison.schedule],
-            ).seconds  # fmt: skip
+            assignment = Assignment(
+                workload, METHODS[job.method], splits, job.hyperparameters, job.seed, comparison.epochs,
+                comparison.batch_size, SCHEDULES[comparison.schedule],
+            )  # fmt: skip
+            training += train(assignment, with_test=False).seconds
         seconds = time.perf_counter() - started
         return seconds, seconds - training
 

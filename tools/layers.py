@@ -34,7 +34,9 @@ def _show(graph: grimp.ImportGraph, parent: str) -> int:
     floors = defaultdict(list)
     for room, number in floor.items():
         floors[number].append(room)
-    print(f"{parent}: {len(imports)} rooms, {len(floors)} floors, {arrows} arrows, 0 back up; {len(loose)} loose modules")
+    print(
+        f"{parent}: {len(imports)} rooms, {len(floors)} floors, {arrows} arrows, 0 back up; {len(loose)} loose modules"
+    )
     for number in sorted(floors, reverse=True):
         print(f"  {number:2} {'  '.join(sorted(floors[number]))}")
     return 0

@@ -20,8 +20,8 @@ from steepest.training.builtin import ESTIMATORS
 from steepest.training.checkpoint import Checkpoint, checkpoint_path, same
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.lookup import find_method
-from steepest.training.train import train
 from tests.compare import tiny
+from tests.compare.runs import train
 
 SPLITS = tiny.two_clouds(None)
 STEPS = 8  # 4 batches an epoch, 2 epochs

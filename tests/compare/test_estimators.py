@@ -12,8 +12,8 @@ from steepest.data import digits
 from steepest.training.builtin import ESTIMATORS, METHODS, WORKLOADS
 from steepest.training.gradients import attached
 from steepest.training.lookup import find_method
-from steepest.training.train import train
 from tests.compare import tiny
+from tests.compare.runs import train
 
 SPLITS = tiny.two_clouds(None)
 POINTS = [name for name, e in ESTIMATORS.items() if e.kind == "points"]

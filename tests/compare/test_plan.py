@@ -14,9 +14,9 @@ from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
 from steepest.compare.study.plan import MethodPlan, Plan, make_plan
 from steepest.training.definitions.schedule import SCHEDULES
-from steepest.training.train import train
 from tests.compare import tiny
 from tests.compare.frozen import freeze
+from tests.compare.runs import train
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 

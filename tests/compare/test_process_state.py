@@ -24,8 +24,8 @@ from steepest.compare.study.freeze import freeze_study
 from steepest.compare.study.request import Request
 from steepest.training.lookup import reference_of
 from steepest.training.process_state import ProcessState, users_code
-from steepest.training.train import train
 from tests.compare import tiny
+from tests.compare.runs import train
 
 
 def draw():

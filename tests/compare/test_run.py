@@ -13,8 +13,8 @@ from steepest.compare import Method, Range
 from steepest.training.builtin import METHODS
 from steepest.training.checkpoint import Checkpoint
 from steepest.training.definitions.schedule import SCHEDULES
-from steepest.training.train import train
 from tests.compare import tiny
+from tests.compare.runs import train
 
 SPLITS = tiny.two_clouds(None)
 LR = {"lr": Range(1e-3, 1.0)}

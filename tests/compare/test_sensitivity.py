@@ -13,7 +13,7 @@ from steepest.compare.analysis.summary import summarize
 from steepest.compare.records.record import Record
 from steepest.compare.results.caveats import order_lines, order_sentence
 from steepest.compare.running.setting import outcome_fields
-from steepest.training.train import train
+from tests.compare.runs import train
 
 from .simulated import spec_of
 from .test_summary import make_spec

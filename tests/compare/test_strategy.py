@@ -21,8 +21,8 @@ from steepest.training.checkpoint import Checkpoint, same
 from steepest.training.definitions.ranks import ALONE
 from steepest.training.lookup import find_method
 from steepest.training.process_group import ProcessGroup
-from steepest.training.train import train
 from tests.compare import tiny
+from tests.compare.runs import train
 from tests.compare.tiny import Held
 from tests.ranks import on_ranks
 

@@ -11,8 +11,8 @@ from steepest.training.builtin import ESTIMATORS
 from steepest.training.definitions.budget import steps_per_epoch
 from steepest.training.run import evaluate
 from steepest.training.sharpness import batches_for_sharpness
-from steepest.training.train import train
 from tests.compare import tiny
+from tests.compare.runs import train
 
 SPLITS = tiny.two_clouds(None)
 

@@ -4,7 +4,7 @@ every method. Nothing of what is seen here goes any further than whether it can 
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from steepest._errors import InputError
 from steepest.data import Split, Splits
 from steepest.optim.norms import local
-from steepest.training.definitions.method import Method
+from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.definitions.workload import Workload
 from steepest.training.randomness import seed_generators
@@ -45,16 +45,7 @@ def check_workload(workload: Workload, splits: Splits, seed: int, stage: Stage) 
         _check_split(workload, model, name, split)
 
 
-def check_method(
-    workload: Workload,
-    method: Method,
-    splits: Splits,
-    hyperparameters: Mapping[str, float],
-    seed: int,
-    batch_size: int,
-    ranks: Ranks,
-    stage: Stage,
-) -> str | None:
+def check_method(assignment: Assignment, ranks: Ranks, stage: Stage) -> str | None:
     """One step of a method, and one batch of its validation and of its test, as a run would take them.
 
     Returns:
@@ -64,16 +55,18 @@ def check_method(
         InputError: it cannot be had; so does whatever the user's code raises.
     """
     stage("when its optimizer is made")
-    with begun(workload, method, splits, hyperparameters, seed, batch_size, ranks) as run:
+    with begun(assignment, ranks) as run:
         held = {id(p) for group in run.optimizer.param_groups for p in group["params"]}
         if not held & {id(p) for p in run.model.parameters()}:
-            raise InputError(f"the optimizer of {method.name} holds no parameter of the model that it was made for")
+            raise InputError(
+                f"the optimizer of {assignment.method.name} holds no parameter of the model that it was made for"
+            )
         weights = weights_digest(run.model) if ranks is ALONE else None
         stage("in its first step")
         run.take_step(1.0)
-        for name, split in (("validation", splits.validation), ("test", splits.test)):
+        for name, split in (("validation", assignment.splits.validation), ("test", assignment.splits.test)):
             stage(f"on {name} data after a step")
-            run.evaluate(_rows(split, slice(0, min(batch_size, workload.evaluation_batch))))
+            run.evaluate(_rows(split, slice(0, min(assignment.batch_size, assignment.workload.evaluation_batch))))
     return weights
 
 

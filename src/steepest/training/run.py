@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from steepest._errors import InputError
-from steepest.data import Split, Splits
+from steepest.data import Split
 from steepest.training.batches import Batches
 from steepest.training.checkpoint import State, plain_attributes, same
-from steepest.training.definitions.budget import steps_per_epoch
+from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.estimator import Batch
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.ranks import ALONE, Ranks
@@ -172,22 +172,15 @@ class Run:
 
 
 @contextmanager
-def begun(
-    workload: Workload,
-    method: Method,
-    splits: Splits,
-    hyperparameters: Mapping[str, float],
-    seed: int,
-    batch_size: int,
-    ranks: Ranks,
-) -> Iterator[Run]:
+def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
     """A run before its first step; everything that is random has been seeded."""
+    workload, method, splits, seed = assignment.workload, assignment.method, assignment.splits, assignment.seed
     seed_generators(seed)
     device = splits.train.inputs.device
     threads = torch.get_num_threads()
     model = fresh_model(workload).to(device)
     called = ranks.wrap(model)
-    optimizer = method.build(model, hyperparameters)
+    optimizer = method.build(model, assignment.hyperparameters)
     torch.set_num_threads(threads)  # whatever they thought best
     model.train()
     _set_mode(optimizer, "train")
@@ -201,8 +194,8 @@ def begun(
             called,
             optimizer,
             gradients,
-            Batches(splits.train, batch_size, seed, workload.augment),
-            per_epoch=steps_per_epoch(len(splits.train), batch_size),
+            Batches(splits.train, assignment.batch_size, seed, workload.augment),
+            per_epoch=assignment.steps_per_epoch,
             peaks=_peaks(method, optimizer),
             loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
             evaluations=Evaluations(model),

@@ -1,40 +1,22 @@
 """One run: a model, an optimizer, a seed and a budget of gradient evaluations, from random weights to a result."""
 
-import hashlib
-import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 
-import torch
-
-from steepest._version import __version__
-from steepest.data import Splits
 from steepest.training.checkpoint import Checkpoint, State
-from steepest.training.definitions.budget import steps_in
-from steepest.training.definitions.budget import steps_per_epoch as steps_per_epoch
-from steepest.training.definitions.method import Method
+from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.ranks import ALONE, Ranks
-from steepest.training.definitions.schedule import SCHEDULES, Schedule
-from steepest.training.definitions.workload import Workload
 from steepest.training.outcome import Outcome, Progress
 from steepest.training.run import Run, begun, evaluated
-from steepest.training.run import evaluate as evaluate
 from steepest.training.sharpness import measure_sharpness
 
 
 def train(
-    workload: Workload,
-    method: Method,
-    splits: Splits,
-    hyperparameters: Mapping[str, float],
+    assignment: Assignment,
     *,
-    seed: int,
-    epochs: int,
-    batch_size: int,
     with_test: bool,
-    schedule: Schedule = SCHEDULES["linear"],
     sharpness_samples: int = 0,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], object] = lambda seen: None,
@@ -42,15 +24,10 @@ def train(
 ) -> Outcome:
     """Train once and measure.
 
-    The budget is ``epochs`` times the batches of an epoch, counted in gradient evaluations: a method that pays two
-    a step takes half the steps, one that evaluates the two halves of a batch at two points pays one. The learning rate
-    follows ``schedule``. The seed fixes initial weights, dropout and the order of the data, whatever the method;
-    estimators draw from generators of their own. Validation follows each epoch's worth of evaluations; the run ends
-    there as diverged if the loss or the metric is no longer finite. The test data is looked at once, at the end, and
-    only ``with_test``.
+    Validation follows each epoch's worth of gradient evaluations; the run ends there as diverged if the loss or the
+    metric is no longer finite. The test data is looked at once, at the end, and only ``with_test``.
 
     Args:
-        splits: on the device to train on; the model goes there too.
         sharpness_samples: measure the sharpness of the loss over so many training samples at the end, 0 for not at all.
             It is charged neither in evaluations nor in seconds.
         checkpoint: go on from what it holds of this very run, and write to it between steps when it is due. On the CPU
@@ -61,17 +38,21 @@ def train(
             batch. What rank 0 is answered by ``progress`` counts, and so does its outcome. Checkpoints are then written
             after validations.
 
+    Raises:
+        InputError: the budget does not pay for one step, or the method or the workload cannot be used.
+
     Note:
         Seeds the global generators of torch, numpy and random.
     """
     started = time.perf_counter()
-    steps = steps_in(epochs * steps_per_epoch(len(splits.train), batch_size), method)
-    identity = _identity(workload, method, splits, hyperparameters, seed, epochs, batch_size, schedule, ranks)
+    splits = assignment.splits
+    steps = assignment.steps
+    identity = assignment.identity(ranks)
     pruned = False
     with ExitStack() as held:
 
         def begin() -> Run:
-            return held.enter_context(begun(workload, method, splits, hyperparameters, seed, batch_size, ranks))
+            return held.enter_context(begun(assignment, ranks))
 
         run = begin()
         saved = _saved(checkpoint, identity, ranks) if checkpoint else None
@@ -80,7 +61,7 @@ def train(
             run = begin()
         started -= run.seconds
         while run.step < steps:
-            run.take_step(schedule.factor(run.step / steps))
+            run.take_step(assignment.schedule.factor(run.step / steps))
             validates = run.validation_is_due or run.step == steps
             if validates:
                 run.validate(splits.validation)
@@ -112,11 +93,13 @@ def train(
     sharpness_note: str | None = None
     if sharpness_samples and not diverged and not pruned:
         with evaluated(run.optimizer):
-            sharpness, sharpness_note = measure_sharpness(workload, run.model, splits.train, sharpness_samples)
+            sharpness, sharpness_note = measure_sharpness(
+                assignment.workload, run.model, splits.train, sharpness_samples
+            )
     return Outcome(
         diverged=diverged,
         gradient_evaluations=run.spent,
-        samples=run.spent * batch_size,
+        samples=run.spent * assignment.batch_size,
         evaluations_to_target=run.reached,
         validation_loss=None if diverged else curve.validation_loss[-1],
         validation_metric=None if diverged else curve.validation_metric[-1],
@@ -135,21 +118,3 @@ def _saved(checkpoint: Checkpoint, identity: str, ranks: Ranks) -> State | None:
     saved = checkpoint.load(identity)
     steps = ranks.gathered(saved and saved["step"])
     return saved if steps.count(steps[0]) == len(steps) else None
-
-
-def _identity(
-    workload: Workload,
-    method: Method,
-    splits: Splits,
-    hyperparameters: Mapping[str, float],
-    seed: int,
-    epochs: int,
-    batch_size: int,
-    schedule: Schedule,
-    ranks: Ranks,
-) -> str:
-    """What a checkpoint must share with a run that goes on from it."""
-    sizes = [tuple(split.inputs.shape) for split in splits]
-    run = [workload.name, method.name, dict(hyperparameters), seed, epochs, batch_size, schedule.name, sizes]
-    versions = [__version__, torch.__version__, splits.train.inputs.device.type, ranks.name]
-    return hashlib.sha256(json.dumps([run, versions], sort_keys=True).encode()).hexdigest()

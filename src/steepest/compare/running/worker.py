@@ -16,9 +16,10 @@ from steepest.compare.records.record import Job, may_be_pruned, record_of
 from steepest.compare.running.setting import Setting, outcome_fields
 
 if TYPE_CHECKING:
-    from steepest.compare.spec import MethodSpec, WorkloadSpec
+    from steepest.compare.spec import MethodSpec, Spec, WorkloadSpec
     from steepest.data import Splits
     from steepest.training.checkpoint import Checkpoint
+    from steepest.training.definitions.assignment import Assignment
     from steepest.training.definitions.method import Method
     from steepest.training.definitions.ranks import Ranks
     from steepest.training.definitions.workload import Workload
@@ -57,6 +58,23 @@ def serve(pipe: Pipe, setting: Setting, ranks: "Ranks | None" = None) -> None:
             _say(pipe, record_of(job, started, fields))
         except _NobodyListensError:
             return
+
+
+def _assign(spec: "Spec", workload: "Workload", method: "Method", splits: "Splits", job: Job) -> "Assignment":
+    """A job as what a run needs to know, but for what it is done with."""
+    from steepest.training.definitions.assignment import Assignment
+    from steepest.training.definitions.schedule import SCHEDULES
+
+    return Assignment(
+        dataclasses.replace(workload, target=spec.targets[0]),
+        method,
+        splits,
+        job.hyperparameters,
+        seed=job.seed,
+        epochs=spec.epochs,
+        batch_size=spec.batch_size,
+        schedule=SCHEDULES[spec.schedule],
+    )
 
 
 def _say(pipe: Pipe, message: object) -> None:
@@ -98,7 +116,6 @@ class _Runner:
         }
 
     def __call__(self, job: Job, pipe: Pipe) -> dict[str, Any]:
-        from steepest.training.definitions.schedule import SCHEDULES
         from steepest.training.train import train
 
         self._begin_anew()
@@ -114,15 +131,8 @@ class _Runner:
         method = self._method(spec.method(job.method))
         self._begin_anew()
         outcome = train(
-            dataclasses.replace(workload, target=spec.targets[0]),
-            method,
-            splits,
-            job.hyperparameters,
-            seed=job.seed,
-            epochs=spec.epochs,
-            batch_size=spec.batch_size,
+            _assign(spec, workload, method, splits, job),
             with_test=job.phase == "final",
-            schedule=SCHEDULES[spec.schedule],
             sharpness_samples=spec.sharpness_samples if job.phase == "final" and self._ranks.rank == 0 else 0,
             checkpoint=self._checkpoint(job),
             progress=progress,
@@ -147,9 +157,7 @@ class _Runner:
             stages.append("when it is looked up")
             method = self._method(spec.method(job.method))
             self._begin_anew()
-            weights = check_method(
-                workload, method, splits, job.hyperparameters, job.seed, spec.batch_size, self._ranks, stages.append
-            )
+            weights = check_method(_assign(spec, workload, method, splits, job), self._ranks, stages.append)
             self._refuse_unknown_code()
             return {"status": "finished", "weights": weights}
         except BaseException:

@@ -14,6 +14,7 @@ from torch import nn
 from steepest.compare.records.errors import summary
 from steepest.compare.spec import Spec, StudySpec
 from steepest.data import Split, Splits
+from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.definitions.workload import Workload
@@ -142,15 +143,17 @@ def _seconds_of_a_run(
         )
         few = Split(*(tensor[samples % len(splits.train)] for tensor in (splits.train.inputs, splits.train.targets)))
         outcome = train(
-            workload,
-            method,
-            splits._replace(train=few),
-            point,
-            seed=spec.tuning_seed,
-            epochs=1,
-            batch_size=spec.batch_size,
+            Assignment(
+                workload,
+                method,
+                splits._replace(train=few),
+                point,
+                seed=spec.tuning_seed,
+                epochs=1,
+                batch_size=spec.batch_size,
+                schedule=SCHEDULES[spec.schedule],
+            ),
             with_test=False,
-            schedule=SCHEDULES[spec.schedule],
         )
         return outcome.seconds
 

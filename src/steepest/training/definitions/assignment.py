@@ -1,0 +1,68 @@
+"""What a run is: everything that its result depends on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from steepest._version import __version__
+from steepest.data import Splits
+from steepest.training.definitions.budget import steps_in, steps_per_epoch
+from steepest.training.definitions.method import Method
+from steepest.training.definitions.ranks import Ranks
+from steepest.training.definitions.schedule import SCHEDULES, Schedule
+from steepest.training.definitions.workload import Workload
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One run: a workload, a method at a point of its search space, a seed and a budget.
+
+    The budget is ``epochs`` times the batches of an epoch, counted in gradient evaluations: a method that pays two
+    a step takes half the steps, one that evaluates the two halves of a batch at two points pays one.
+
+    Args:
+        splits: the workload's data, on the device to train on; the model goes there too.
+        hyperparameters: a value for every name of the method's search space.
+        seed: fixes initial weights, dropout and the order of the data, whatever the method; estimators draw from
+            generators of their own.
+        batch_size: samples per gradient evaluation.
+        schedule: of the learning rate.
+    """
+
+    workload: Workload
+    method: Method
+    splits: Splits
+    hyperparameters: Mapping[str, float]
+    seed: int
+    epochs: int
+    batch_size: int
+    schedule: Schedule = SCHEDULES["linear"]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch.
+
+        Raises:
+            InputError: not one batch fits.
+        """
+        return steps_per_epoch(len(self.splits.train), self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Steps that the method can pay for.
+
+        Raises:
+            InputError: not one.
+        """
+        return steps_in(self.epochs * self.steps_per_epoch, self.method)
+
+    def identity(self, ranks: Ranks) -> str:
+        """A digest of what a checkpoint must share with a run that resumes from it."""
+        sizes = [tuple(split.inputs.shape) for split in self.splits]
+        names = [self.workload.name, self.method.name, dict(self.hyperparameters)]
+        run = [*names, self.seed, self.epochs, self.batch_size, self.schedule.name, sizes]
+        versions = [__version__, torch.__version__, self.splits.train.inputs.device.type, ranks.name]
+        return hashlib.sha256(json.dumps([run, versions], sort_keys=True).encode()).hexdigest()
