@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Where fashion-mnist/ lies, for `make bench` and `make test-slow`.
 DATA ?= $(or $(STEEPEST_DATA),../shared/data)
 
-.PHONY: setup test test-slow check compare bench docs clean
+.PHONY: setup test test-slow check layers compare bench docs clean
 setup: .venv/.installed
 
 # torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages.
@@ -20,6 +20,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The rooms that the imports build, floor by floor; fails if they have no order.
+layers: setup
+	$(BIN)/python tools/layers.py
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"

@@ -151,7 +151,7 @@ def test_sharpness_is_measured_at_the_final_weights_over_a_fixed_subset(monkeypa
     workload = dataclasses.replace(
         tiny.clouds, model=lambda: models.append(nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5))) or models[-1]
     )
-    monkeypatch.setattr("steepest.training.train.SHARPNESS_BATCH", 7)  # 50 is no multiple of it
+    monkeypatch.setattr("steepest.training.sharpness.SHARPNESS_BATCH", 7)  # 50 is no multiple of it
     outcome = run(workload=workload, sharpness_samples=50)
     assert models[0].training
     (first, *_), subset = (batches_for_sharpness(SPLITS.train, n) for n in (120, 50))
@@ -192,7 +192,7 @@ def test_a_loss_that_is_not_smooth_costs_the_sharpness_and_not_the_run():
 
 def test_a_sharpness_that_has_not_converged_says_so(monkeypatch):
     found = HessianEigenvalue(3.0, 0.25, 100, False)
-    monkeypatch.setattr("steepest.training.train.largest_hessian_eigenvalue", lambda *_: found)
+    monkeypatch.setattr("steepest.training.sharpness.largest_hessian_eigenvalue", lambda *_: found)
     outcome = run(sharpness_samples=50)
     assert outcome.sharpness == 3.0
     assert outcome.sharpness_note == "not converged after 100 iterations, residual 0.25"

@@ -2,7 +2,7 @@
 
 DEFAULT_METHODS = ("sgd", "nesterov", "adamw", "lars", "sngm", "bng", "bng-ratio")
 ENGINES = ("processes", "ray")
-# Those of the tables in `schedule.py`, `pruners.py` and `running/ranks.py`.
+# Those of the tables in `training/definitions/schedule.py`, `policy/pruners.py` and `training/process_group.py`.
 SCHEDULES = ("linear", "constant", "cosine", "polynomial", "step")
 PRUNERS = ("median", "halving")
 STRATEGIES = ("ddp", "fsdp2")

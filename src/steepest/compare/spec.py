@@ -39,6 +39,7 @@ class MethodSpec:
     estimators: dict[str, dict[str, Any]] = field(default_factory=dict)  # name to options
     points: tuple[dict[str, float], ...] = ()
     code: dict[str, str] | None = None
+    schedule: str | None = None  # of its own
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from steepest.training.definitions.estimator import Batch, Estimator, Resumable
 from steepest.training.definitions.method import Method, Range
-from steepest.training.definitions.schedule import Schedule
+from steepest.training.definitions.schedule import Controller, Schedule
 from steepest.training.definitions.workload import Workload, accuracy
 
-__all__ = ["Batch", "Estimator", "Method", "Range", "Resumable", "Schedule", "Workload", "accuracy"]
+__all__ = ["Batch", "Controller", "Estimator", "Method", "Range", "Resumable", "Schedule", "Workload", "accuracy"]

@@ -63,7 +63,7 @@ def check_method(assignment: Assignment, ranks: Ranks, stage: Stage) -> str | No
             )
         weights = weights_digest(run.model) if ranks is ALONE else None
         stage("in its first step")
-        run.take_step(1.0)
+        run.take_step()
         for name, split in (("validation", assignment.splits.validation), ("test", assignment.splits.test)):
             stage(f"on {name} data after a step")
             run.evaluate(_rows(split, slice(0, min(assignment.batch_size, assignment.workload.evaluation_batch))))

@@ -1,5 +1,6 @@
 """What a run came to, and what was seen on its way."""
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -40,8 +41,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is known after a validation; ``fraction`` of the run is finished."""
+    """What is known after a validation; ``fraction`` of the run is finished. ``train_loss`` is the mean since the
+    validation before."""
 
     fraction: float
     gradient_evaluations: int
     validation_metric: float
+    validation_loss: float = math.nan
+    train_loss: float = math.nan

@@ -20,10 +20,11 @@ from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.estimator import Batch
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.ranks import ALONE, Ranks
+from steepest.training.definitions.schedule import Controller
 from steepest.training.definitions.workload import Workload
 from steepest.training.evaluations import Evaluations
 from steepest.training.gradients import Gradients, attached
-from steepest.training.outcome import Curve
+from steepest.training.outcome import Curve, Progress
 from steepest.training.randomness import generator_states, restore_generators, seed_generators
 from steepest.training.unsaved import Unsaved
 
@@ -43,7 +44,7 @@ class Run:
     gradients: Gradients
     batches: Batches
     per_epoch: int
-    peaks: list[float]  # of the learning rate, by group
+    controller: Controller
     loss_sum: Tensor  # since the last validation
     evaluations: Evaluations
     unsaved: Unsaved
@@ -63,10 +64,9 @@ class Run:
     def validation_is_due(self) -> bool:
         return self.spent >= self.per_epoch * (len(self.curve.gradient_evaluations) + 1)
 
-    def take_step(self, factor: float) -> None:
-        """One step, at this factor of the learning rate."""
-        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * factor
+    def take_step(self) -> None:
+        """One step, at what the controller sets."""
+        self.controller.before_step(self.step)
         batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks)
         self.evaluations.reset()
         losses: list[Tensor] = []
@@ -128,6 +128,17 @@ class Run:
         if not self.diverged and self.reached is None and _reaches(self.workload, metric):
             self.reached = self.spent
 
+    def progress(self, steps: int) -> Progress:
+        """What the last validation has seen, in a run of so many steps."""
+        curve = self.curve
+        return Progress(
+            self.step / steps,
+            self.spent,
+            curve.validation_metric[-1],
+            validation_loss=curve.validation_loss[-1],
+            train_loss=curve.train_loss[-1],
+        )
+
     @property
     def is_resumable(self) -> bool:
         """Whether a checkpoint would hold all that has changed since the beginning."""
@@ -145,6 +156,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "optimizer_attributes": plain_attributes(self.optimizer),
             "gradients": self.gradients.state_dict(),
+            "controller": self.controller.state_dict(),
             "batches": self.batches.state_dict(),
             "generators": generator_states(self.loss_sum.device),
         }
@@ -160,6 +172,7 @@ class Run:
             self.optimizer.load_state_dict(state["optimizer"])
             vars(self.optimizer).update(state["optimizer_attributes"])
             self.gradients.load_state_dict(state["gradients"])
+            self.controller.load_state_dict(state["controller"])
             self.batches.load_state_dict(state["batches"])
             restore_generators(state["generators"], self.loss_sum.device)
             self.loss_sum.copy_(state["loss_sum"])
@@ -196,7 +209,7 @@ def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
             gradients,
             Batches(splits.train, assignment.batch_size, seed, workload.augment),
             per_epoch=assignment.steps_per_epoch,
-            peaks=_peaks(method, optimizer),
+            controller=assignment.lr_schedule.start(_checked(method, optimizer), assignment.steps),
             loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
             evaluations=Evaluations(model),
             unsaved=Unsaved(model, optimizer),
@@ -230,8 +243,8 @@ def _set_mode(optimizer: Optimizer, mode: str) -> None:
         getattr(optimizer, mode)()
 
 
-def _peaks(method: Method, optimizer: Any) -> list[Any]:
-    """The learning rate of every group, as the method set it; a schedule moves them all by the same factor."""
+def _checked(method: Method, optimizer: Any) -> Any:
+    """An optimizer whose learning rates a schedule can move."""
     groups = getattr(optimizer, "param_groups", None)
     if not groups or not callable(getattr(optimizer, "step", None)):
         raise InputError(
@@ -240,7 +253,7 @@ def _peaks(method: Method, optimizer: Any) -> list[Any]:
         )
     if any("lr" not in group for group in groups):
         raise InputError(f"every parameter group of {method.name} must have an 'lr', which the schedule moves")
-    return [group["lr"] for group in groups]
+    return optimizer
 
 
 @torch.no_grad()

@@ -61,13 +61,14 @@ def train(
             run = begin()
         started -= run.seconds
         while run.step < steps:
-            run.take_step(assignment.schedule.factor(run.step / steps))
+            run.take_step()
             validates = run.validation_is_due or run.step == steps
             if validates:
                 run.validate(splits.validation)
                 if run.diverged:
                     break
-                seen = Progress(run.step / steps, run.spent, run.curve.validation_metric[-1])
+                seen = run.progress(steps)
+                run.controller.observe(seen)
                 asked = time.perf_counter()
                 stop = ranks.agree(bool(progress(seen)))
                 started += time.perf_counter() - asked  # it is not the run that takes the time of an answer

@@ -47,6 +47,7 @@ from steepest.compare.results.sentences import (
     cost_notes,
     edge_warnings,
     pruning_note,
+    schedule_sentence,
     sharpness_note,
     sharpness_warnings,
     verdict_sentence,
@@ -54,7 +55,6 @@ from steepest.compare.results.sentences import (
 from steepest.compare.results.tables import records_of, shown_columns, to_targets
 from steepest.compare.results.text import harmless, markdown, markdown_code
 from steepest.compare.spec import Spec
-from steepest.training.definitions.schedule import SCHEDULES
 
 
 @functools.cache
@@ -145,7 +145,7 @@ def context(summary: Summary) -> dict[str, Any]:
         "workload": spec.workload,
         "name": spec.name,
         "budget": spec.gradient_evaluations,
-        "schedule": SCHEDULES[spec.schedule].description,
+        "schedule": schedule_sentence(spec),
         "sentence": verdict_sentence(summary),
         "warnings": edge_warnings(summary),
         "cost_notes": cost_notes(summary),

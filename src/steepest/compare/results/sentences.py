@@ -9,6 +9,7 @@ from steepest.compare.records.errors import headline
 from steepest.compare.results.formats import count, format_difference, format_metric, listed
 from steepest.compare.spec import Spec
 from steepest.training.definitions.method import Range
+from steepest.training.definitions.schedule import SCHEDULES
 
 NAMED = 6  # so many methods beside the baseline are called by their names in the verdict
 NEAR = 0.1  # of a search range: how far from its end a value lies at it
@@ -111,6 +112,12 @@ def pruning_note(summary: Summary) -> str:
         f"pruner {pruner}: a run was, {PRUNERS[pruner].description}. Such a run cannot be chosen; which ones they are "
         "depends on the order in which runs finish."
     )
+
+
+def schedule_sentence(spec: Spec) -> str:
+    """How the learning rate moves, for all methods and for those that have a schedule of their own."""
+    own = [f"; that of {method.name} {method.schedule}" for method in spec.methods if method.schedule]
+    return SCHEDULES[spec.schedule].description + "".join(own)
 
 
 def sharpness_note(spec: Spec) -> str:

@@ -283,4 +283,5 @@ def _method_spec(reference: str, method: Method, trials: int) -> MethodSpec:
         source_sha256=digest_of(reference),
         estimators=json.loads(json.dumps({e.name: dict(e.options) for e in method.estimators}, default=plain)),
         points=tuple(quasi_random_points(method.space, trials, TUNING_SEED)),
+        schedule=None if method.schedule is None else method.schedule.description or method.schedule.name,
     )

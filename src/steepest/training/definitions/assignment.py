@@ -29,7 +29,7 @@ class Assignment:
         seed: fixes initial weights, dropout and the order of the data, whatever the method; estimators draw from
             generators of their own.
         batch_size: samples per gradient evaluation.
-        schedule: of the learning rate.
+        schedule: of the learning rate, unless the method has one of its own.
     """
 
     workload: Workload
@@ -40,6 +40,11 @@ class Assignment:
     epochs: int
     batch_size: int
     schedule: Schedule = SCHEDULES["linear"]
+
+    @property
+    def lr_schedule(self) -> Schedule:
+        """The method's own schedule, or else the one of all methods."""
+        return self.method.schedule or self.schedule
 
     @property
     def steps_per_epoch(self) -> int:
@@ -63,6 +68,6 @@ class Assignment:
         """A digest of what a checkpoint must share with a run that resumes from it."""
         sizes = [tuple(split.inputs.shape) for split in self.splits]
         names = [self.workload.name, self.method.name, dict(self.hyperparameters)]
-        run = [*names, self.seed, self.epochs, self.batch_size, self.schedule.name, sizes]
+        run = [*names, self.seed, self.epochs, self.batch_size, self.lr_schedule.name, sizes]
         versions = [__version__, torch.__version__, self.splits.train.inputs.device.type, ranks.name]
         return hashlib.sha256(json.dumps([run, versions], sort_keys=True).encode()).hexdigest()

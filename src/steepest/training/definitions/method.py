@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from steepest.optim import param_groups
 from steepest.training.definitions import fields
 from steepest.training.definitions.estimator import Estimator
+from steepest.training.definitions.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Method:
         estimators: where the gradient comes from, if not from one plain evaluation; of each kind at most one.
         prepare: called as ``prepare(model)`` before the optimizer is made, for hooks that it relies on, such as
             :func:`steepest.track_input_power`.
+        schedule: of the learning rate, instead of the one that all methods of a study share.
 
     Raises:
         ValueError: a field is not what it must be, ``space`` lacks ``lr``, a hyperparameter is both searched and fixed,
@@ -71,6 +73,7 @@ class Method:
     description: str = ""
     estimators: tuple[Estimator, ...] = ()
     prepare: Callable[[nn.Module], object] | None = None
+    schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
         fields.named("a method's name", self.name)
@@ -101,6 +104,8 @@ class Method:
         object.__setattr__(self, "estimators", tuple(self.estimators))
         if self.prepare is not None:
             fields.function(f"{of}prepare", self.prepare, "of the model")
+        if self.schedule is not None and not isinstance(self.schedule, Schedule):
+            raise ValueError(f"{of}schedule must be a steepest.training.Schedule, got {self.schedule!r}")
 
     @property
     def cost(self) -> int:

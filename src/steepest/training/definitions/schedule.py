@@ -1,23 +1,113 @@
-"""How the learning rate moves over a run: the same for every method of a study."""
+"""How the learning rate, or another value of the optimizer's groups, moves over a run."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch.optim import Optimizer
+
+from steepest.training.definitions import fields
+from steepest.training.outcome import Progress
+
+
+class Controller(Protocol):
+    """What moves values of one optimizer's groups while a run goes on."""
+
+    def before_step(self, step: int) -> None:
+        """Set what the groups are to hold in step ``step``, from 0: any of their values, such as lr or momentum."""
+
+    def observe(self, seen: Progress) -> None:
+        """A validation has ended; every rank is told the same."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What changes from step to step, as tensors, numbers, strings and containers of them."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what :meth:`state_dict` gave."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A factor of the learning rate, by the share of the run that is behind.
+    """How the learning rate moves over a run: by a factor that is known beforehand, or as a controller finds right.
 
     Args:
         name: what a user writes.
         description: how a report goes on after "learning rate".
-        factor: of a share in [0, 1); at 0 it is 1.
+        factor: of a share in [0, 1) of the run that is behind; at 0 it is 1. All groups' lr are multiplied by it.
+        controller: instead of ``factor``, called as ``controller(optimizer, steps)`` at the beginning of every run:
+            returns what sets the groups' values before each of its ``steps``, and may look at validations.
+
+    Raises:
+        ValueError: a field is not what it must be, or not one of ``factor`` and ``controller`` is given.
+
+    Example:
+        Half the lr whenever the validation loss has not fallen:
+
+        >>> class Halving:
+        ...     def __init__(self, optimizer, steps):
+        ...         self.optimizer, self.best = optimizer, float("inf")
+        ...     def before_step(self, step):
+        ...         pass
+        ...     def observe(self, seen):
+        ...         for group in self.optimizer.param_groups:
+        ...             group["lr"] *= 1.0 if seen.validation_loss < self.best else 0.5
+        ...         self.best = min(self.best, seen.validation_loss)
+        ...     def state_dict(self):
+        ...         return {"best": self.best}
+        ...     def load_state_dict(self, state):
+        ...         self.best = state["best"]
+        >>> Schedule("halving", "halved where the validation loss does not fall", controller=Halving).name
+        'halving'
     """
 
     name: str
     description: str
-    factor: Callable[[float], float]
+    factor: Callable[[float], float] | None = None
+    controller: Callable[[Optimizer, int], Controller] | None = None
+
+    def __post_init__(self) -> None:
+        fields.named("a schedule's name", self.name)
+        of = f"schedule {self.name!r}: "
+        fields.text(f"{of}description", self.description)
+        if (self.factor is None) == (self.controller is None):
+            raise ValueError(
+                f"{of}give one of factor and controller, got {'neither' if self.factor is None else 'both'}"
+            )
+        for name in ("factor", "controller"):
+            if getattr(self, name) is not None:
+                what = "of the share of the run" if name == "factor" else "of an optimizer and a number of steps"
+                fields.function(f"{of}{name}", getattr(self, name), what)
+
+    def start(self, optimizer: Optimizer, steps: int) -> Controller:
+        """The controller of one run, whose groups hold their values of its beginning."""
+        if self.controller is not None:
+            return self.controller(optimizer, steps)
+        return _OpenLoop(optimizer, steps, self.factor or (lambda share: 1.0))
+
+
+class _OpenLoop:
+    """Moves the lr of all groups by one factor, whatever is seen."""
+
+    def __init__(self, optimizer: Optimizer, steps: int, factor: Callable[[float], float]) -> None:
+        self._optimizer = optimizer
+        self._peaks = [group["lr"] for group in optimizer.param_groups]
+        self._steps = steps
+        self._factor = factor
+
+    def before_step(self, step: int) -> None:
+        factor = self._factor(step / self._steps)
+        for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * factor
+
+    def observe(self, seen: Progress) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
 
 
 _ALL = (
