@@ -6,10 +6,11 @@ import json
 import pytest
 
 from steepest.compare.report import write_report
-from steepest.compare.report.data import page_data, to_json
+from steepest.compare.report.data import page_data
 from steepest.compare.report.figures import figures
 from steepest.compare.results.formats import format_difference, format_difference_interval
 from steepest.compare.results.tables import results, trust
+from steepest.page.data import to_json
 
 from .pages import METHODS, made_up, many, opened, with_fields
 

@@ -4,7 +4,7 @@ import pytest
 
 from steepest.compare.report import write_report
 from steepest.compare.report.style import looks
-from steepest.compare.report.swatch import swatch
+from steepest.page.swatch import swatch
 
 from .pages import INVOCATION, made_up, many, opened, scrolled_through, unfolded, until
 

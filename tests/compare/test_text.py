@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from steepest.compare.records.errors import headline
 from steepest.compare.report import write_report
 from steepest.compare.results.exports import export_csv
-from steepest.compare.results.text import csv_cell, harmless, markdown, markdown_code, shortened
+from steepest.page.text import csv_cell, harmless, markdown, markdown_code, shortened
 
 from .pages import INVOCATION, made_up, opened, with_fields
 

@@ -205,8 +205,8 @@ def _show_plan(comparison: "Study") -> int:
 
 def _run(comparison: "Study") -> int:
     from steepest.cli.messages import print_result
-    from steepest.compare.results.formats import count
     from steepest.compare.study.progress import ProgressDisplay
+    from steepest.page.text import count
 
     with ProgressDisplay(err()) as display:
         finished = comparison.run(listener=display, command=_command())

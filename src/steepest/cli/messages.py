@@ -12,7 +12,7 @@ from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.records.lines import attempts_note
 from steepest.compare.results.caveats import caveats
-from steepest.compare.results.formats import count, format_duration, format_options
+from steepest.compare.results.formats import format_options
 from steepest.compare.results.sentences import (
     cost_notes,
     edge_warnings,
@@ -24,6 +24,7 @@ from steepest.compare.results.sentences import (
 )
 from steepest.compare.study.plan import Plan
 from steepest.compare.study.result import write
+from steepest.page.text import count, format_duration
 from steepest.training.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
 
 _COMBINING = (

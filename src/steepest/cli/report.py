@@ -24,9 +24,9 @@ def report(
     from steepest.compare.analysis.summary import summarize_study
     from steepest.compare.results.events import write_events
     from steepest.compare.results.exports import export_csv
-    from steepest.compare.results.formats import count
     from steepest.compare.running.study_run import finished_records
     from steepest.compare.study import values
+    from steepest.page.text import count
 
     tables = None if csv is None else values.path("csv", csv)
     events = None if tensorboard is None else values.path("tensorboard", tensorboard)

@@ -7,9 +7,10 @@ import plotly.graph_objects as go
 
 from steepest.compare.analysis.profiles import UP_TO, Across, performance_profile
 from steepest.compare.analysis.summary import Summary
-from steepest.compare.report.figures import Figure
-from steepest.compare.report.style import looks, named
-from steepest.compare.results.formats import count
+from steepest.compare.report.style import looks
+from steepest.page.figure import Figure
+from steepest.page.look import named
+from steepest.page.text import count
 
 
 def profile_figure(found: Sequence[Across], summaries: Sequence[Summary]) -> Figure:

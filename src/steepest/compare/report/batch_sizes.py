@@ -8,9 +8,10 @@ import plotly.graph_objects as go
 
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.report.data import suffix
-from steepest.compare.report.figures import Figure
-from steepest.compare.report.style import axis_format, axis_title, looks, named, value_format
+from steepest.compare.report.style import axis_format, looks, value_format
 from steepest.compare.results.formats import format_metric_name, format_target
+from steepest.page.figure import Figure
+from steepest.page.look import axis_title, named
 
 
 def sweep_figures(summaries: Sequence[Summary]) -> dict[str, Figure]:

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.analysis.trust import searched
 from steepest.compare.report.style import looks
-from steepest.compare.report.swatch import swatch
 from steepest.compare.results.caveats import (
     caveats,
     format_assured,
@@ -22,7 +21,6 @@ from steepest.compare.results.caveats import (
 )
 from steepest.compare.results.failures import failures
 from steepest.compare.results.formats import (
-    count,
     format_difference,
     format_difference_interval,
     format_evaluations,
@@ -53,8 +51,9 @@ from steepest.compare.results.sentences import (
     verdict_sentence,
 )
 from steepest.compare.results.tables import records_of, shown_columns, to_targets
-from steepest.compare.results.text import harmless, markdown, markdown_code
 from steepest.compare.spec import Spec
+from steepest.page.templates import templates
+from steepest.page.text import harmless
 
 
 @functools.cache
@@ -64,16 +63,7 @@ def environment(*, escape: bool) -> jinja2.Environment:
     Args:
         escape: for HTML; everything that comes from a user is escaped.
     """
-    found = jinja2.Environment(
-        loader=jinja2.PackageLoader("steepest.compare.report"),
-        autoescape=escape,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_harmless,
-        auto_reload=False,
-    )
+    found = templates("steepest.compare.report", escape=escape)
     found.filters.update(
         metric=_of_the_spec(format_metric),
         difference=_of_the_spec(format_difference),
@@ -86,9 +76,6 @@ def environment(*, escape: bool) -> jinja2.Environment:
         target=_of_the_spec(format_target),
         lr=format_lr,
         others=format_others,
-        count=count,
-        cell=markdown,
-        code=markdown_code,
         size=_of_the_spec(format_size),
         p_value=lambda value: "-" if value is None else f"{value:.2g}",
         found=_of_the_spec(format_found),
@@ -107,13 +94,8 @@ def environment(*, escape: bool) -> jinja2.Environment:
         metric_of=lambda value, of: format_metric(of.spec, value),
         metric_name=lambda of: format_metric_name(of.spec),
         difference_of=lambda row, of: format_difference(of.spec, row.comparison.difference),
-        swatch=swatch,
     )
     return found
-
-
-def _harmless(value: Any) -> Any:
-    return harmless(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _of_the_spec(show: Callable[[Spec, Any], str]) -> Callable[[Context, Any], str]:

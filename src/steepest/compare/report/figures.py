@@ -1,38 +1,16 @@
 """The figures of the report, as Plotly figures without a theme: the page gives them its colours, light or dark."""
 
-from dataclasses import dataclass
-from typing import Literal
-
-import plotly.graph_objects as go
-
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.analysis.trust import searched
 from steepest.compare.report.forest import forest, forest_caption, forest_rows
 from steepest.compare.report.run_figures import curves, finals
 from steepest.compare.report.search_figures import best_so_far, expected_best, lr_sensitivity
-from steepest.compare.report.style import has_data
-from steepest.compare.results.formats import format_metric_name, format_target, listed
+from steepest.compare.results.formats import format_metric_name, format_target
+from steepest.page.figure import Figure
+from steepest.page.look import has_data
+from steepest.page.text import listed
 
 ZOOM = "The worst quarter may lie outside the window: a double click shows all."
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure with the words around it; ``switches`` are the axes that the reader can make logarithmic or linear.
-
-    ``place`` is where it stands: under the headline, among the results, or folded away with what they rest on.
-    ``rows`` are the methods of a figure with one row each, the first on top. Its numbers are ``exact`` where they are
-    those of a table, and rounded for the screen otherwise.
-    """
-
-    key: str
-    title: str
-    caption: str
-    plot: go.Figure
-    switches: tuple[str, ...] = ()
-    place: Literal["top", "results", "trust"] = "results"
-    rows: tuple[str, ...] = ()
-    exact: bool = False
 
 
 def figures(summary: Summary) -> list[Figure]:

@@ -3,7 +3,6 @@
 import plotly.graph_objects as go
 
 from steepest.compare.analysis.summary import Row, Summary
-from steepest.compare.report.style import axis_title, label, named
 from steepest.compare.results.formats import (
     format_difference,
     format_difference_interval,
@@ -11,6 +10,7 @@ from steepest.compare.results.formats import (
     format_size,
     format_verdict,
 )
+from steepest.page.look import axis_title, label, named
 
 # Legible on white and on near-black, as the page's own colours of verdicts are on one of them.
 COLOURS = {"better": "#009E73", "worse": "#D55E00", "no difference seen": "#7D8790", "no verdict": "#7D8790"}

@@ -15,10 +15,12 @@ from steepest.compare.analysis.summary import Summary
 from steepest.compare.report.across import across_caption, kinds, profile_figure, title
 from steepest.compare.report.batch_sizes import sweep_figures
 from steepest.compare.report.context import context, environment
-from steepest.compare.report.data import page_data, suffix, to_json
-from steepest.compare.report.figures import Figure, figures
+from steepest.compare.report.data import page_data, suffix
+from steepest.compare.report.figures import figures
 from steepest.compare.results import tables
-from steepest.compare.results.tables import Table
+from steepest.page.data import to_json
+from steepest.page.figure import Figure
+from steepest.page.table import Table
 
 HTML = "report.html"
 MARKDOWN = "report.md"

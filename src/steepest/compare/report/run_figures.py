@@ -7,19 +7,9 @@ import plotly.graph_objects as go
 
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.records.record import Record
-from steepest.compare.report.style import (
-    BASELINE_COLOUR,
-    add_band,
-    axis_format,
-    axis_title,
-    looks,
-    marks,
-    named,
-    translucent,
-    validation_axis,
-    value_format,
-)
+from steepest.compare.report.style import axis_format, looks, validation_axis, value_format
 from steepest.compare.results.formats import format_metric_name
+from steepest.page.look import BASELINE_COLOUR, add_band, axis_title, marks, named, translucent
 
 
 def finals(summary: Summary, rows: Sequence[Row]) -> go.Figure:

@@ -6,15 +6,8 @@ import plotly.graph_objects as go
 
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.analysis.trust import searched
-from steepest.compare.report.style import (
-    add_band,
-    looks,
-    metric_window,
-    named,
-    translucent,
-    validation_axis,
-    value_format,
-)
+from steepest.compare.report.style import looks, metric_window, validation_axis, value_format
+from steepest.page.look import add_band, named, translucent
 
 
 def lr_sensitivity(summary: Summary) -> go.Figure:

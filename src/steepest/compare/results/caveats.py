@@ -8,8 +8,9 @@ from steepest.compare.analysis.sensitivity import Order, sensitivity
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.trust import assured, expected_of_half, refound, searched
 from steepest.compare.analysis.tuning_curve import tuning_curve
-from steepest.compare.results.formats import NONE, count, format_metric, format_size, format_target, listed
+from steepest.compare.results.formats import NONE, format_metric, format_size, format_target
 from steepest.compare.spec import Spec
+from steepest.page.text import count, listed
 
 PAIRS_NAMED = 2
 

@@ -9,8 +9,8 @@ from steepest._errors import InputError, StudyError, argument
 from steepest._files import write_atomically
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.results import tables
-from steepest.compare.results.tables import Table, Value
-from steepest.compare.results.text import csv_cell
+from steepest.page.table import Table, Value
+from steepest.page.text import csv_cell
 
 CURVE = ("gradient_evaluations", "train_loss", "validation_loss", "validation_metric")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.records.errors import headline
 from steepest.compare.records.record import Record
-from steepest.compare.results.formats import listed
 from steepest.compare.results.tables import records_of
+from steepest.page.text import listed
 
 _NAMED = 4
 

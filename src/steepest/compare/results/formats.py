@@ -17,11 +17,6 @@ NONE = "-"
 LOWER = "\N{DOWNWARDS ARROW}"  # beside a metric of which less is better
 
 
-def listed(words: list[str], conjunction: str) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
-
-
 def format_metric_name(spec: Spec) -> str:
     """A metric's name, with an arrow down where lower is better."""
     return spec.workload.metric_name + ("" if spec.workload.higher_is_better else f" {LOWER}")
@@ -45,18 +40,6 @@ def format_difference(spec: Spec, value: float | None) -> str:
 def format_size(spec: Spec, value: float | None) -> str:
     """The size of a difference of two metrics, such as ``0.31 pp``."""
     return NONE if value is None else format_difference(spec, abs(value)).removeprefix("+")
-
-
-def count(number: int, noun: str) -> str:
-    """``1 seed``, ``5 seeds``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def format_duration(seconds: float) -> str:
-    """``7 s``, ``3 min 07 s``, ``2 h 05 min``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def format_target(spec: Spec, value: float) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.policy.pruners import PRUNERS
 from steepest.compare.records.errors import headline
-from steepest.compare.results.formats import count, format_difference, format_metric, listed
+from steepest.compare.results.formats import format_difference, format_metric
 from steepest.compare.spec import Spec
+from steepest.page.text import count, listed
 from steepest.training.definitions.method import Range
 from steepest.training.definitions.schedule import SCHEDULES
 

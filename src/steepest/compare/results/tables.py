@@ -3,7 +3,6 @@
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.sensitivity import evaluations_to
@@ -15,16 +14,7 @@ from steepest.compare.records.record import Record
 from steepest.compare.results.caveats import order_lines
 from steepest.compare.results.formats import format_gradient, format_options, format_ranges
 from steepest.compare.spec import Spec
-
-Value = str | int | float | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns by name and rows of plain values. What is missing is ``None``; a target that is missed is infinite."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Value, ...]]
+from steepest.page.table import Table, Value
 
 
 def results(summary: Summary) -> Table:

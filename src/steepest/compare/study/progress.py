@@ -11,8 +11,9 @@ from rich.text import Text
 
 from steepest.compare.analysis.choice import choose
 from steepest.compare.records.record import Job, Key, Record
-from steepest.compare.results.formats import count, format_duration, format_metric
+from steepest.compare.results.formats import format_metric
 from steepest.compare.spec import Spec, StudySpec
+from steepest.page.text import count, format_duration
 
 
 class ProgressDisplay:

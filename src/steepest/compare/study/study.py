@@ -18,7 +18,6 @@ from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES,
 from steepest.compare.records.record import Record
 from steepest.compare.records.storage import Storage
 from steepest.compare.results.exports import final_table, run_table
-from steepest.compare.results.tables import Table
 from steepest.compare.running import ray_cluster, study_run, torchrun
 from steepest.compare.running.driver import Listener
 from steepest.compare.running.setting import CHECKPOINT_SECONDS
@@ -31,6 +30,7 @@ from steepest.compare.study.plan import Plan, make_plan
 from steepest.compare.study.progress import ProgressDisplay
 from steepest.compare.study.request import Request
 from steepest.compare.study.result import without_result, write
+from steepest.page.table import Table
 from steepest.training.definitions.method import Method, Range
 from steepest.training.definitions.workload import Workload
 from steepest.training.lookup import Given, pickled, reference_of

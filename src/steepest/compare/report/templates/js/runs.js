@@ -177,3 +177,10 @@ function prepareRows(table, comparison, source) {
     if (state.open[key]) turn();
   }
 }
+
+prepared.push(() => {
+  for (const comparison of data.comparisons) {
+    const id = "final" + comparison.suffix;
+    prepareRows(document.getElementById(id), comparison, data.tables[id]);
+  }
+});

@@ -82,3 +82,20 @@ def csv_cell(value: object) -> object:
         return value
     text = harmless(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def listed(words: list[str], conjunction: str) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 seed``, ``5 seeds``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def format_duration(seconds: float) -> str:
+    """``7 s``, ``3 min 07 s``, ``2 h 05 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

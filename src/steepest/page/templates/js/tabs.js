@@ -1,8 +1,8 @@
-// One comparison at a time; anchors lead to the tab that holds them.
-function showTab(suffix) {
-  state.tab = suffix;
+// One panel at a time; anchors lead to the tab that holds them.
+function showTab(panel) {
+  state.tab = panel;
   for (const tab of document.querySelectorAll("[role=tab]")) {
-    const mine = tab.id === "tab" + suffix;
+    const mine = tab.getAttribute("aria-controls") === panel;
     tab.setAttribute("aria-selected", mine);
     tab.tabIndex = mine ? 0 : -1;
     document.getElementById(tab.getAttribute("aria-controls")).hidden = !mine;
@@ -14,7 +14,7 @@ function followAnchor() {
   const panel = wanted?.closest("[role=tabpanel]");
   const fold = wanted?.closest("details.fold");
   if (fold) fold.open = true;
-  if (panel) showTab(panel.id.replace("comparison", ""));
+  if (panel) showTab(panel.id);
   if (!panel && !fold) return;
   (wanted === panel ? document.querySelector(".tabs") : wanted).scrollIntoView();
 }
@@ -25,7 +25,7 @@ function prepareTabs() {
   for (const [i, tab] of tabs.entries()) {
     tab.addEventListener("click", (event) => {
       event.preventDefault(); // the page stays where it is
-      showTab(tab.id.replace("tab", ""));
+      showTab(tab.getAttribute("aria-controls"));
       history.replaceState(null, "", tab.getAttribute("href"));
     });
     tab.addEventListener("keydown", (event) => {
@@ -37,5 +37,5 @@ function prepareTabs() {
       next.focus();
     });
   }
-  showTab(state.tab ?? "");
+  showTab(state.tab ?? tabs[0].getAttribute("aria-controls"));
 }

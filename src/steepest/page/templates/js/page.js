@@ -39,9 +39,10 @@ function fileName(...parts) {
   return parts.filter(Boolean).join("-").replace(/[^\p{L}\p{N}_.+-]+/gu, "-");
 }
 
-function comparisonOf(element) {
-  const panel = element.closest("[role=tabpanel]");
-  if (!panel && data.comparisons.length > 1) return undefined; // it is about all of them
-  const suffix = panel ? panel.id.replace("comparison", "") : "";
-  return data.comparisons.find((comparison) => comparison.suffix === suffix);
+// What the names of files begin with that are saved from here; nothing where it is about the whole page.
+function fileOf(element) {
+  return element.closest("[data-file]")?.dataset.file;
 }
+
+// Called whenever the page stands anew, before its figures are drawn: what a page has beside figures and tables.
+const prepared = [];

@@ -5,10 +5,7 @@ function start() {
   prepareLegend();
   prepareFolds();
   for (const [id, source] of Object.entries(data.tables)) prepareTable(document.getElementById(id), source);
-  for (const comparison of data.comparisons) {
-    const id = "final" + comparison.suffix;
-    prepareRows(document.getElementById(id), comparison, data.tables[id]);
-  }
+  for (const prepare of prepared) prepare();
   for (const [key, figure] of Object.entries(data.figures)) prepareFigure(document.getElementById("plot-" + key), figure);
 }
 

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from steepest.compare.report.style import Look
+from steepest.page.look import Look
 
 _WIDTH, _HEIGHT = 30, 12
 # Lengths of dash and gap: Plotly's own dashes, for a line 2 wide.

@@ -174,7 +174,7 @@ async function saveFigure(plot, key) {
   layout.margin = { ...layout.margin, b: layout.margin.b + below.height };
   const size = { width, height: Math.max(heightOf(figure), 320) + below.height };
   const svg = await plotly().toImage({ data: traces, layout: { ...layout, ...size } }, { format: "svg", imageDataOnly: true, ...size });
-  save(fileName(comparisonOf(plot)?.name, key) + ".svg", "image/svg+xml", svg);
+  save(fileName(fileOf(plot), key) + ".svg", "image/svg+xml", svg);
 }
 
 function prepareFigure(place, figure) {

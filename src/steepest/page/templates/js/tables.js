@@ -33,19 +33,19 @@ function sortTable(table, source) {
 }
 
 function filterTable(table, source) {
-  const { text = "", verdict = "" } = state.filter[table.id] ?? {};
+  const { text = "", choice = "" } = state.filter[table.id] ?? {};
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const [name, judged] = ["method", "verdict"].map((column) => source.columns.indexOf(column));
+  const [named, chosen] = source.filter.map((column) => source.columns.indexOf(column));
   let kept = 0;
   for (const row of bodyRows(table)) {
     const values = source.rows[row.dataset.row];
-    const keep = words.every((word) => values[name].toLowerCase().includes(word)) && (!verdict || values[judged] === verdict);
+    const keep = words.every((word) => values[named].toLowerCase().includes(word)) && (!choice || values[chosen] === choice);
     row.hidden = !keep;
     if (row.nextElementSibling?.classList.contains("detail")) row.nextElementSibling.hidden = !keep;
     kept += keep;
   }
   const told = tools(table).querySelector(".kept");
-  told.textContent = words.length || verdict ? `${kept} of ${source.rows.length}` : "";
+  told.textContent = words.length || choice ? `${kept} of ${source.rows.length}` : "";
 }
 
 // RFC 4180. The rows that are shown, in the order shown; the numbers as they were computed.
@@ -60,7 +60,7 @@ function csv(columns, rows) {
 
 function saveTable(table, source) {
   const rows = bodyRows(table).filter((row) => !row.hidden).map((row) => source.rows[row.dataset.row]);
-  save(fileName(comparisonOf(table)?.name, table.dataset.name ?? table.id) + ".csv", "text/csv", csv(source.columns, rows));
+  save(fileName(fileOf(table), table.dataset.name ?? table.id) + ".csv", "text/csv", csv(source.columns, rows));
 }
 
 function sortBy(table, source, column) {
@@ -80,18 +80,20 @@ function sortingForPhones(table, source) {
 }
 
 function filters(table, source) {
-  const chosen = (state.filter[table.id] ??= { text: "", verdict: "" });
+  const chosen = (state.filter[table.id] ??= { text: "", choice: "" });
+  const [named, choosing] = source.filter;
   const told = make("span", { class: "kept", role: "status" });
   const change = (name) => (event) => {
     chosen[name] = event.target.value;
     filterTable(table, source);
   };
-  const text = make("input", { type: "search", placeholder: "filter methods", "aria-label": "Filter methods", id: `filter-${table.id}`, oninput: change("text") });
-  const verdicts = ["", ...new Set(source.rows.map((row) => row[source.columns.indexOf("verdict")]))];
-  const verdict = make("select", { "aria-label": "Verdict", id: `verdict-${table.id}`, onchange: change("verdict") },
-    ...verdicts.map((value) => make("option", { value }, value || "all verdicts")));
-  [text.value, verdict.value] = [chosen.text, chosen.verdict];
-  return [told, text, verdict];
+  const text = make("input", { type: "search", placeholder: `filter ${named}s`, "aria-label": `Filter ${named}s`, id: `filter-${table.id}`, oninput: change("text") });
+  const values = ["", ...new Set(source.rows.map((row) => row[source.columns.indexOf(choosing)]))];
+  const label = choosing[0].toUpperCase() + choosing.slice(1);
+  const choice = make("select", { "aria-label": label, id: `${choosing}-${table.id}`, onchange: change("choice") },
+    ...values.map((value) => make("option", { value }, value || `all ${choosing}s`)));
+  [text.value, choice.value] = [chosen.text, chosen.choice];
+  return [told, text, choice];
 }
 
 function prepareTable(table, source) {
@@ -101,9 +103,9 @@ function prepareTable(table, source) {
     inside.append(...heading.childNodes);
     heading.append(inside);
   }
-  if (source.columns.includes("verdict")) place.append(...filters(table, source));
+  if (source.filter) place.append(...filters(table, source));
   if (table.classList.contains("stack")) place.append(sortingForPhones(table, source));
   place.append(button("CSV", () => saveTable(table, source), { "aria-label": `Save table ${table.dataset.name ?? table.id} as CSV` }));
   sortTable(table, source);
-  if (source.columns.includes("verdict")) filterTable(table, source);
+  if (source.filter) filterTable(table, source);
 }
