@@ -87,4 +87,4 @@ def _load(folder: Path, number: dict[str, int], size: int) -> Split:
             targets.append(number[subfolder.name])
     if not inputs:
         raise InputError(f"{str(folder)!r} holds no images")
-    return Split(torch.stack(inputs), torch.tensor(targets, dtype=torch.int64))
+    return Split(torch.stack(inputs), torch.tensor(targets, dtype=torch.int64, device="cpu"))
