@@ -173,6 +173,8 @@ def told(error: BaseException, near: str | None = None) -> str:
 
     Where the first line only announces, as torch's does, the next one is told too.
     """
+    while isinstance(error, BaseExceptionGroup):  # which says how many they are, and not what
+        error = error.exceptions[0]
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     place = place_of(error, near)
