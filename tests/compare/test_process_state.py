@@ -179,6 +179,21 @@ def test_a_run_is_the_same_after_one_that_changed_the_process():
     assert (after.curve, after.test_loss) == (alone.curve, alone.test_loss)
 
 
+def test_what_a_model_changes_of_its_data_changes_no_later_run():
+    """As one that scales, in place, what its file holds."""
+    splits = tiny.two_clouds(None)
+
+    def model():
+        splits.train.inputs.mul_(2)
+        return nn.Linear(4, 2)
+
+    spoiling = dataclasses.replace(tiny.clouds, data=lambda _: splits, model=model)
+    jobs = [Job("clouds", "good", "tune", i, 0, {"lr": 0.1}) for i in range(2)]
+    first, second = serve_all(jobs, [spoiling], [tiny.good])
+    assert first.status == "finished", first.error
+    assert second.curve == first.curve
+
+
 def test_a_model_cannot_choose_its_threads():
     seen = []
 

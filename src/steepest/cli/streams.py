@@ -43,7 +43,7 @@ def guarded_output() -> Iterator[None]:
     Raises:
         StudyError: it cannot be written.
     """
-    with redirect_stdout(_Stream(sys.stdout, wanted=True)) as stream:  # type: ignore[type-var]
+    with redirect_stdout(_Stream(sys.stdout, wanted=True)) as stream:
         yield
         stream.flush()
 
