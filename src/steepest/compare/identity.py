@@ -8,6 +8,7 @@ the code reads besides, such as weights in a file, is nobody's to know: it belon
 
 import hashlib
 import itertools
+import os
 import platform
 import re
 import sys
@@ -21,7 +22,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from steepest._errors import ChangedError, InputError
-from steepest.compare import loading, user_code
+from steepest.compare import loading, opened_files, user_code
 from steepest.compare.given import digest_of, is_given
 from steepest.compare.lookup import sources_of
 from steepest.compare.method import Method
@@ -93,7 +94,7 @@ def _check_one_meaning(modules: Iterable[Mapping[str, ModuleSpec]]) -> None:
     seen: dict[str, ModuleSpec] = {}
     for name, spec in itertools.chain.from_iterable(found.items() for found in modules):
         other = seen.setdefault(name, spec)
-        if not user_code.same_place(other, spec):
+        if not (name.startswith(opened_files.PREFIX) or user_code.same_place(other, spec)):
             raise InputError(
                 f"the study imports two modules of the name {name!r}, {other.origin} and {spec.origin}; rename one"
             )
@@ -125,9 +126,9 @@ def check_unchanged(frozen: MethodSpec | WorkloadSpec) -> None:
     for name, digest in (frozen.code or {}).items():
         if name.startswith(GIVEN_PART):  # it comes with the job's setting, whole
             continue
-        spec = user_code.located(name)
+        spec = _located(name, frozen.reference)
         if spec is None or _or_none(partial(user_code.digest_of_module, spec)) != digest:
-            raise ChangedError(_differs(f"module {name}", frozen.name))
+            raise ChangedError(_differs(opened_files.shown(name), frozen.name))
 
 
 def check_all_known(study: StudySpec, before: Iterable[str]) -> None:
@@ -231,6 +232,13 @@ def _modules_of_given(parts: Mapping[str, object]) -> dict[str, ModuleSpec]:
     names = digest.modules | {name for name in loaded if name.startswith(packages)}
     roots = {name: spec for name in sorted(names) if (spec := user_code.located(name)) is not None}
     return {**roots, **user_code.imported_by(roots.values())}
+
+
+def _located(name: str, reference: str) -> ModuleSpec | None:
+    if not name.startswith(opened_files.PREFIX):
+        return user_code.located(name)
+    files = [loading.load(source).file for source in sources_of(reference)]
+    return opened_files.located(name, [os.path.dirname(file) for file in files if file])
 
 
 def _or_none(digest: Callable[[], str | None]) -> str | None:

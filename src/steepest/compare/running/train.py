@@ -17,7 +17,7 @@ from steepest.compare.method import Method
 from steepest.compare.running.batches import steps_per_epoch as steps_per_epoch
 from steepest.compare.running.checkpoint import Checkpoint, State
 from steepest.compare.running.ranks import ALONE, Ranks
-from steepest.compare.running.run import Curve, Run, begun, evaluated
+from steepest.compare.running.run import Curve, Run, begun, evaluated, initial_weights
 from steepest.compare.running.run import evaluate as evaluate
 from steepest.compare.schedule import SCHEDULES, Schedule
 from steepest.compare.workload import Workload
@@ -35,7 +35,8 @@ class Outcome:
     ``gradient_evaluations`` counts gradients of one batch; ``samples`` the training samples behind them, each as often
     as it was evaluated; ``evaluations_to_target`` is ``None`` if the validation metric never reached the target.
     ``sharpness`` is ``None`` if it was not asked for or could not be measured; ``sharpness_note`` says why, or that the
-    value is only near. ``pruned``: it was stopped before its budget was spent, and was not tested.
+    value is only near. ``pruned``: it was stopped before its budget was spent, and was not tested. ``weights``: it
+    began from these, as :func:`~.run.initial_weights` has them.
     """
 
     diverged: bool
@@ -51,6 +52,7 @@ class Outcome:
     sharpness: float | None = None
     sharpness_note: str | None = None
     pruned: bool = False
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def train(
             return held.enter_context(begun(workload, method, splits, hyperparameters, seed, batch_size, ranks))
 
         run = begin()
+        weights = initial_weights(run.model, ranks)
         saved = _saved(checkpoint, identity, ranks) if checkpoint else None
         if saved and not all(ranks.gathered(run.goes_on_from(saved))):
             held.close()
@@ -179,6 +182,7 @@ def train(
         sharpness=sharpness,
         sharpness_note=sharpness_note,
         pruned=pruned,
+        weights=weights,
     )
 
 
