@@ -196,3 +196,11 @@ def test_the_example_is_short_and_runs(tmp_path):
     done = subprocess.run([*STEEPEST, "compare", f"{example}:wine", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "rmsprop" in done.stdout
+
+
+def test_the_same_command_again_says_that_nothing_was_run(tmp_path, capsys):
+    command = ["compare", f"{TINY}:clouds", "--methods", f"{TINY}:good", "--trials", "1", "--seeds", "1", "--jobs", "1"]
+    assert run([*command, "--out", str(tmp_path / "study")]) == 0
+    assert "before" not in capsys.readouterr().out
+    assert run([*command, "--out", str(tmp_path / "study")]) == 0
+    assert capsys.readouterr().out.endswith("2 of 2 runs had ended before; nothing was run.\n")

@@ -84,3 +84,12 @@ def test_an_output_that_cannot_be_written_is_one_sentence_and_the_report_is_ther
     assert done.returncode == 1
     assert done.stderr == b"error: the output cannot be written (No space left on device)\n"
     assert (folder / "report.md").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is not there")
+@pytest.mark.parametrize("arguments", ["--version", "--help", "compare --help", ""])
+def test_help_that_cannot_be_written_is_one_sentence_too(arguments):
+    line = f'"{sys.executable}" -m steepest {arguments} > /dev/full'
+    done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr == b"error: the output cannot be written (No space left on device)\n"

@@ -9,6 +9,7 @@ from torch import nn
 
 import steepest
 from steepest import INSGD, LARS, SNGM, SSGD, BlockNormalizedSGD, track_input_power
+from steepest.data import digits, text
 from steepest.optim import ScaledSGD
 
 SOURCE = Path(steepest.__file__).parent
@@ -85,3 +86,16 @@ def test_a_step_is_the_same_whatever_the_defaults_are(make, options, path, scale
             torch.set_default_device(None if device.type == "cpu" else device)
             torch.set_default_dtype(float_dtype)
         assert all(p.dtype == q.dtype and torch.equal(p, q) for p, q in zip(got, expected, strict=True))
+
+
+def test_data_lie_on_the_cpu_whatever_the_default_is(tmp_path):
+    (tmp_path / "text").write_text("abcdef " * 2000)
+    expected = digits(), text(tmp_path / "text")
+    device = torch.get_default_device()
+    try:
+        torch.set_default_device("meta")
+        got = digits(), text(tmp_path / "text")
+    finally:
+        torch.set_default_device(None if device.type == "cpu" else device)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(ours, theirs, strict=True))

@@ -1,6 +1,7 @@
 """The command `steepest`."""
 
 import sys
+from contextlib import suppress
 
 from steepest._version import __version__
 
@@ -8,8 +9,9 @@ from steepest._version import __version__
 def main() -> None:
     """Run the command line; without the extra that it needs, say which."""
     if sys.argv[1:] == ["--version"]:  # which scripts ask often: typer alone takes longer than Python to start
-        print(f"steepest {__version__}")
-        sys.exit(0)
+        with suppress(OSError):  # what cannot be printed is told below
+            print(f"steepest {__version__}", flush=True)
+            sys.exit(0)
     try:
         import steepest.compare  # noqa: F401 - checks the extra, which brings typer too
         from steepest.cli import run

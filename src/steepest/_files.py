@@ -78,9 +78,9 @@ def reason_of(error: BaseException) -> str:
     return str(text).strip().partition("\n")[0]
 
 
-def clear_place(path: Path) -> None:
-    """Put aside what a file cannot replace: a folder in its place."""
-    if path.is_dir() and not path.is_symlink():
+def clear_place(path: Path, *, links: bool = False) -> None:
+    """Put aside what a file cannot replace: a folder in its place; with ``links``, a symbolic link as well."""
+    if links if path.is_symlink() else path.is_dir():
         with suppress(FileNotFoundError):
             put_aside(path)
 

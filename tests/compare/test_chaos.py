@@ -61,14 +61,21 @@ def wait_for(condition, process):
 
 
 def workers(pid):
-    """The processes of a command's runs."""
+    """The processes of a command's runs: its own children, or forks of the one that is there for that."""
     found = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError, IndexError):
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == pid and b"spawn_main" in (folder / "cmdline").read_bytes():
+            parent = parent_of(folder)
+            words = (folder / "cmdline").read_bytes()
+            if (parent == pid and b"spawn_main" in words) or (
+                b"forkserver" in words and parent_of(Path(f"/proc/{parent}")) == pid
+            ):
                 found.append(int(folder.name))
     return sorted(found)
+
+
+def parent_of(folder):
+    return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def results(out):

@@ -240,3 +240,31 @@ def test_a_foreign_folder_is_refused_before_anything_is_made_in_it(tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(InputError, match=r"out must be a folder"):
         run(monkeypatch, SPEC, tmp_path / "thesis.tex")
+
+
+def link_to_nothing(path):
+    path.symlink_to("nowhere/at/all")
+
+
+def link_to_itself(path):
+    path.symlink_to(path.name)
+
+
+def link_to_a_file(path):
+    path.with_name("other").touch()
+    path.symlink_to("other")
+
+
+@pytest.mark.parametrize("how", [as_folder, link_to_nothing, link_to_itself, link_to_a_file])
+@pytest.mark.parametrize("file", ["attempts.jsonl", ".lock"])
+def test_what_lies_in_the_place_of_a_file_that_is_only_written_stops_nothing(file, how, tmp_path, monkeypatch):
+    def failed(job):
+        return {"status": "failed", "error": "ValueError: planted"}
+
+    folder = tmp_path / "study"
+    run(monkeypatch, SPEC, folder, outcome=failed)
+    (folder / file).unlink(missing_ok=True)
+    how(folder / file)
+    _, found, _ = run(monkeypatch, SPEC, folder)
+    assert len(found) == RUNS
+    assert "ValueError: planted" in (folder / "attempts.jsonl").read_text()

@@ -50,6 +50,21 @@ def test_an_error_from_an_error_is_told_by_the_last():
     assert summary(raised(function)) == "ValueError: outer ..."
 
 
+def test_of_several_errors_in_a_group_the_first_is_told_with_the_sum():
+    def function():
+        try:
+            raise ExceptionGroup("two layers", [ValueError("Error(s):\n\n\tmissing"), KeyError("second")])
+        except ExceptionGroup as error:
+            raise BaseExceptionGroup("outer", [error, KeyboardInterrupt()]) from KeyError("cause")
+
+    told = "BaseExceptionGroup: outer (2 sub-exceptions), the first: ValueError: Error(s): missing"
+    assert summary(raised(function)) == told
+
+
+def test_a_long_error_is_cut():
+    assert len(summary(raised(users_function("x" * 5000)))) < 310
+
+
 def test_what_is_no_traceback_is_told_as_it_is():
     assert headline("The process of this run died 5 times.") == "The process of this run died 5 times."
     assert headline("") == "an error without a text"

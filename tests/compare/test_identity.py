@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from steepest._errors import InputError, StudyError
+from steepest._errors import ChangedError, InputError, StudyError
 from steepest.compare import Method, Range, Study, Workload
-from steepest.compare.identity.checks import check_fresh_models, refusal_in
+from steepest.compare.identity.checks import check_fresh_models, check_unchanged, refusal_in
 from steepest.compare.records.record import Job
 from steepest.compare.running.setting import Setting
 from steepest.compare.running.worker import Pipe, serve
@@ -86,6 +86,41 @@ def test_whatever_is_imported_is_in_the_digest(kind, tmp_path):
     name = changed.removesuffix(".py").replace("/", ".")
     assert spec.differences(spec_of(reference)) == [
         f"module {name} of workload 'helper' was changed since the study began"
+    ]
+
+
+READ = {  # the same, by code that nothing imports by its name
+    "by its path": (
+        "parts/net.py",
+        "from importlib.util import *; s = spec_from_file_location('n', __file__.replace('task', 'parts/net')); "
+        "s.loader.exec_module(module_from_spec(s))",
+        "",
+        {"parts/net.py": "A = 1"},
+    ),
+    "by a loader": (
+        "parts/net2.py",
+        "import importlib.machinery as i\n"
+        "i.SourceFileLoader('n2', __file__.replace('task', 'parts/net2')).load_module()",
+        "",
+        {"parts/net2.py": "A = 1"},
+    ),
+    "run": ("run.py", "import runpy; runpy.run_path(__file__.replace('task', 'run'))", "", {"run.py": "A = 1"}),
+    "run as text": ("text.py", "", "exec(open(__file__.replace('task', 'text')).read())", {"text.py": "A = 1"}),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_a_file_of_code_that_is_read_and_run_is_in_the_digest(kind, tmp_path):
+    changed, imports, within, files = READ[kind]
+    reference = task(tmp_path, imports, within, files=files)
+    spec = spec_of(reference)
+    assert spec.differences(spec_of(reference)) == []
+    check_unchanged(spec.workload)
+    (tmp_path / changed).write_text("A = 2  # another")
+    with pytest.raises(ChangedError, match=f"the file {changed} of 'helper' on "):
+        check_unchanged(spec.workload)
+    assert spec.differences(spec_of(reference)) == [
+        f"file {changed} of workload 'helper' was changed since the study began"
     ]
 
 

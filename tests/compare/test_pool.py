@@ -10,6 +10,7 @@ import pytest
 from steepest._errors import StudyError
 from steepest.compare import Study
 from steepest.compare.records.record import Job, record_of
+from steepest.compare.running import fork_server
 from steepest.compare.running.pool import Pool
 from steepest.compare.running.processes import ProcessPool
 from steepest.compare.running.setting import Setting
@@ -75,6 +76,13 @@ def children():
     return {process.pid for process in multiprocessing.active_children()}
 
 
+@pytest.fixture
+def without_forks(monkeypatch):
+    """As with the driver of a GPU, and on other systems than Linux."""
+    monkeypatch.setattr(fork_server, "can_fork", lambda: False)
+
+
+@pytest.mark.usefixtures("without_forks")
 def test_a_pool_takes_spare_processes_first_and_the_others_are_ended():
     spec = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=3)
     jobs = [Job("clouds", "good", "tune", i, 0, {"lr": 0.1}) for i in range(3)]
@@ -95,6 +103,36 @@ def test_a_pool_takes_spare_processes_first_and_the_others_are_ended():
     with Spares(2):
         assert len(children() - before) == 2
     assert children() - before == set()
+
+
+def work(number, spares=None):
+    """So many runs at a time, and their events."""
+    spec = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=number)
+    with ProcessPool(number, Setting(StudySpec((spec,)), None), spares) as pool:
+        for i in range(number):
+            pool.submit(Job("clouds", "good", "tune", i, 0, {"lr": 0.1}))
+        events = []
+        while pool.running:
+            events += pool.events(1.0)
+    return [event.record for event in events if event.record]
+
+
+@pytest.mark.usefixtures("without_forks")
+def test_without_forks_the_same_run_gives_the_same_numbers(monkeypatch):
+    alone = work(1)
+    monkeypatch.undo()
+    assert [r.validation_loss for r in work(2)] == [r.validation_loss for r in alone] * 2
+
+
+@pytest.mark.skipif(not fork_server.can_fork(), reason="no forks here")
+def test_a_server_that_is_killed_is_started_again():
+    with Spares(2) as spares:
+        assert len(work(2, spares)) == 2
+        for server in fork_server._servers.values():
+            if server._forkserver_pid is not None:
+                os.kill(server._forkserver_pid, signal.SIGKILL)
+                os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)
+        assert [r.status for r in work(2, spares)] == ["finished"] * 2
 
 
 def run_in_a_daemon(out):

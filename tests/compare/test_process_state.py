@@ -1,12 +1,14 @@
 """A run never depends on the process that it happens in, nor on what was imported or ran there before it."""
 
 import dataclasses
+import gc
 import logging
 import os
 import random
 import signal
 import sys
 import warnings
+from operator import attrgetter
 
 import cloudpickle
 import numpy as np
@@ -47,6 +49,22 @@ CHANGES = {
     "anomaly": (lambda: torch.autograd.set_detect_anomaly(True), torch.is_anomaly_enabled),
     "denormals": (lambda: torch.set_flush_denormal(True), lambda: 5e-324 * float(len("x")) == 0),
     "cudnn": (lambda: setattr(torch.backends.cudnn, "benchmark", True), backends),
+    "mkldnn": (
+        lambda: setattr(torch.backends.mkldnn, "deterministic", True),
+        lambda: torch.backends.mkldnn.deterministic,
+    ),
+    "uninitialized": (
+        lambda: setattr(torch.utils.deterministic, "fill_uninitialized_memory", False),
+        lambda: torch.utils.deterministic.fill_uninitialized_memory,
+    ),
+    "conversion": (
+        lambda: torch.__future__.set_swap_module_params_on_conversion(True),
+        torch.__future__.get_swap_module_params_on_conversion,
+    ),
+    "fast path": (lambda: torch.backends.mha.set_fastpath_enabled(False), torch.backends.mha.get_fastpath_enabled),
+    "cache": (lambda: torch.set_autocast_cache_enabled(False), torch.is_autocast_cache_enabled),
+    "log": (lambda: logging.disable(), lambda: logging.getLogger("steepest").isEnabledFor(logging.WARNING)),
+    "collection": (gc.disable, gc.isenabled),
     "attention": (lambda: torch.backends.cuda.enable_math_sdp(False), backends),
     "hooks": (
         lambda: nn.modules.module.register_module_forward_hook(lambda *_: None),
@@ -61,7 +79,7 @@ CHANGES = {
     "streams": (lambda: setattr(sys, "stdout", None), lambda: sys.stdout),
     "recursion": (lambda: sys.setrecursionlimit(5000), sys.getrecursionlimit),
 }
-QUIET = {"random", "warnings", "signals", "modules", "streams", "recursion"}
+QUIET = {"random", "warnings", "signals", "modules", "streams", "recursion", "log", "collection"}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -80,6 +98,20 @@ def test_what_users_code_changes_is_put_back_and_told(name, caplog):
         [sentence] = told
         assert sentence.startswith("net.py changes ")
         assert sentence.endswith("; every run has what was there before")
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch cannot say it by backend yet")
+@pytest.mark.parametrize("path", ["", "cuda.matmul", "mkldnn.matmul", "cudnn", "cudnn.conv"])
+def test_a_precision_that_is_set_by_backend_is_put_back(path):
+    """The older way to say it cannot even be read then."""
+    owner = attrgetter(f"backends.{path}".rstrip("."))(torch)
+    before = ProcessState()
+    owner.fp32_precision = "tf32" if path != "cudnn.conv" else "ieee"
+    changed = before.restore()
+    assert len(changed) == 1
+    assert "fp32_precision of " in changed[0]
+    assert before.restore() == []
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_it_is_put_back_when_the_code_raises():
@@ -146,6 +178,21 @@ def test_a_run_is_the_same_after_one_that_changed_the_process():
         os.environ.update(environment)
     assert alone.status == "finished", alone.error
     assert (after.curve, after.test_loss) == (alone.curve, alone.test_loss)
+
+
+def test_what_a_model_changes_of_its_data_changes_no_later_run():
+    """As one that scales, in place, what its file holds."""
+    splits = tiny.two_clouds(None)
+
+    def model():
+        splits.train.inputs.mul_(2)
+        return nn.Linear(4, 2)
+
+    spoiling = dataclasses.replace(tiny.clouds, data=lambda _: splits, model=model)
+    jobs = [Job("clouds", "good", "tune", i, 0, {"lr": 0.1}) for i in range(2)]
+    first, second = serve_all(jobs, [spoiling], [tiny.good])
+    assert first.status == "finished", first.error
+    assert second.curve == first.curve
 
 
 def test_a_model_cannot_choose_its_threads():

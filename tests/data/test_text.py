@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steepest._errors import InputError
-from steepest.data import shakespeare, text
+from steepest.data import cifar10, image_folder, shakespeare, text
 from steepest.data.text import parts_of_text, vocabulary
 
 
@@ -86,3 +86,21 @@ def test_where_shakespeare_is_looked_for(tmp_path, monkeypatch):
     written(tmp_path / "tinyshakespeare" / "input.txt", "abc" * 2000)
     with pytest.raises(InputError, match=r"must hold the 65 characters of tiny Shakespeare, got 3; .* char-gpt:PATH"):
         shakespeare(tmp_path)
+
+
+@pytest.mark.parametrize("length", [0, -1, "64", 1.5, True, None], ids=repr)
+def test_a_length_that_is_none_is_refused(tmp_path, length):
+    path = written(tmp_path / "t.txt", "abcdef " * 200)
+    with pytest.raises(InputError, match="length must be a whole number of at least 1, got "):
+        text(path, length)
+
+
+def test_paths_may_be_strings(tmp_path):
+    path = written(tmp_path / "t.txt", "abcdef " * 200)
+    assert torch.equal(text(str(path), 8).train.inputs, text(path, 8).train.inputs)
+    with pytest.raises(InputError, match=r"it is not in"):
+        shakespeare(str(tmp_path))
+    with pytest.raises(InputError, match="cifar10 needs"):
+        cifar10(str(tmp_path))
+    with pytest.raises(InputError, match="must have a subfolder"):
+        image_folder(str(tmp_path))

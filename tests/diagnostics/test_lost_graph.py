@@ -1,5 +1,7 @@
 """Parts of the graph that were lost without an error: refused; what only looks like it is measured as before."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,6 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from steepest.diagnostics import largest_hessian_eigenvalue
-from steepest.diagnostics.lost_graph import CutWatch
 
 
 def function(forward, backward, *, once=False):
@@ -47,12 +48,17 @@ def batch():
 
 
 def sharpness(model, loss_fn=F.cross_entropy):
-    return largest_hessian_eigenvalue(model, loss_fn, [batch()])
+    inputs, targets = batch()
+    return largest_hessian_eigenvalue(model, loss_fn, [(inputs.to(next(model.parameters())), targets)])
 
 
 @torch.no_grad()
 def gate(x):
     return x.sigmoid()
+
+
+def gate_of_detached(x):
+    return x.detach().sigmoid()
 
 
 def rounded(x):
@@ -138,26 +144,33 @@ class Random(nn.Module):
         return nn.functional.dropout(x, 0.3, training=True)
 
 
-def watched(between):
-    """The same function through something that makes the check suspicious: a detached tensor that does not matter."""
-    return Net(lambda x: between(x) + 0.0 * x.detach().mean())
+class Checkpointed(nn.Module):
+    """In the backward pass it is computed anew, with the layer's weights."""
+
+    def __init__(self, between=torch.tanh):
+        super().__init__()
+        self.layer, self.between = nn.Linear(8, 8), between
+
+    def forward(self, x):
+        return checkpoint(lambda z: self.between(self.layer(z)), x, use_reentrant=False)
 
 
 custom_relu = function(torch.relu, lambda x, g: g * (x > 0))
 HEALTHY = {
-    "relu": (watched(torch.relu), Net(torch.relu)),
     "relu with its own backward": (Net(custom_relu), Net(torch.relu)),
     "square with its own backward": (Net(function(torch.square, lambda x, g: 2 * x * g)), Net(torch.square)),
-    "hard tanh and max": (watched(lambda x: F.hardtanh(x).cummax(1).values), None),
-    "rounding": (watched(lambda x: x.tanh() + rounded(x)), None),  # its derivative is 0 almost everywhere
-    "integers": (watched(lambda x: x.tanh() + (4 * x).int().float()), None),
+    "hard tanh and max": (Net(lambda x: F.hardtanh(x).cummax(1).values), None),
+    "rounding": (Net(lambda x: x.tanh() + rounded(x)), None),  # its derivative is 0 almost everywhere
+    "integers": (Net(lambda x: x.tanh() + (4 * x).int().float()), None),
     "casts": (Net(Cast()), None),
-    "dropout that stays on": (watched(Random()), Net(Random())),
+    "dropout that stays on": (Net(Random()), Net(Random())),
     "unused parameters": (Unused(), Net()),
     "checkpoint": (Net(lambda x: checkpoint(torch.tanh, x, use_reentrant=False)), Net()),
-    "attention": (watched(lambda x: F.scaled_dot_product_attention(x, x, x)), None),
-    "statistics that are detached": (watched(nn.BatchNorm1d(8)), None),
-    "half precision inside": (watched(lambda x: x.tanh().bfloat16().float()), None),
+    "checkpoint of a layer": (Net(Checkpointed()), None),
+    "the same in float64": (Net(Checkpointed()).double(), None),
+    "attention": (Net(lambda x: F.scaled_dot_product_attention(x, x, x)), None),
+    "statistics that are detached": (Net(nn.BatchNorm1d(8)), None),
+    "half precision inside": (Net(lambda x: x.tanh().bfloat16().float()), None),
 }
 
 
@@ -190,34 +203,87 @@ def test_a_loss_that_is_linear_in_what_a_custom_function_returns_has_the_value_z
     assert found.converged
 
 
-def test_ordinary_models_are_not_run_once_more():
+class Hooked(Net):
+    """A hook in the forward pass changes what autograd returns."""
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        if hidden.requires_grad:
+            hidden.register_hook(lambda g: 3 * g)
+        return self.last(hidden)
+
+
+class Differentiating(Net):
+    """A derivative in the forward pass, without ``create_graph``."""
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        (slope,) = torch.autograd.grad(hidden.square().sum(), hidden, retain_graph=True)
+        return self.last(hidden + slope)
+
+
+class Buffered(Net):
+    """Weights that are written into a buffer's ``.data``."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("held", torch.zeros(2, 8))
+
+    def forward(self, x):
+        self.held.data.copy_(self.last.weight)
+        return F.linear(torch.tanh(self.first(x)), self.held) + self.last(x[:, :1].expand(-1, 8))
+
+
+scripted = torch.jit.script(gate_of_detached)
+UNLISTED = {
+    "float()": Net(lambda x: x.tanh() * float(x.norm())),
+    "math.sqrt()": Net(lambda x: x.tanh() * math.sqrt(x.square().mean())),
+    "nn.Parameter()": Net(weights=lambda w: nn.Parameter(w) + 0 * w),
+    "an operator without its function": Net(lambda x: x.tanh() * torch.ops.aten.detach.default(x)),
+    "a scripted function": Net(lambda x: x.tanh() * scripted(x)),
+    "fake quantization": Net(weights=lambda w: torch.fake_quantize_per_tensor_affine(w, 0.01, 0, -128, 127)),
+    "inside a checkpoint": Net(Checkpointed(lambda x: x * x.detach())),
+    "a hook": Hooked(),
+    "autograd.grad": Differentiating(),
+    "a buffer's .data": Buffered(),
+}
+
+
+@pytest.mark.parametrize("name", UNLISTED)
+def test_what_no_list_of_calls_names_is_found_too(name):
+    with pytest.raises(RuntimeError, match=FIRST):
+        sharpness(UNLISTED[name])
+
+
+def test_a_cut_in_the_last_and_smaller_batch_alone_is_refused():
+    model = Net(lambda x: x.tanh() if len(x) == 20 else x.tanh() * x.detach())
+    inputs, targets = batch()
+    with pytest.raises(RuntimeError, match=FIRST):
+        largest_hessian_eigenvalue(model, F.cross_entropy, [(inputs, targets), (inputs[:7], targets[:7])])
+
+
+def test_a_hook_on_a_parameter_does_not_count_and_stays():
+    model, seen = Net(), []
+    model.first.weight.register_hook(lambda g: seen.append(1) or 3 * g)
+    assert sharpness(model) == sharpness(Net())
+    assert not seen
+    sum(p.sum() for p in model.parameters()).backward()
+    assert seen
+    assert torch.equal(model.first.weight.grad, torch.full((8, 4), 3.0))
+
+
+def test_torchscript_is_refused():
+    with pytest.raises(TypeError, match="must not be of TorchScript"):
+        sharpness(nn.Sequential(torch.jit.script(nn.Linear(4, 4)), nn.Linear(4, 2)))
+
+
+def test_the_check_costs_a_few_gradients_of_the_first_and_the_last_batch():
     calls = []
 
     def loss_fn(outputs, targets):
-        calls.append(1)
+        calls.append(outputs.dtype)
         return F.cross_entropy(outputs, targets)
 
-    found = largest_hessian_eigenvalue(Net(), loss_fn, [batch()])
-    assert len(calls) == found.iterations + 1
-
-
-@pytest.mark.parametrize(
-    "cut",
-    [
-        lambda x: x.detach(),
-        lambda x: torch.detach(x),
-        lambda x: x.data,
-        lambda x: x.clone().detach_(),
-        lambda x: gate(x),
-        lambda x: x.sum().item(),
-        lambda x: x.tolist(),
-    ],
-)
-def test_what_can_cut_the_graph_is_seen(cut):
-    with CutWatch() as watch:
-        cut(torch.ones(2, requires_grad=True))
-    assert watch.cut
-    with CutWatch() as watch:
-        torch.ones(2, requires_grad=True).exp().sum().backward()
-        torch.ones(2).detach()
-    assert not watch.cut
+    found = largest_hessian_eigenvalue(Net(), loss_fn, [batch()] * 3)
+    assert calls.count(torch.float32) == 3 * (found.iterations + 1)
+    assert calls.count(torch.float64) == 2 * 3

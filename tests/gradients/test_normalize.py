@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from steepest import SNGM, BlockNormalizedSGD, normalize_gradients
+from steepest import SNGM, BlockNormalizedSGD, calibrate, normalize_gradients
 
 ANY_OPTIMIZER = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
@@ -191,3 +191,33 @@ def test_sparse_gradients_are_refused():
     table(torch.tensor([1])).sum().backward()
     with pytest.raises(RuntimeError, match="does not support sparse gradients"):
         sparse.step()
+
+
+ALIASES = {
+    "expanded": lambda model: torch.ones(1, 1).expand(8, 6),
+    "the weight itself": lambda model: model[0].weight.detach(),
+    "another gradient's memory": lambda model: model[2].weight.grad.flatten()[:1].expand(8, 6),
+    "a row of another gradient": lambda model: model[2].weight.grad.view(-1)[None, :6].expand(8, 6),
+}
+ACTS = {
+    **{over: lambda m, o, over=over: normalize_gradients(o, over=over) for over in ("tensor", "layer", "all")},
+    **{name: lambda m, o, name=name: calibrate(m, name) for name in ("bernoulli", "lipschitz", "learned")},
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("alias", ALIASES)
+def test_a_gradient_that_shares_memory_counts_as_one_of_its_own(act, alias):
+    def run(shares):
+        model = network(torch.float32)
+        optimizer = torch.optim.SGD(model.named_parameters(), lr=0.1)
+        handle = ACTS[act](model, optimizer)
+        for _ in range(2):
+            model[2].weight.grad = torch.arange(32.0).view(4, 8)
+            grad = ALIASES[alias](model)
+            model[0].weight.grad = grad if shares else grad.clone()
+            optimizer.step()
+        handle.remove()
+        return list(model.parameters())
+
+    torch.testing.assert_close(run(True), run(False))

@@ -12,7 +12,7 @@ from steepest import LARS, SNGM, BlockNormalizedSGD
 from steepest.optim import ScaledSGD
 
 CLASSES = (ScaledSGD, SNGM, LARS, BlockNormalizedSGD)
-NO_NUMBERS = ("1e-3", "", None, True, 1 + 0j, float("nan"), float("inf"), -1.0, [0.1], b"1", Fraction(1, 2))
+NO_NUMBERS = ("1e-3", "", None, True, 1 + 0j, float("nan"), float("inf"), -1.0, [0.1], b"1", Fraction(1, 2), 10**400)
 NO_LR_TENSORS = (
     torch.tensor(float("nan")), torch.tensor(-1.0), torch.tensor(True), torch.tensor(1j), torch.ones(2), torch.ones(0),
 )  # fmt: skip
@@ -48,7 +48,63 @@ def test_a_wrong_value_is_refused_wherever_it_comes_from(name, value):
         assert optimizer.param_groups[0]["lr"] == 0.1
 
 
-@pytest.mark.parametrize("value", ["1e-3", "", None, True, float("nan"), float("inf"), -1.0, 0.0, torch.tensor(0.5)])
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=repr)
+def test_a_wrong_value_that_is_written_into_a_group_is_refused_at_the_next_step(name, value):
+    for path in ({}, {"foreach": True}, {"foreach": False}):
+        optimizer = SNGM([p := weight()], lr=0.1, **path)
+        p.grad = torch.ones(3)
+        optimizer.step()
+        before = p.detach().clone()
+        optimizer.param_groups[0][name] = value
+        with pytest.raises(ValueError, match=f"^{name} must be .*, got "):
+            optimizer.step()
+        assert torch.equal(p, before)
+
+
+def test_so_are_two_paths_and_what_a_method_adds():
+    optimizer = SNGM([{"params": [p := weight()]}, {"params": [weight()]}], lr=0.1)
+    p.grad = torch.ones(3)
+    optimizer.param_groups[1]["foreach"] = True
+    with pytest.raises(ValueError, match="foreach must be the same for all groups, got True"):
+        optimizer.step()
+    optimizer = LARS([p], lr=0.1)
+    optimizer.param_groups[0]["trust"] = "0.001"
+    with pytest.raises(ValueError, match="trust must be a finite number above 0, got "):
+        optimizer.step()
+
+
+def test_schedules_may_write_what_is_allowed():
+    optimizer = SNGM([p := weight()], lr=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=20)  # moves the momentum too
+    for _ in range(19):
+        p.grad = torch.ones(3)
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize("group", [None, 5, {}, [torch.zeros(2)]], ids=str)
+def test_what_is_no_group_is_refused(group):
+    with pytest.raises(TypeError, match="param_group must be a dict with 'params', got "):
+        SNGM([weight()], lr=0.1).add_param_group(group)
+
+
+def test_a_name_that_is_no_string_is_refused():
+    with pytest.raises(ValueError, match="the name of a parameter must be a string, got 1"):
+        SNGM([(1, weight())], lr=0.1)
+
+
+@pytest.mark.parametrize("count", ["3", None, 1.5], ids=repr)
+def test_a_count_that_is_none_is_refused(count):
+    optimizer = SNGM([weight()], lr=0.1)
+    state = copy.deepcopy(optimizer.state_dict())
+    state["param_groups"][0]["nonfinite_steps"] = count
+    with pytest.raises(ValueError, match="nonfinite_steps must be an integer, got "):
+        optimizer.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "value", ["1e-3", "", None, True, float("nan"), float("inf"), -1.0, 0.0, torch.tensor(0.5), Fraction(1, 2)]
+)
 def test_so_it_is_with_the_arguments_of_each_method(value):
     with pytest.raises(ValueError, match=r"^trust must be a finite number above 0, got "):
         LARS([weight()], lr=0.1, trust=value)

@@ -256,16 +256,20 @@ def test_a_state_with_dampening_is_refused(name):
         build(name, model.parameters()).load_state_dict(state)
 
 
+OTHERS = ("AdamW", "RMSprop", "Adagrad", "Adadelta", "Adafactor", "Rprop", "ASGD", "NAdam")
+
+
 @everyone
-def test_a_state_of_adam_is_refused_and_changes_nothing(name):
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_state_of_another_optimizer_is_refused_and_changes_nothing(name, other):
     model = layer()
-    adam = torch.optim.AdamW(model.named_parameters(), lr=0.3)
+    theirs = getattr(torch.optim, other)(model.named_parameters(), lr=0.3)
     set_grads(model)
-    adam.step()
+    theirs.step()
     optimizer = build(name, model.named_parameters())
     before = copy.deepcopy(optimizer.state_dict())
-    with pytest.raises(ValueError, match="betas must not be given"):
-        optimizer.load_state_dict(adam.state_dict())
+    with pytest.raises(ValueError, match=r"neither torch\.optim\.SGD's, .* nor one of this family"):
+        optimizer.load_state_dict(theirs.state_dict())
     assert optimizer.state_dict() == before
 
 

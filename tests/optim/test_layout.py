@@ -155,3 +155,50 @@ def test_what_was_loaded_is_not_shared_with_the_optimizer_that_it_came_from(path
 def test_no_state_is_made_where_none_is_needed(make, path):
     _, optimizer = stepped(make, (3,), momentum=0.0, **PATHS[path])
     assert len(optimizer.state) == 0
+
+
+MOVED = {
+    "onto its parameter by .data": lambda p, q, b, c: setattr(b, "data", p.data),
+    "onto its parameter by set_": lambda p, q, b, c: b.set_(p.detach()),
+    "onto the other's by .data": lambda p, q, b, c: setattr(c, "data", b.data),
+    "its parameter onto it": lambda p, q, b, c: setattr(p, "data", b.data),
+}
+
+
+@every_path
+@every_class
+@pytest.mark.parametrize("how", MOVED)
+def test_a_state_that_was_moved_onto_other_memory_is_given_its_own(make, path, how):
+    def run(options):
+        params = [nn.Parameter(torch.full((3,), value)) for value in (1.0, 2.0)]
+        optimizer = make(params, lr=0.1, **options)
+        for step in range(4):
+            for p in params:
+                p.grad = torch.arange(3.0)
+            if step == 2:
+                MOVED[how](*params, *(optimizer.state[p]["momentum_buffer"] for p in params))
+            optimizer.step()
+        return params
+
+    torch.testing.assert_close(run(path), run(PATHS["loop"]))
+
+
+@every_path
+@every_class
+@pytest.mark.parametrize("what", ["parameter", "gradient", "momentum_buffer"])
+def test_what_has_lost_its_memory_is_refused(make, path, what):
+    p, optimizer = stepped(make, (40, 30), **path)
+    gone = {"parameter": p, "gradient": p.grad, "momentum_buffer": optimizer.state[p]["momentum_buffer"]}[what]
+    gone.untyped_storage().resize_(0)
+    with pytest.raises(RuntimeError, match=f"{what}.* has no memory, its storage is empty"):
+        optimizer.step()
+
+
+@every_path
+@every_class
+def test_a_float32_gradient_of_half_precision_weights_stays_as_it_is(make, path):
+    p = nn.Parameter(torch.ones(4, 3))
+    p.grad = grad = torch.full((4, 3), 3.0)
+    p.data = p.data.bfloat16()
+    make([p], lr=0.1, **path).step()
+    assert torch.equal(grad, torch.full((4, 3), 3.0))

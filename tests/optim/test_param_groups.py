@@ -72,6 +72,9 @@ FOREIGN = {
     "frozen": layer("FrozenBatchNorm2d", weight=TRAINED),
     "of one vector in four dimensions": layer("ConvNextV2GlobalResponseNorm", weight=TRAINED.view(1, 1, 1, 4)),
     "a subclass under another name": layer("Scaler", T5LayerNorm, weight=TRAINED),
+    "spelled out": layer("LayerNormalization", weight=TRAINED),
+    "in small letters": layer("rms_norm", weight=TRAINED),
+    "one word": layer("Layernorm2d", weight=TRAINED),
     "by a gain of ones": layer("Rescale", scale=torch.ones(4)),
     "of one feature": layer("RMSNorm", weight=torch.ones(1)),
 }

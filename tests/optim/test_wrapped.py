@@ -7,10 +7,11 @@ import torch
 import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.distributed.optim.apply_optimizer_in_backward import _apply_optimizer_in_backward
 
-from steepest import LARS, SNGM, BlockNormalizedSGD, param_groups
+from steepest import LARS, SNGM, BlockNormalizedSGD, normalize_gradients, param_groups
 from tests.ranks import on_ranks
 
 PATHS = {"default": {}, "foreach": {"foreach": True}, "loop": {"foreach": False}}
@@ -77,6 +78,12 @@ def moved(model, optimizer):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+ON_FSDP1 = {
+    **{make.__name__: lambda m, make=make: make(m.parameters(), lr=0.1) for make in (SNGM, LARS, BlockNormalizedSGD)},
+    "normalize_gradients": lambda m: normalize_gradients(torch.optim.SGD(m.parameters(), lr=0.1), over="tensor"),
+}
+
+
 def zero(rank):
     found = {}
     for make in (LARS, BlockNormalizedSGD, SNGM):
@@ -87,6 +94,13 @@ def zero(rank):
             found[make.__name__] = str(error)
         else:
             found[make.__name__] = (alone - shared).norm().item()
+    for given in (True, False):
+        for name, use in ON_FSDP1.items():
+            model = FullyShardedDataParallel(network(), use_orig_params=given, device_id=torch.device("cpu"))
+            try:
+                use(model)
+            except ValueError as error:
+                found[f"{name}, {given}"] = str(error)
     return found
 
 
@@ -96,6 +110,9 @@ def test_zero_redundancy_takes_the_step_of_one_process_or_is_refused():
         assert found["LARS"] == found["BlockNormalizedSGD"] == 0.0
         assert "SNGM divides by the norm of all parameters, and ZeroRedundancyOptimizer gives" in found["SNGM"]
         assert "fully_shard" in found["SNGM"]
+        for name in ON_FSDP1:
+            for given in (True, False):
+                assert f"{name} needs whole tensors, and FullyShardedDataParallel leaves" in found[f"{name}, {given}"]
 
 
 def test_a_step_in_the_backward_pass_is_refused_to_a_norm_over_all_parameters():
@@ -103,3 +120,24 @@ def test_a_step_in_the_backward_pass_is_refused_to_a_norm_over_all_parameters():
         _apply_optimizer_in_backward(SNGM, network().parameters(), {"lr": 0.1})
     _apply_optimizer_in_backward(BlockNormalizedSGD, network().parameters(), {"lr": 0.1})
     SNGM(network().parameters(), lr=0.1)  # as ever, though the wrappers' modules are imported
+
+
+@pytest.mark.parametrize(
+    "make", [lambda p: SNGM([p], lr=0.1), lambda p: torch.optim.SGD([p], lr=0.1)], ids=["SNGM", "normalize_gradients"]
+)
+def test_so_is_an_optimizer_for_each_parameter_that_steps_in_a_hook(make):
+    model = network()
+    for p in model.parameters():
+        optimizer = make(p)
+        if not isinstance(optimizer, SNGM):
+            normalize_gradients(optimizer, over="all")
+        p.register_post_accumulate_grad_hook(lambda _, optimizer=optimizer: optimizer.step())
+    with pytest.raises(RuntimeError, match="by the norm of all gradients, which are not all there inside of a backw"):
+        model(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+
+
+def test_a_distributed_optimizer_of_rpc_is_refused_to_a_norm_over_all_parameters():
+    remote = {"__name__": "torch.distributed.optim.optimizer", "SNGM": SNGM, "params": list(network().parameters())}
+    with pytest.raises(ValueError, match="DistributedOptimizer gives every worker a part"):
+        exec("SNGM(params, lr=0.1)", remote)

@@ -11,7 +11,7 @@ from steepest._version import __version__
 from steepest.cli import lists
 from steepest.cli.compare import StoppedError, compare
 from steepest.cli.report import report
-from steepest.cli.streams import err, never_fail_to_encode, out
+from steepest.cli.streams import err, guarded_output, never_fail_to_encode, out
 from steepest.cli.watch import watch
 
 # Newer typers carry a copy of click, older ones use the package: this is the base class of either's usage errors.
@@ -47,7 +47,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code: 0 done, 1 no result, 2 bad input, 130 interrupted."""
     never_fail_to_encode()
     try:
-        code = app(list(arguments), standalone_mode=False)
+        with guarded_output():
+            code = app(list(arguments), standalone_mode=False)
     except _UsageError as error:
         return _fail(_usage_sentence(error), 2)
     except InputError as error:

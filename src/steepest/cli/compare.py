@@ -212,8 +212,11 @@ def _run(comparison: "Study") -> int:
         finished = comparison.run(listener=display, command=_command())
     summaries = comparison.summaries()
     print_result(out(), comparison.folder, summaries)
+    done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
+    if display.before:
+        nothing = "; nothing was run" if display.before == done else ""
+        out().print(f"{display.before} of {count(planned, 'run')} had ended before{nothing}.", highlight=False)
     if not finished:
-        done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
         raise StoppedError(
             f"interrupted with {done} of {count(planned, 'run')} finished; the same command goes on from there"
         )

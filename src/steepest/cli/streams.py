@@ -3,6 +3,8 @@
 import codecs
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import IO, Any
 
 from rich.console import Console
@@ -32,6 +34,18 @@ def err() -> Console:
     """Standard error."""
     stream = _Stream(sys.stderr, wanted=False)
     return Console(file=stream, stderr=True, soft_wrap=not stream.isatty())  # type: ignore[arg-type]
+
+
+@contextmanager
+def guarded_output() -> Iterator[None]:
+    """Whatever prints to standard output meanwhile, as the help does, does it as :func:`out` would.
+
+    Raises:
+        StudyError: it cannot be written.
+    """
+    with redirect_stdout(_Stream(sys.stdout, wanted=True)) as stream:
+        yield
+        stream.flush()
 
 
 def open_closed() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from steepest.compare.points import quasi_random_points
 from steepest.training.definitions.budget import steps_per_epoch
 from steepest.training.definitions.method import Range
+from steepest.training.opened_files import shown
 
 FILE = "spec.json"
 # Of the file: 1 held one comparison and nothing else, 2 neither search points nor the digests of imported code.
@@ -244,7 +245,7 @@ def code_differences(owner: str, there: Mapping[str, str] | None, here: Mapping[
         given, what = name.startswith(GIVEN_PART), name.removeprefix(GIVEN_PART)
         if a == b or (given and a and b and a.partition("/")[2] != b.partition("/")[2]):
             continue
-        subject = f"the {what} of {owner}" if given else f"module {what} of {owner}"
+        subject = f"the {what} of {owner}" if given else f"{shown(what)} of {owner}"
         change = "is missing here" if b is None else "was not there" if a is None else "was changed"
         found.append(f"{subject} {change}{' since the study began' if a and b else ''}")
     return found

@@ -13,7 +13,7 @@ HUB_NAME = "uoft-cs/cifar10"
 FOLDERS = ("cifar10", "cifar10-jpeg")
 
 
-def cifar10(data_dir: Path | None = None) -> Splits:
+def cifar10(data_dir: str | Path | None = None) -> Splits:
     """Load CIFAR-10: 45,000 training, 5,000 validation and 10,000 test images, as He et al. (CVPR 2016) split it.
 
     Looks for Parquet files in the folder ``cifar10``, else ``cifar10-jpeg``, under ``data_dir`` or ``STEEPEST_DATA``;

@@ -19,7 +19,8 @@ def digits() -> Splits:
         [(1078, 64), (360, 64), (359, 64)]
     """
     images, labels = require("sklearn.datasets", extra="compare").load_digits(return_X_y=True)
-    everything = Split(torch.as_tensor(images, dtype=torch.float32), torch.as_tensor(labels, dtype=torch.int64))
+    inputs = torch.as_tensor(images, dtype=torch.float32, device="cpu")
+    everything = Split(inputs, torch.as_tensor(labels, dtype=torch.int64, device="cpu"))
     rest, test = hold_out(everything, 0.2)
     train, validation = hold_out(rest, 0.25)
     return standardize(Splits(train, validation, test), per="everything")  # pixels share a unit

@@ -80,7 +80,8 @@ def load_hub_images(name: str) -> tuple[Split, Split]:
     splits = []
     for part in ("train", "test"):
         images = found.pixels(part, lambda image: torch.from_numpy(numpy.array(image)))
-        splits.append(Split(images, torch.tensor(found.parts[part][found.label][:], dtype=torch.int64)))
+        labels = found.parts[part][found.label][:]
+        splits.append(Split(images, torch.tensor(labels, dtype=torch.int64, device="cpu")))
     return splits[0], splits[1]
 
 
@@ -110,7 +111,7 @@ def hub_images(name: str, *, size: int = 32, label: str | None = None) -> Splits
         labels = found.parts[part][found.label][:]
         if unknown := set(labels) - set(number):
             raise InputError(f"part {part!r} of {name} has the label {min(unknown)!r}, which its training part has not")
-        targets = torch.tensor([number[label] for label in labels], dtype=torch.int64)
+        targets = torch.tensor([number[label] for label in labels], dtype=torch.int64, device="cpu")
         return Split(found.pixels(part, lambda image: square(image, size)), targets)
 
     train, test_part = split("train"), next((part for part in ("test", "validation") if part in found.parts), None)

@@ -12,7 +12,7 @@ from steepest.data.splits import Split, Splits
 _PARTS = ("train", "validation", "test")
 
 
-def image_folder(path: Path, *, size: int = 32) -> Splits:
+def image_folder(path: str | Path, *, size: int = 32) -> Splits:
     """Load a folder of images, one subfolder for each class, in colour and of one size.
 
     If the subfolders are ``train`` and ``test``, perhaps with ``validation``, those are the parts and hold the classes;
@@ -30,6 +30,7 @@ def image_folder(path: Path, *, size: int = 32) -> Splits:
         InputError: there is no such folder, it holds no images or one class only, an image cannot be decoded, a part
             has a class that ``train`` lacks, or Pillow is not installed.
     """
+    path = Path(path)
     number = {name: index for index, name in enumerate(image_classes(path))}
     loaded = {part: _load(folder, number, size) for part, folder in _parts(path).items()}
     return standardize_pixels(three_parts(loaded["train"], loaded.get("validation"), loaded.get("test")))
@@ -86,4 +87,4 @@ def _load(folder: Path, number: dict[str, int], size: int) -> Split:
             targets.append(number[subfolder.name])
     if not inputs:
         raise InputError(f"{str(folder)!r} holds no images")
-    return Split(torch.stack(inputs), torch.tensor(targets, dtype=torch.int64))
+    return Split(torch.stack(inputs), torch.tensor(targets, dtype=torch.int64, device="cpu"))

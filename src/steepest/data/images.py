@@ -24,7 +24,7 @@ FILES = (
 )
 
 
-def images(name: str, data_dir: Path | None = None) -> Splits:
+def images(name: str, data_dir: str | Path | None = None) -> Splits:
     """Load ``"mnist"`` or ``"fashion-mnist"``: 54,000 training, 6,000 validation and 10,000 test images.
 
     Looks for the four original IDX files, gzipped or not, in the folder ``name`` under ``data_dir`` or

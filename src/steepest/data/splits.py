@@ -151,6 +151,8 @@ def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split
     """
     if not _is_number(fraction) or not 0 < fraction < 1:
         raise InputError(f"fraction must leave both parts non-empty: between 0 and 1, got {fraction!r}")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise InputError(f"seed must be an integer, got {seed!r}")
     count = round(fraction * len(split))
     if not 0 < count < len(split):
         raise InputError(f"fraction must leave both parts non-empty, got {fraction} of {len(split)} samples")

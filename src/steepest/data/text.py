@@ -15,7 +15,7 @@ _SHAKESPEARE_FILE = "tinyshakespeare/input.txt"
 _SHAKESPEARE_SOURCE = "https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare"
 
 
-def text(path: Path, length: int = LENGTH) -> Splits:
+def text(path: str | Path, length: int = LENGTH) -> Splits:
     """Read a text file in UTF-8: the first nine tenths are training data, the next twentieth validation, the last test.
 
     A character is its place, from 1, among those of the training part in the order of Unicode; one that the training
@@ -32,6 +32,8 @@ def text(path: Path, length: int = LENGTH) -> Splits:
     Raises:
         InputError: there is no such file, it is not UTF-8, or a part of it is shorter than a sequence.
     """
+    if not isinstance(length, int) or isinstance(length, bool) or length < 1:
+        raise InputError(f"length must be a whole number of at least 1, got {length!r}")
     parts = parts_of_text(path)
     if (shortest := min(map(len, parts))) <= length:
         raise InputError(
@@ -41,7 +43,7 @@ def text(path: Path, length: int = LENGTH) -> Splits:
     return Splits(*(_sequences(_encoded(part, known), length) for part in parts))
 
 
-def shakespeare(data_dir: Path | None = None) -> Splits:
+def shakespeare(data_dir: str | Path | None = None) -> Splits:
     """Load tiny Shakespeare, 1,115,394 characters in sequences of 64, of which 65 are different.
 
     It is the file ``tinyshakespeare/input.txt`` under ``data_dir`` or ``STEEPEST_DATA``.
@@ -66,14 +68,14 @@ def shakespeare(data_dir: Path | None = None) -> Splits:
     return text(path)
 
 
-def parts_of_text(path: Path) -> tuple[str, str, str]:
+def parts_of_text(path: str | Path) -> tuple[str, str, str]:
     """Training, validation and test part, one after the other.
 
     Raises:
         InputError: there is no such file, or it is not UTF-8.
     """
     try:
-        content = path.read_text(encoding="utf-8")
+        content = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{str(path)!r} must be a text in UTF-8: {error}") from error
     except OSError as error:

@@ -1,9 +1,9 @@
 """Whether autograd's derivatives are those of the loss: parts of the graph can be lost without an error.
 
-A backward marked ``once_differentiable`` or one that detaches, ``detach()``, ``.data`` and ``no_grad`` in the forward
-pass, straight-through estimators: what autograd then returns is finite, smooth and not the derivative. Only a finite
-difference can tell. It is taken where something in the first batch may have cut the graph, in float64, since in float32
-the steps would have to be so long that they cross the kinks of ReLU.
+A backward marked ``once_differentiable`` or one that detaches, ``detach()``, ``.data``, ``float()`` and ``no_grad`` in
+the forward pass, hooks, straight-through estimators: what autograd then returns is finite, smooth and not the
+derivative. No list of them is complete, and only a finite difference can tell. It is taken of the first batch and of
+the last, in float64, since in float32 the steps would have to be so long that they cross the kinks of ReLU.
 """
 
 import math
@@ -26,39 +26,7 @@ CLEAR = 30  # two steps show the derivative itself, and not a kink or rounding, 
 ROUNDING = 1e3 * torch.finfo(torch.float64).eps
 LOW = (torch.float32, torch.float16, torch.bfloat16)
 CASTS = (Tensor.float, Tensor.half, Tensor.bfloat16)
-CUTS = (
-    Tensor.detach,
-    Tensor.detach_,
-    torch.detach,
-    torch.detach_,
-    Tensor.data.__get__,  # type: ignore[attr-defined]
-    Tensor.item,
-    Tensor.tolist,
-    Tensor.numpy,
-    Tensor.requires_grad_,
-)
-LOOK_FOR = "look for a custom backward, detach(), .data, no_grad() or a straight-through estimator"
-
-
-class CutWatch(TorchFunctionMode):
-    """Notes in ``cut`` whether something was called that can take a tensor out of the graph.
-
-    ``once``, set by whoever differentiates: some backward cannot be differentiated.
-    """
-
-    cut = False
-    once = False
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        stops = func is torch._C._set_grad_enabled and not (args and args[0])
-        if stops or (func in CUTS and args[0].requires_grad):
-            self.cut = True
-        return func(*args, **(kwargs or {}))
-
-
-def has_custom_backward(loss: Tensor) -> bool:
-    """Whether a ``torch.autograd.Function`` is in the loss's graph."""
-    return any(isinstance(node, torch.autograd.function.BackwardCFunction) for node in nodes_of([loss]))
+LOOK_FOR = "look for a custom backward, detach(), .data, float(), no_grad(), a hook or a straight-through estimator"
 
 
 def has_error_node(gradient: Sequence[Tensor | None]) -> bool:
@@ -81,6 +49,17 @@ def nodes_of(tensors: Sequence[Tensor]) -> Iterator[Node]:
         met.add(node)
         yield node
         nodes += [following for following, _ in node.next_functions]
+
+
+class _Holder(nn.Module):
+    """So that a function may be called while a model has other weights."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, function: Callable[[nn.Module], Any]) -> Any:
+        return function(self.model)
 
 
 class _Point(NamedTuple):
@@ -120,19 +99,26 @@ def refuse_lost_graph(
     weights = {n: p.detach().double() for n, p in model.named_parameters() if p.requires_grad}
     fixed = {n: p.detach().double() for n, p in model.named_parameters() if not p.requires_grad}
     direction = _direction(list(weights.values()))
+    inputs, targets = _widened(inputs), _widened(targets)
 
     def point(step: float, *, with_product: bool = False) -> _Point:
         moved = {n: (p + step * v).requires_grad_() for (n, p), v in zip(weights.items(), direction, strict=True)}
         buffers = {n: b.double() if b.is_floating_point() else b.clone() for n, b in model.named_buffers()}
-        with same_random_numbers(), _InDouble():
-            outputs = functional_call(model, {**moved, **fixed, **buffers}, (_widened(inputs),))
-            loss = loss_fn(outputs, _widened(targets))
         leaves = list(moved.values())
-        gradient = torch.autograd.grad(
-            loss, leaves, create_graph=with_product, allow_unused=True, materialize_grads=True
-        )
-        product = _product(gradient, leaves, direction) if with_product else []
-        return _Point(float(loss.detach()), [g.detach().double() for g in gradient], product)
+
+        def differentiate(model: nn.Module) -> _Point:
+            loss = loss_fn(model(inputs), targets)
+            gradient = torch.autograd.grad(
+                loss, leaves, create_graph=with_product, allow_unused=True, materialize_grads=True
+            )
+            product = _product(gradient, leaves, direction) if with_product else []
+            return _Point(float(loss.detach()), [g.detach().double() for g in gradient], product)
+
+        given = {f"model.{name}": tensor for name, tensor in {**moved, **fixed, **buffers}.items()}
+        with same_random_numbers(), _InDouble():
+            # The backward pass in there too: a checkpoint computes anew in it, and must meet the same weights.
+            found: _Point = functional_call(_Holder(model), given, (differentiate,))
+        return found
 
     try:
         lost = _find_loss(point, direction)

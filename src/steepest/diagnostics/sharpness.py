@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import Dataset, IterableDataset
 
 from steepest.diagnostics.lanczos import HessianEigenvalue, lanczos
-from steepest.diagnostics.lost_graph import (
-    CutWatch,
-    LossFunction,
-    has_custom_backward,
-    has_error_node,
-    nodes_of,
-    refuse_lost_graph,
-)
+from steepest.diagnostics.lost_graph import LossFunction, has_error_node, nodes_of, refuse_lost_graph
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -69,7 +62,7 @@ def largest_hessian_eigenvalue(
         ValueError: an argument is out of range, nothing is trainable, there are no samples, the loss is not one number.
         RuntimeError: the loss or its second derivative is not finite, the loss does not depend on the parameters, it
             changed from one pass to the next, or autograd's derivatives are not those of the loss: part of the graph
-            was lost in a custom backward, ``detach()`` or the like.
+            was lost in a custom backward, ``detach()``, ``float()``, a hook or the like.
 
     Source: Lanczos, J. Res. Nat. Bur. Stand. 45 (1950); Hessian-vector products: Pearlmutter, Neural Computation 6
     (1994). What to make of the value: Cohen et al., arXiv 2103.00065; Dinh et al., arXiv 1703.04933.
@@ -102,21 +95,27 @@ def hessian_product(
         total = torch.zeros_like(vector)
         losses: list[Tensor] = []
         sizes: list[int] = []
+
+        def check(inputs: Tensor, targets: Tensor, *, once: bool) -> None:
+            with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+                same = lambda: _same_random_numbers((), params)  # noqa: E731
+                refuse_lost_graph(model, loss_fn, inputs, targets, same, once=once)
+
         with _same_random_numbers(data, params):
             for batch in data:
                 inputs, targets = _pair(batch, device)
                 if len(inputs) == 0:
                     continue
-                watch = CutWatch() if not first and not sizes else None  # what cuts the graph does so in every batch
-                loss, curvature = _batch_product(model, params, loss_fn, inputs, targets, direction, watch)
-                if watch is not None and watch.cut:
-                    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-                        same = lambda: _same_random_numbers((), params)  # noqa: E731
-                        refuse_lost_graph(model, loss_fn, inputs, targets, same, once=watch.once)
+                look = not first
+                loss, curvature, once = _batch_product(model, params, loss_fn, inputs, targets, direction, look=look)
+                if not first and (once or not sizes):
+                    check(inputs, targets, once=once)
                 for place, piece in zip(_shaped(total, params), curvature, strict=True):
                     place.add_(piece.to(place), alpha=len(inputs))
                 losses.append(loss)
                 sizes.append(len(inputs))
+            if not first and len(sizes) > 1:  # the last batch may be smaller, and take another way
+                check(inputs, targets, once=False)
         if not sizes:
             raise ValueError("data must hold at least one sample, got none")
         samples = sum(sizes)
@@ -145,13 +144,16 @@ def _batch_product(
     inputs: Tensor,
     targets: Tensor,
     direction: Sequence[Tensor],
-    watch: CutWatch | None,
-) -> tuple[Tensor, Sequence[Tensor]]:
-    """One batch's loss and Hessian-vector product; its graph dies here, before the next batch's is built."""
+    *,
+    look: bool,
+) -> tuple[Tensor, Sequence[Tensor], bool]:
+    """One batch's loss and Hessian-vector product; and, after a ``look``, whether it can be differentiated once only.
+
+    Its graph dies here, before the next batch's is built.
+    """
     # The fused attention kernels cannot be differentiated twice.
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        with watch or nullcontext():
-            loss = loss_fn(model(inputs), targets)
+        loss = loss_fn(model(inputs), targets)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"loss_fn must return one number, the mean over the batch, as a tensor, got {got}")
@@ -161,15 +163,14 @@ def _batch_product(
             gradient = torch.autograd.grad(loss, params, create_graph=True, allow_unused=True)
         if all(g is None for g in gradient):
             raise RuntimeError("the loss does not depend on any trainable parameter: look for detach() or no_grad()")
-        if watch is not None:
-            watch.once = has_error_node(gradient)
-            watch.cut |= watch.once or has_custom_backward(loss) or any(g is None for g in gradient)
+        once = look and has_error_node(gradient)
         # Where the loss is linear in a parameter, or does not use it, there is nothing more to differentiate.
         curved = [(g, v) for g, v in zip(gradient, direction, strict=True) if g is not None and g.requires_grad]
         if not curved:
-            return loss.detach().reshape(()), [torch.zeros_like(p) for p in params]
+            return loss.detach().reshape(()), [torch.zeros_like(p) for p in params], once
         outputs, directions = zip(*curved, strict=True)
-        return loss.detach().reshape(()), torch.autograd.grad(outputs, params, directions, materialize_grads=True)
+        product = torch.autograd.grad(outputs, params, directions, materialize_grads=True)
+        return loss.detach().reshape(()), product, once
 
 
 def _refuse_reentrant_checkpoint(loss: Tensor) -> None:
@@ -186,17 +187,22 @@ def _shaped(vector: Tensor, params: Sequence[Tensor]) -> list[Tensor]:
 
 @contextmanager
 def _as_found(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; then modes and buffers as they were.
+    """Evaluation mode, and no hook on a parameter, whose gradient it may change; then all is as it was.
 
     Without ``model.eval()``, which a module may have overridden, and which tells one mode only.
     """
     modes = [(module, module.training) for module in model.modules()]
+    hooks = [(p, p._backward_hooks) for p in model.parameters() if p._backward_hooks]
     buffers = [(m, name, b, b.clone()) for m in model.modules() for name, b in m.named_buffers(recurse=False)]
     try:
         for module, _ in modes:
             module.training = False
+        for param, _ in hooks:
+            param._backward_hooks = None
         yield
     finally:
+        for param, its in hooks:
+            param._backward_hooks = its
         for module, mode in modes:
             module.training = mode
         for module, name, buffer, content in buffers:
@@ -246,6 +252,8 @@ def _check(model: object, data: object, iterations: object, tolerance: object, s
     # By name: a build of torch may lack them.
     if type(model).__name__ in ("DistributedDataParallel", "FullyShardedDataParallel"):
         raise TypeError(f"model must be the module itself, not {type(model).__name__}: pass model.module, and all data")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError("model must not be of TorchScript, where a lost graph cannot be found: pass the Python module")
     if isinstance(data, Iterator):
         raise TypeError(f"data must be iterable several times, got {type(data).__name__}: pass a list or a DataLoader")
     if isinstance(data, Dataset) and not isinstance(data, IterableDataset):

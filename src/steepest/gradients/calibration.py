@@ -14,11 +14,12 @@ from torch.optim.optimizer import (
 
 from steepest.gradients.calibrators import Calibrator, Options, Per, checked, cosine, kept, learned_scale, ternary
 from steepest.gradients.draws import buckets, draw, local_part, uniform
-from steepest.gradients.hooks import Args, act_on_gradients
+from steepest.gradients.hooks import Args, act_on_gradients, own_gradients
 from steepest.gradients.layer_weights import weights_of
 from steepest.gradients.travelling import TravellingHook, own_optimizer
 from steepest.optim.arguments import check_integer
 from steepest.optim.norms import aligned, filter_sums, full_maxima, full_norms, local
+from steepest.optim.partial import refuse_flattened
 
 LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.modules.conv._ConvNd)
 
@@ -43,6 +44,7 @@ class Calibration(TravellingHook):
         self._hold(model, [(name, module) for name, module in model.named_modules() if isinstance(module, layers)])
         if not any(weights_of(layer) for _, reference in self._layers if (layer := reference()) is not None):
             raise ValueError(f"model must have a layer of {', '.join(t.__name__ for t in layers)}, got none")
+        refuse_flattened("calibrate", self._weights().values())
         if optimizer is None:
             self._attach_everywhere()
         else:
@@ -175,9 +177,9 @@ class Calibration(TravellingHook):
                 continue
             if weight.grad.is_sparse:
                 raise RuntimeError(f"calibrate does not support sparse gradients, got one of {name}: use dense ones")
-            grads[name] = aligned(weight.grad, weight)
-            if grads[name] is not weight.grad:  # it was still a sum to be taken over the ranks
-                weight.grad = grads[name]
+            weight.grad = aligned(weight.grad, weight)  # it may still be a sum to be taken over the ranks
+            grads[name] = weight.grad
+        grads = dict(zip(grads, own_gradients([weights[name] for name in grads]), strict=True))
         if self.options.calibrator == "learned":
             self._learn(grads)
         else:

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from steepest.gradients.hooks import Args, act_on_gradients
+from steepest.gradients.hooks import Args, act_on_gradients, own_gradients
 from steepest.gradients.travelling import TravellingHook, own_optimizer
 from steepest.optim.arguments import check_choice, check_number
 from steepest.optim.blocks import block_of, refuse_repeated_names
 from steepest.optim.norms import BlockNorms, block_normalizing_scale, block_norms, full_norms
+from steepest.optim.partial import refuse_flattened, refuse_in_backward
 
 Over = Literal["layer", "tensor", "all"]
 
@@ -27,6 +28,7 @@ class NormalizedGradients(TravellingHook):
         self._over = over
         self._ratio = ratio
         self._nonfinite: Tensor | None = None
+        refuse_flattened("normalize_gradients", (p for group in optimizer.param_groups for p in group["params"]))
         self.attach(optimizer)
 
     @property
@@ -39,10 +41,12 @@ class NormalizedGradients(TravellingHook):
 
     @torch.no_grad()
     def _normalize(self, optimizer: Optimizer) -> None:
+        if self._over == "all":
+            refuse_in_backward("normalize_gradients(over='all')")
         params, blocks = self._participants(optimizer)
         if not params:
             return
-        grads = [param.grad for param in params if param.grad is not None]
+        grads = own_gradients(params)
         scales = self._scales(grads, params, blocks)
         valid = torch.isfinite(torch.stack([s.to(scales[0].device, torch.float64) for s in scales])).all()
         missed = torch.zeros_like(valid, dtype=torch.int64) if self._nonfinite is None else self._nonfinite

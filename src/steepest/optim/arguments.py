@@ -1,11 +1,13 @@
 """Checks of arguments: a ValueError that names the argument, what is allowed, and what was given."""
 
 from collections.abc import Callable, Sequence
-from numbers import Real
+from numbers import Integral, Rational, Real
 
 
 def check_number(name: str, value: object, words: str, allowed: Callable[[float], bool]) -> None:
-    """Raise unless the value is a number, and one that is allowed; a truth value and a string are none.
+    """Raise unless the value is a number, and one that is allowed.
+
+    A truth value and a string are none, nor is a fraction, or an integer beyond all floats: torch cannot use them.
 
     Example:
         >>> check_number("lr", 1e-3, "a number of at least 0", lambda lr: lr >= 0)
@@ -14,7 +16,13 @@ def check_number(name: str, value: object, words: str, allowed: Callable[[float]
         ...
         ValueError: lr must be a number of at least 0, got '1e-3'
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not allowed(float(value)):
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    number &= isinstance(value, Integral) or not isinstance(value, Rational)
+    try:
+        fits = number and allowed(float(value))  # type: ignore[arg-type]
+    except OverflowError:
+        fits = False
+    if not fits:
         raise ValueError(f"{name} must be {words}, got {value!r}")
 
 

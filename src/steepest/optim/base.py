@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT, StateDict
 
+from steepest.optim.arguments import check_integer
 from steepest.optim.blocks import refuse_repeated_names
 from steepest.optim.cuda import cuda_step
 from steepest.optim.foreach import foreach_step
@@ -15,6 +16,8 @@ from steepest.optim.hyperparameters import check_common
 from steepest.optim.layout import LIKE_THE_PARAMETER, known_as, misfit
 from steepest.optim.loop import loop_step
 from steepest.optim.method import Entry, Method, Signals, as_number
+from steepest.optim.partial import refuse_flattened
+from steepest.optim.plan import same
 
 
 class ScaledSGD(Method):
@@ -90,8 +93,6 @@ class ScaledSGD(Method):
             raise ValueError(f"dampening must be 0, got {group['dampening']!r}: the family has none")
         if group.get("differentiable"):
             raise ValueError("differentiable must be False, got True: no gradient flows through a step of the family")
-        if "betas" in group:
-            raise ValueError("betas must not be given: this is the state of an optimizer like Adam, start a new one")
         if group["nesterov"] and group["momentum"] == 0:
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0")
         if group["foreach"] and group["fused"]:
@@ -115,26 +116,50 @@ class ScaledSGD(Method):
         Raises:
             ValueError: a hyperparameter of the group is outside its range, or a name stands for two parameters.
         """
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise TypeError(f"param_group must be a dict with 'params', got {param_group!r}")
         if not isinstance(param_group["params"], Tensor | set):
             param_group["params"] = list(param_group["params"])  # it may be a generator
         self.check_group({**self.defaults, **param_group})
         refuse_repeated_names([*named(self.param_groups), *named([param_group])])
-        for path in ("foreach", "fused"):
-            given = param_group.get(path, self.defaults[path])
-            if any(group[path] != given for group in self.param_groups):
-                raise ValueError(
-                    f"{path} must be the same for all groups, got {given!r}: one path takes the whole step"
-                )
+        _refuse_two_paths([*self.param_groups, {**self.defaults, **param_group}])
         super().add_param_group(param_group)
+        if self.normalizes or self.has_step_scales:
+            refuse_flattened(type(self).__name__, self.param_groups[-1]["params"])
+
+    def check_step(self) -> None:
+        """Refuse what was written into a group since it was checked last, by a scheduler or by hand.
+
+        Raises:
+            ValueError: a hyperparameter is outside its range.
+        """
+        if torch.compiler.is_compiling():
+            return
+        values = [value for group in self.param_groups for key, value in group.items() if key != "nonfinite_steps"]
+        if self._checked is not None and same(values, self._checked):
+            return
+        for group in self.param_groups:
+            # The value of a tensor elsewhere is not looked at: the device would have to be waited for.
+            elsewhere = isinstance(group["lr"], Tensor) and not group["lr"].is_cpu
+            self.check_group({**group, "lr": 0.0} if elsewhere else group)
+        _refuse_two_paths(self.param_groups)
+        self._checked = values
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A state saved by torch.optim.SGD, or by an older version, lacks our keys. Refuse before anything is changed.
         groups = state["param_groups"]
         for group in groups:
+            if "dampening" not in group and "nonfinite_steps" not in group:
+                raise ValueError(
+                    "the state cannot be loaded: it is neither torch.optim.SGD's, whose groups have 'dampening', nor "
+                    "one of this family; start a new optimizer"
+                )
             for key, value in state.get("defaults", getattr(self, "defaults", {})).items():
                 group.setdefault(key, value)
             self.check_group(group)
-            group["nonfinite_steps"] = as_number(group["nonfinite_steps"])
+            if isinstance(count := group["nonfinite_steps"], Tensor):
+                group["nonfinite_steps"] = as_number(count)
+            check_integer("nonfinite_steps", group["nonfinite_steps"])
             group.pop("differentiable", None)  # torch.optim.SGD's, which we have not
         refuse_repeated_names(named(groups))
         if "defaults" not in state:
@@ -186,6 +211,7 @@ class ScaledSGD(Method):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self.check_step()
         signals = Signals(getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
         path = self._choose_path()
         if path is None:
@@ -212,6 +238,16 @@ class ScaledSGD(Method):
         if not all(p.is_cpu for p in params):
             return loop_step
         return foreach_step if any(why_not_fused(self, group) for group in self.param_groups) else None
+
+
+def _refuse_two_paths(groups: Iterable[dict[str, Any]]) -> None:
+    first, *others = groups
+    for path in ("foreach", "fused"):
+        for group in others:
+            if group[path] != first[path]:
+                raise ValueError(
+                    f"{path} must be the same for all groups, got {group[path]!r}: one path takes the whole step"
+                )
 
 
 def named(groups: Iterable[dict[str, Any]]) -> Iterable[tuple[str, Tensor]]:

@@ -35,7 +35,7 @@ def refuse_repeated_names(names: Iterable[tuple[str, Tensor]]) -> None:
     The same tensor may come twice.
 
     Raises:
-        ValueError: a name stands for two tensors; the sentence says how to tell them apart.
+        ValueError: a name stands for two tensors; the sentence says how to tell them apart. Or it is no string.
 
     Example:
         >>> import torch
@@ -43,6 +43,8 @@ def refuse_repeated_names(names: Iterable[tuple[str, Tensor]]) -> None:
     """
     seen: dict[str, Tensor] = {}
     for name, tensor in names:
+        if not isinstance(name, str):
+            raise ValueError(f"the name of a parameter must be a string, got {name!r}")
         if seen.setdefault(name, tensor) is not tensor:
             raise ValueError(
                 f"two parameters are named {name!r}: layers are known by their names, so give each network a prefix of "

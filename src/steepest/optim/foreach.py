@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -143,16 +142,21 @@ def _own_the_state(optimizer: Method, blocks: list[list[Entry]]) -> None:
     """Where a state is seen for the first time, see to it that it shares no memory with what is read or written."""
     entries = [entry for members in blocks for entry in members]
     held = [optimizer.state.get(entry.param) for entry in entries]
-    states = [state.get(name) for state in held if state is not None for name in LIKE_THE_PARAMETER]
-    last = optimizer._own
-    if last is not None and len(states) == len(last) and all(map(operator.is_, states, last)):
+    if optimizer._own is not None and _seen(entries, held) == optimizer._own:
         return
     tensors = [tensor for entry in entries for tensor in (entry.param, entry.grad)]
     for name, option in zip(LIKE_THE_PARAMETER, ("momentum", "kahan_sum"), strict=True):
         params = [entry.param for entry in entries if entry.group[option]]
         tensors += owned_states(optimizer, params, name, tensors)
     held = [optimizer.state.get(entry.param) for entry in entries]
-    optimizer._own = [state.get(name) for state in held if state is not None for name in LIKE_THE_PARAMETER]
+    optimizer._own = _seen(entries, held)
+
+
+def _seen(entries: list[Entry], held: list[dict[str, Any] | None]) -> list[tuple[int, int]]:
+    """The tensors and where they lie: ``.data`` and ``set_`` move one."""
+    states = [state.get(name) for state in held if state is not None for name in LIKE_THE_PARAMETER]
+    tensors = [*(entry.param for entry in entries), *(state for state in states if state is not None)]
+    return [(id(tensor), 0 if tensor.is_meta else local(tensor).data_ptr()) for tensor in tensors]
 
 
 def _state(optimizer: Method, entry: Entry, name: str) -> Tensor:

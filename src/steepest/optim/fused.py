@@ -120,7 +120,7 @@ def _gather(optimizer: Method, plan: Plan) -> _Lists:
     found = [state.get(p, _NO_STATE).get("momentum_buffer") if u else None for p, u in zip(params, used, strict=True)]
     grads = [cast("Tensor", p.grad) for p in params]
     buffers = [p if b is None else b for p, b in zip(params, found, strict=True)]
-    if plan.plain and same(found, plan.own):
+    if plan.plain and same(found, plan.own) and _places(params, buffers) == plan.places:
         alike = list(map(_lie_alike, params, grads, buffers))
         if all(alike):
             return _Lists(params, grads, buffers, alike)
@@ -130,7 +130,12 @@ def _gather(optimizer: Method, plan: Plan) -> _Lists:
     own = iter(held)
     buffers = [next(own) if u else p for p, u in zip(params, used, strict=True)]
     plan.own[:] = [b if u else None for b, u in zip(buffers, used, strict=True)]
+    plan.places[:] = _places(params, buffers) if plan.plain else []
     return _locals(optimizer, plan, grads, buffers)
+
+
+def _places(params: list[Tensor], buffers: list[Tensor]) -> list[int]:
+    return [tensor.data_ptr() for tensor in itertools.chain(params, buffers)]
 
 
 def _locals(optimizer: Method, plan: Plan, grads: list[Tensor], buffers: list[Tensor]) -> _Lists:
@@ -257,7 +262,7 @@ def _lie_alike(param: Tensor, grad: Tensor, buffer: Tensor) -> bool:
         return False
     if _shares_memory(grad, param) or (buffer is not param and _shares_memory(grad, buffer)):
         return False
-    if param.is_neg() or grad.is_neg() or buffer.is_neg():
+    if not grad.data_ptr() or param.is_neg() or grad.is_neg() or buffer.is_neg():
         return False
     if param.is_contiguous() and grad.is_contiguous() and buffer.is_contiguous():
         return True
@@ -291,7 +296,7 @@ def _move_half(
         pieces = zip(*([t] for t in tensors), strict=True)
     for p, g, *m in pieces:
         wide = p.float()
-        update = g.float().mul_(factor)
+        update = g.float().mul(factor)  # a float32 gradient is itself what float() returns
         if shrink != 0:
             update.add_(wide, alpha=shrink)
         if m:

@@ -1,8 +1,6 @@
 """What the hyperparameters that methods have in common may be."""
 
 import math
-from collections.abc import Callable
-from numbers import Integral, Rational
 from typing import Any
 
 import torch
@@ -20,8 +18,8 @@ def check_common(group: dict[str, Any]) -> None:
         ValueError: the sentence names the argument, what it may be, and its value.
     """
     check_lr(group["lr"])
-    _check_real("momentum", group["momentum"], "in [0, 1)", lambda momentum: 0 <= momentum < 1)
-    _check_real("weight_decay", group["weight_decay"], _NOT_NEGATIVE, lambda decay: 0 <= decay < math.inf)
+    check_number("momentum", group["momentum"], "in [0, 1)", lambda momentum: 0 <= momentum < 1)
+    check_number("weight_decay", group["weight_decay"], _NOT_NEGATIVE, lambda decay: 0 <= decay < math.inf)
     for name in ("nesterov", "decoupled_weight_decay", "maximize", "kahan_sum"):
         check_flag(name, group[name])
     for name in ("foreach", "fused"):
@@ -42,7 +40,7 @@ def check_lr(lr: Any) -> None:
         ValueError: lr must be a finite number of at least 0, got '1e-3'
     """
     if not isinstance(lr, Tensor):
-        _check_real("lr", lr, _NOT_NEGATIVE, lambda value: 0 <= value < math.inf)
+        check_number("lr", lr, _NOT_NEGATIVE, lambda value: 0 <= value < math.inf)
         return
     if lr.numel() != 1:
         raise ValueError(f"lr must be a number or a tensor of one element, got a tensor of shape {tuple(lr.shape)}")
@@ -56,10 +54,4 @@ def check_positive(name: str, value: object) -> None:
     Raises:
         ValueError: the sentence names the argument and the value.
     """
-    _check_real(name, value, "a finite number above 0", lambda number: 0 < number < math.inf)
-
-
-def _check_real(name: str, value: object, words: str, allowed: Callable[[float], bool]) -> None:
-    """:func:`check_number` without fractions, with which torch cannot calculate."""
-    fraction = isinstance(value, Rational) and not isinstance(value, Integral)
-    check_number(name, repr(value) if fraction else value, words, allowed)
+    check_number(name, value, "a finite number above 0", lambda number: 0 < number < math.inf)

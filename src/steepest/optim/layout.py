@@ -16,6 +16,7 @@ from steepest.optim.norms import local
 
 LIKE_THE_PARAMETER = ("momentum_buffer", "compensation")
 """The state that has the parameter's shape."""
+_FREED = "has no memory, its storage is empty"
 _NOTHING: Mapping[str, Any] = {}
 _shares_memory = torch._C._is_alias_of  # type: ignore[attr-defined]
 
@@ -48,6 +49,8 @@ def why_not_a_parameter(param: Tensor) -> str | None:
         return None
     if is_view_of_bits(param):
         return "is a conjugated or negated view: give it its own memory, as resolve_conj() and resolve_neg() do"
+    if _is_freed(param):
+        return f"{_FREED}: give it some, as to_empty() does"
     if overlaps_itself(param):
         return "has elements that share memory: give it its own, as clone() does"
     return None
@@ -70,7 +73,15 @@ def misfit(tensor: Tensor, param: Tensor) -> str | None:
         return f"has the dtype {tensor.dtype}, the parameter {param.dtype}"
     if hasattr(tensor, "placements") != hasattr(param, "placements"):
         return "is sharded and the parameter is not, or the other way round"
-    return None
+    return _FREED if _is_freed(tensor) else None
+
+
+def _is_freed(tensor: Tensor) -> bool:
+    """Whether its storage was resized to nothing, where torch's kernels would read and write all the same."""
+    if torch.compiler.is_compiling() or type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.is_meta:
+        return False
+    has_storage = tensor.layout == torch.strided and not tensor._is_zerotensor()
+    return has_storage and tensor.numel() > 0 and tensor.data_ptr() == 0
 
 
 def check_entry(optimizer: Optimizer, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:

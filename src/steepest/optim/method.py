@@ -40,7 +40,8 @@ class Method(Optimizer):
     has_step_scales: ClassVar[bool] = False
     """Whether :meth:`step_scale` is to be asked: whether a class overrides it, unless a class says otherwise."""
     _derived: ClassVar[frozenset[str]] = frozenset()
-    _own: list[Tensor | None] | None = None  # the states that were seen to lie in memory of their own
+    _checked: list[Any] | None = None  # the groups' values, as they were when they were checked
+    _own: list[tuple[int, int]] | None = None  # tensors that were seen to lie in memory of their own
     _plan: Any = None  # what the fused path remembers; neither pickled nor copied
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -13,8 +13,8 @@ NORM_LAYERS: tuple[type[nn.Module], ...] = (
     nn.LayerNorm,
     nn.RMSNorm,
 )
-# The word, in LlamaRMSNorm, T5LayerNorm, LayerNorm2d, BatchNormAct2d, FrozenBatchNorm2d or GRNorm; not in Normal.
-_NORM_IN_A_NAME = re.compile(r"Norm(?![a-z])")
+# The word, in LlamaRMSNorm, T5LayerNorm, Layernorm2d, BatchNormAct2d, layer_norm or LayerNormalization; not in Normal.
+_NORM_IN_A_NAME = re.compile(r"(?i:norm)(?:(?i:ali[sz]ation)|(?![a-z]))")
 
 
 def param_groups(

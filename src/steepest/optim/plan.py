@@ -34,6 +34,7 @@ class Plan(NamedTuple):
     kinds: list[tuple[type, torch.dtype, bool]]  # of the parameters found, whose memory may be exchanged
     names: list[list[str] | None]
     own: list[Tensor | None]  # momentum buffers that were seen to be dense and to share no memory
+    places: list[int]  # where parameters and buffers lay then: `.data` and `set_` move a tensor
 
 
 def made_plan(optimizer: Method, last: Plan | None) -> Plan:
@@ -71,7 +72,7 @@ def made_plan(optimizer: Method, last: Plan | None) -> Plan:
             params += members
     plain = all(type(p) in (Tensor, nn.Parameter) and not p.is_complex() for p in params)
     group_of = [run.group for run in itertools.chain.from_iterable(runs) for _ in range(run.start, run.stop)]
-    return Plan(list(groups), found, params, runs, plain, group_of, kinds, [n and list(n) for n in all_names], [])
+    return Plan(list(groups), found, params, runs, plain, group_of, kinds, [n and list(n) for n in all_names], [], [])
 
 
 def same(a: Sequence[object], b: Sequence[object]) -> bool:

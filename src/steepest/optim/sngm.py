@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 from steepest.optim.arguments import check_flag
 from steepest.optim.base import ScaledSGD
 from steepest.optim.norms import BlockNorms, reciprocal
-from steepest.optim.partial import refuse_a_part
+from steepest.optim.partial import refuse_a_part, refuse_in_backward
 from steepest.optim.step import Decay
 
 
@@ -48,7 +48,8 @@ class SNGM(ScaledSGD):
 
     Raises:
         ValueError: an argument is out of range, or both ``decoupled_weight_decay`` and ``normalize_decay`` are set; or
-            ``ZeroRedundancyOptimizer``, of which every rank sees a part of the parameters, is to be around it.
+            a wrapper is to be around it that gives it a part of the parameters (``ZeroRedundancyOptimizer``, FSDP1).
+        RuntimeError: in :meth:`step`, inside of a backward pass, where not all gradients are there.
 
     Source: Zhao, Shi, Xie, Li, "Stochastic normalized gradient descent with momentum for large-batch training",
     arXiv 2007.13985, Science China Information Sciences 67, 212101 (2024), algorithm 1.
@@ -99,6 +100,10 @@ class SNGM(ScaledSGD):
         check_flag("normalize_decay", group["normalize_decay"])
         if group["normalize_decay"] and group["decoupled_weight_decay"]:
             raise ValueError("normalize_decay=True needs decoupled_weight_decay=False: decay enters in one place only")
+
+    def check_step(self) -> None:
+        super().check_step()
+        refuse_in_backward("SNGM")
 
     def decay_of(self, group: dict[str, Any]) -> Decay:
         return "before_scaling" if group["normalize_decay"] else super().decay_of(group)

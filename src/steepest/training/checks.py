@@ -1,23 +1,20 @@
 """What is tried before the first run, in a process that runs will happen in: the workload by itself, and one step of
 every method. Nothing of what is seen here goes any further than whether it can be had at all."""
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from steepest._errors import InputError
 from steepest.data import Split, Splits
-from steepest.optim.norms import local
 from steepest.training.definitions.assignment import Assignment
-from steepest.training.definitions.ranks import ALONE, Ranks
+from steepest.training.definitions.ranks import Ranks
 from steepest.training.definitions.workload import Workload
 from steepest.training.randomness import seed_generators
-from steepest.training.run import begun, evaluate, fresh_model, one_number
+from steepest.training.run import begun, evaluate, fresh_model, initial_weights, one_number
 
 _SECONDS = 1.0  # for evaluating a whole split, if it is to be had in so many
 _MOST_LABELS = 2000
@@ -49,7 +46,7 @@ def check_method(assignment: Assignment, ranks: Ranks, stage: Stage) -> str | No
     """One step of a method, and one batch of its validation and of its test, as a run would take them.
 
     Returns:
-        A digest of the weights from which it began; ``None`` where the ranks hold parts of them.
+        The :func:`~.run.initial_weights`; ``None`` where the ranks hold parts of them.
 
     Raises:
         InputError: it cannot be had; so does whatever the user's code raises.
@@ -61,23 +58,13 @@ def check_method(assignment: Assignment, ranks: Ranks, stage: Stage) -> str | No
             raise InputError(
                 f"the optimizer of {assignment.method.name} holds no parameter of the model that it was made for"
             )
-        weights = weights_digest(run.model) if ranks is ALONE else None
+        weights = initial_weights(run.model, ranks)
         stage("in its first step")
         run.take_step()
         for name, split in (("validation", assignment.splits.validation), ("test", assignment.splits.test)):
             stage(f"on {name} data after a step")
             run.evaluate(_rows(split, slice(0, min(assignment.batch_size, assignment.workload.evaluation_batch))))
     return weights
-
-
-def weights_digest(model: nn.Module) -> str:
-    """SHA-256 of all parameters, in their order; those of lazy modules have no values yet."""
-    digest = hashlib.sha256()
-    for p in (p for p in model.parameters() if not is_lazy(p)):
-        tensor = local(p.detach()).cpu().contiguous().reshape(-1)
-        digest.update(f"{tuple(p.shape)}{p.dtype}".encode())
-        digest.update(tensor.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 @torch.no_grad()

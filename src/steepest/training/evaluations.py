@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
+import torch._C._functorch as functorch
 from torch import Tensor, nn
 from torch.autograd.graph import register_multi_grad_hook
 
@@ -11,6 +12,10 @@ from torch.autograd.graph import register_multi_grad_hook
 class Evaluations:
     """Counts the samples whose gradient is computed through a model, whoever calls it: an estimator, a closure or an
     optimizer that knows the model. What bypasses the model's own call, such as a submodule of it, is not seen.
+
+    Args:
+        model: what is called.
+        dimensions: of a batch of its inputs; what has fewer is one sample, as within ``torch.vmap``.
 
     Example:
         >>> model = nn.Linear(2, 1)
@@ -22,7 +27,8 @@ class Evaluations:
         (3, 1)
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, dimensions: int = 1) -> None:
+        self._dimensions = dimensions
         self.reset()
         model.register_forward_hook(self._watch, with_kwargs=True)
 
@@ -37,7 +43,7 @@ class Evaluations:
         made = [tensor for tensor in _tensors(output) if tensor.grad_fn is not None]
         if inputs is None or not made:
             return
-        count = len(inputs) if inputs.ndim else 1
+        count = (len(inputs) if inputs.ndim >= self._dimensions else 1) * _mapped_over(made[0])
 
         def note(gradient: Tensor) -> None:
             self.samples += count
@@ -49,13 +55,24 @@ class Evaluations:
             register_multi_grad_hook(made, note, mode="any")
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def _mapped_over(tensor: Tensor) -> int:
+    """How many tensors one stands for within ``torch.vmap``."""
+    size = 1
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        inside = functorch.get_unwrapped(tensor)
+        if functorch.is_batchedtensor(tensor):
+            size *= inside.shape[functorch.maybe_get_bdim(tensor)]
+        tensor = inside
+    return size
+
+
+def _tensors(value: Any, depth: int = 4) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, Mapping):
-        yield from _tensors(value.values())
-    elif isinstance(value, Iterable) and not isinstance(value, str | bytes):
+    elif depth and isinstance(value, Mapping):
+        yield from _tensors(list(value.values()), depth)
+    elif depth and isinstance(value, Iterable) and not isinstance(value, str | bytes):
         for part in value:
-            yield from _tensors(part)
-    elif hasattr(value, "__dataclass_fields__"):  # as models of other libraries return
-        yield from _tensors(vars(value))
+            yield from _tensors(part, depth - 1)
+    elif depth and hasattr(value, "__dict__"):  # as models of other libraries return, or a distribution
+        yield from _tensors(vars(value), depth)

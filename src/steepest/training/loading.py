@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from steepest._errors import InputError
-from steepest.training import user_code
+from steepest.training import opened_files, user_code
 from steepest.training.process_state import users_code
 
 
@@ -49,7 +49,7 @@ def load(source: str) -> Loaded:
         InputError: there is no such file, its code raises, or it imports another module of a name that is taken.
     """
     is_file = source.endswith(".py")
-    key = str(Path(source).resolve()) if is_file else source
+    key = _key_of(source)
     found = _LOADED.get(key)
     if found is not None and sys.modules.get(found.module.__name__) is found.module:
         return found
@@ -58,7 +58,7 @@ def load(source: str) -> Loaded:
     before = set(sys.modules)
     try:
         with users_code(source):
-            module = _executed(Path(key)) if is_file else _imported(source)
+            module, read = _executed(Path(key)) if is_file else _imported(source)
     except InputError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's code raises
@@ -67,16 +67,20 @@ def load(source: str) -> Loaded:
     new = sys.modules.keys() - before
     more = {name: spec for name, spec in user_code.loaded_users_modules().items() if name in new and name != source}
     loaded = Loaded(module, {}, brought={source} & new)
-    loaded.note(more)
+    loaded.note({**more, **_as_modules(read - {key}, loaded)})
     _LOADED[key] = loaded
     return loaded
 
 
 @contextmanager
 def noting(reference: str) -> Iterator[None]:
-    """What the user's functions import while they run is theirs."""
+    """What the user's functions import or read while they run is theirs."""
     before = set(sys.modules)
-    yield
+    with opened_files.python_files() as read:
+        yield
+    source = reference.rpartition(":")[0]
+    if read and (loaded := _LOADED.get(_key_of(source))) is not None:
+        LATE.setdefault(reference, {}).update(_as_modules(read, loaded))
     if new := sys.modules.keys() - before:
         more = {name: spec for name, spec in user_code.loaded_users_modules().items() if name in new}
         LATE.setdefault(reference, {}).update({**user_code.imported_by(more.values()), **more})
@@ -90,7 +94,15 @@ def forget_changed() -> None:
             del _LOADED[key]
 
 
-def _executed(path: Path) -> ModuleType:
+def _key_of(source: str) -> str:
+    return str(Path(source).resolve()) if source.endswith(".py") else source
+
+
+def _as_modules(read: set[str], loaded: Loaded) -> dict[str, ModuleSpec]:
+    return opened_files.as_modules(read, os.path.dirname(loaded.file)) if loaded.file else {}
+
+
+def _executed(path: Path) -> tuple[ModuleType, set[str]]:
     name = user_code.OF_FILE + hashlib.sha256(str(path).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -99,20 +111,21 @@ def _executed(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with user_code.searched_first(str(path.parent)):
+        with user_code.searched_first(str(path.parent)), opened_files.python_files() as read:
             spec.loader.exec_module(module)
     except BaseException:
         sys.modules.pop(name, None)
         raise
-    return module
+    return module, read
 
 
-def _imported(name: str) -> ModuleType:
+def _imported(name: str) -> tuple[ModuleType, set[str]]:
     folder, top = os.getcwd(), name.partition(".")[0]
     if (here := PathFinder.find_spec(top, [folder])) is not None:
         _make_room({top: here}, name)
-    with user_code.searched_first(folder):
-        return importlib.import_module(name)
+    with user_code.searched_first(folder), opened_files.python_files() as read:
+        module = importlib.import_module(name)
+    return module, read
 
 
 def _make_room(wanted: dict[str, ModuleSpec], who: str) -> None:

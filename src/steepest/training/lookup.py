@@ -171,7 +171,7 @@ def load_data(workload: Workload, data_dir: Path | None) -> Splits:
             raise InputError(f"workload {workload.name!r}: {error}") from error
     except InputError:
         raise
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise InputError(f"the data of {workload.name!r} could not be loaded: {told(error)}") from error
 
 

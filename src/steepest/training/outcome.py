@@ -21,7 +21,8 @@ class Outcome:
     ``gradient_evaluations`` counts gradients of one batch; ``samples`` the training samples behind them, each as often
     as it was evaluated; ``evaluations_to_target`` is ``None`` if the validation metric never reached the target.
     ``sharpness`` is ``None`` if it was not asked for or could not be measured; ``sharpness_note`` says why, or that the
-    value is only near. ``pruned``: it was stopped before its budget was spent, and was not tested.
+    value is only near. ``pruned``: it was stopped before its budget was spent, and was not tested. ``weights``: it
+    began from these, as :func:`~.run.initial_weights` has them.
     """
 
     diverged: bool
@@ -37,6 +38,7 @@ class Outcome:
     sharpness: float | None = None
     sharpness_note: str | None = None
     pruned: bool = False
+    weights: str | None = None
 
 
 @dataclass(frozen=True)

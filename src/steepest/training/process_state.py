@@ -6,6 +6,7 @@ Not among it: what a user's code changes of itself, such as a list in its module
 torch's that it patches. A process in which a run failed is therefore not used again.
 """
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -14,7 +15,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,10 +28,19 @@ from steepest.training.randomness import generator_states, restore_generators
 
 _log = logging.getLogger("steepest")
 _HOST = torch.device("cpu")
+# By backend and operation, from the widest to the narrowest, each of which may take what the one before it says.
+_PRECISIONS = [
+    ("generic", "all"),
+    *((backend, operation) for operation in ("all", "matmul", "conv", "rnn") for backend in ("cuda", "mkldnn")),
+]
+_has_precisions = hasattr(torch._C, "_get_fp32_precision_getter")  # since torch 2.9
 _BACKENDS = (
-    *((torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic", "allow_tf32")),
-    *((torch.backends.cuda.matmul, f"allow_{half}_reduced_precision_reduction") for half in ("fp16", "bf16")),
-    (torch.backends.mkldnn, "enabled"),
+    *(f"backends.cudnn.{name}" for name in ("enabled", "benchmark", "deterministic")),
+    *(() if _has_precisions else ("backends.cudnn.allow_tf32",)),
+    *(f"backends.cuda.matmul.allow_{half}_reduced_precision_reduction" for half in ("fp16", "bf16")),
+    *(f"backends.mkldnn.{name}" for name in ("enabled", "deterministic")),
+    *(f"backends.opt_einsum.{name}" for name in ("enabled", "strategy")),
+    "utils.deterministic.fill_uninitialized_memory",
 )
 _ATTENTION = ("flash", "mem_efficient", "math", "cudnn")
 _HOOK_TABLES = [
@@ -45,6 +56,7 @@ _SIGNALS = [
 ]
 _SMALLEST = 5e-324
 _RANDOM = "random numbers"
+_PRECISION = "the precision of float32 products"
 
 
 class _Part(NamedTuple):
@@ -87,7 +99,7 @@ class ProcessState:
             if not _same(before, now):
                 part.write(before)
                 if part.told:
-                    found.append(f"{name} from {before} to {now}")
+                    found.append(_told(name, before, now))
         if torch.is_inference_mode_enabled():
             raise RuntimeError("torch.inference_mode() was entered and not left; use it in a with statement")
         return found
@@ -116,19 +128,71 @@ def _same(before: Any, now: Any) -> bool:
         return False
 
 
+def _told(name: str, before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        return "; ".join(f"{key} from {before[key]} to {now[key]}" for key in before if before[key] != now[key])
+    return f"{name} from {before} to {now}"
+
+
 def _default_device() -> torch.device | None:
     found = torch.get_default_device()
     return None if found == _HOST else found
 
 
-def _backends() -> list[Any]:
-    return [getattr(owner, name, None) for owner, name in _BACKENDS]
+def _backends() -> dict[str, Any]:
+    found = {}
+    for path in _BACKENDS:
+        with suppress(AttributeError):  # of another release
+            found[f"torch.{path}"] = attrgetter(path)(torch)
+    return found
 
 
-def _set_backends(values: list[Any]) -> None:
-    for (owner, name), value in zip(_BACKENDS, values, strict=True):
-        if getattr(owner, name, None) != value:
-            setattr(owner, name, value)
+def _set_backends(values: dict[str, Any]) -> None:
+    now = _backends()
+    for path, value in values.items():
+        if now[path] != value:
+            owner, _, name = path.removeprefix("torch.").rpartition(".")
+            setattr(attrgetter(owner)(torch), name, value)
+
+
+def _precisions() -> dict[str, str]:
+    """By either of torch's two ways to say it; the older cannot be asked while what the newer set contradicts it."""
+    try:
+        found = {_PRECISION: torch.get_float32_matmul_precision()}
+    except RuntimeError:
+        found = {_PRECISION: "what torch.backends says"}
+    if _has_precisions:
+        found |= {f"fp32_precision of {' '.join(p)}": torch._C._get_fp32_precision_getter(*p) for p in _PRECISIONS}
+    return found
+
+
+def _set_precisions(before: dict[str, str]) -> None:
+    older, *newer = before.values()
+    with suppress(RuntimeError):
+        torch.set_float32_matmul_precision(older)
+    for place, value in zip(_PRECISIONS, newer, strict=False):
+        torch._C._set_fp32_precision_setter(*place, value)
+
+
+def _conversion() -> tuple[bool, bool]:
+    return torch.__future__.get_swap_module_params_on_conversion(), (
+        torch.__future__.get_overwrite_module_params_on_conversion()
+    )
+
+
+def _set_conversion(state: tuple[bool, bool]) -> None:
+    torch.__future__.set_swap_module_params_on_conversion(state[0])
+    torch.__future__.set_overwrite_module_params_on_conversion(state[1])
+
+
+def _own_log() -> tuple[int, bool, int, bool]:
+    """What decides whether our own warnings are seen."""
+    return logging.root.manager.disable, _log.disabled, _log.level, _log.propagate
+
+
+def _set_own_log(state: tuple[int, bool, int, bool]) -> None:
+    logging.root.manager.disable, _log.disabled, level, _log.propagate = state
+    _log.setLevel(level)  # which forgets what was decided by another one
 
 
 def _attention() -> list[bool]:
@@ -212,13 +276,18 @@ _PARTS = {
     "the default device": _Part(_default_device, torch.set_default_device),
     "whether gradients are recorded": _Part(torch.is_grad_enabled, torch.set_grad_enabled),
     "autocast": _Part(_autocast, _set_autocast),
-    "the precision of float32 products": _Part(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    _PRECISION: _Part(_precisions, _set_precisions),
     "torch.use_deterministic_algorithms": _Part(
         _deterministic, lambda state: torch.use_deterministic_algorithms(state[0], warn_only=state[1])
     ),
     "anomaly detection": _Part(_anomaly, lambda state: torch.autograd.set_detect_anomaly(state[0], check_nan=state[1])),
     "torch.set_flush_denormal": _Part(lambda: _SMALLEST * float(len(_ATTENTION)) == 0.0, torch.set_flush_denormal),
     "flags of torch.backends": _Part(_backends, _set_backends),
+    "the cache of autocast": _Part(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    "the fast path of attention": _Part(
+        torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled
+    ),
+    "how torch converts parameters": _Part(_conversion, _set_conversion),
     "the kernels of attention": _Part(_attention, _set_attention),
     "hooks on all modules or all optimizers": _Part(_hooks, _set_hooks),
     "numpy's errors": _Part(np.geterr, lambda state: np.seterr(**state)),
@@ -228,5 +297,7 @@ _PARTS = {
     "signals": _Part(_signal_handlers, _set_signal_handlers, told=False),
     "where modules are found": _Part(lambda: list(sys.path), _set_import_path, told=False),
     "stdout and stderr": _Part(lambda: (sys.stdout, sys.stderr), _set_streams, told=False),
+    "the log": _Part(_own_log, _set_own_log, told=False),
+    "garbage collection": _Part(gc.isenabled, lambda before: gc.enable() if before else gc.disable(), told=False),
     "Python's recursion limit": _Part(sys.getrecursionlimit, sys.setrecursionlimit, told=False),
 }

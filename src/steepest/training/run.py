@@ -1,7 +1,9 @@
 """A run under way: what a step and a validation are, and what must be saved to go on."""
 
 import dataclasses
+import hashlib
 import math
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,10 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from steepest._errors import InputError
 from steepest.data import Split
+from steepest.optim.norms import local
 from steepest.training.batches import Batches
 from steepest.training.checkpoint import State, plain_attributes, same
 from steepest.training.definitions.assignment import Assignment
@@ -211,7 +215,7 @@ def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
             per_epoch=assignment.steps_per_epoch,
             controller=assignment.lr_schedule.start(_checked(method, optimizer), assignment.steps),
             loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
-            evaluations=Evaluations(model),
+            evaluations=Evaluations(model, splits.train.inputs.ndim),
             unsaved=Unsaved(model, optimizer),
         )
 
@@ -226,6 +230,24 @@ def fresh_model(workload: Workload) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise InputError(f"the model of {workload.name!r} must be a torch.nn.Module, got {type(model).__name__}")
     return model
+
+
+def initial_weights(model: nn.Module, ranks: Ranks = ALONE) -> str | None:
+    """Where a run begins: the machine and its torch, and SHA-256 of all parameters in their order, as ``HOST:WEIGHTS``;
+    elsewhere the same draw may be rounded otherwise. ``None`` where the ranks hold parts of them.
+
+    Parameters of lazy modules have no values yet.
+    """
+    if ranks is not ALONE:
+        return None
+    digest = hashlib.sha256()
+    for p in (p for p in model.parameters() if not is_lazy(p)):
+        tensor = local(p.detach()).cpu().contiguous().reshape(-1)
+        digest.update(f"{tuple(p.shape)}{p.dtype}".encode())
+        digest.update(tensor.view(torch.uint8).numpy().data)
+    kernels = torch.backends.cpu.get_cpu_capability()
+    host = hashlib.sha256(f"{platform.node()} {kernels} {torch.__version__}".encode()).hexdigest()
+    return f"{host[:8]}:{digest.hexdigest()[:32]}"
 
 
 @contextmanager

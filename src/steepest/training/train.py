@@ -9,7 +9,7 @@ from steepest.training.checkpoint import Checkpoint, State
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.outcome import Outcome, Progress
-from steepest.training.run import Run, begun, evaluated
+from steepest.training.run import Run, begun, evaluated, initial_weights
 from steepest.training.sharpness import measure_sharpness
 
 
@@ -55,6 +55,7 @@ def train(
             return held.enter_context(begun(assignment, ranks))
 
         run = begin()
+        weights = initial_weights(run.model, ranks)
         saved = _saved(checkpoint, identity, ranks) if checkpoint else None
         if saved and not all(ranks.gathered(run.goes_on_from(saved))):
             held.close()
@@ -111,6 +112,7 @@ def train(
         sharpness=sharpness,
         sharpness_note=sharpness_note,
         pruned=pruned,
+        weights=weights,
     )
 
 

@@ -76,6 +76,11 @@ def is_users(spec: ModuleSpec | None) -> bool:
     return not _holds_installations(str(Path(place).parents[min(depth, len(Path(place).parents) - 1)]))
 
 
+def is_users_file(path: str) -> bool:
+    """Whether a file lies where no packages are installed."""
+    return _is_users_file(path) and not any(_holds_installations(str(folder)) for folder in Path(path).parents)
+
+
 def same_place(one: ModuleSpec, other: ModuleSpec) -> bool:
     """Whether two finds are one module; of packages without a file, whether they share a folder."""
     if one.origin is None or other.origin is None:
@@ -173,6 +178,8 @@ def told(error: BaseException, near: str | None = None) -> str:
 
     Where the first line only announces, as torch's does, the next one is told too.
     """
+    while isinstance(error, BaseExceptionGroup):  # which says how many they are, and not what
+        error = error.exceptions[0]
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     place = place_of(error, near)

@@ -6,9 +6,11 @@ it imports. One that a program gives as an object has digests of its parts, and 
 the code reads besides, such as weights in a file, is nobody's to know: it belongs into ``data``, or into the name.
 """
 
+import os
 import platform
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.machinery import ModuleSpec
 
 import torch
 from torch import nn
@@ -18,7 +20,7 @@ from steepest._errors import ChangedError, InputError
 from steepest.compare.identity.digests import data_digest
 from steepest.compare.spec import GIVEN_PART, MethodSpec, StudySpec, WorkloadSpec
 from steepest.data import Splits
-from steepest.training import user_code
+from steepest.training import loading, opened_files, user_code
 from steepest.training.definitions.workload import Workload
 from steepest.training.lookup import digest_of, is_given, sources_of
 from steepest.training.process_state import ProcessState
@@ -47,9 +49,9 @@ def check_unchanged(frozen: MethodSpec | WorkloadSpec) -> None:
     for name, digest in (frozen.code or {}).items():
         if name.startswith(GIVEN_PART):  # it comes with the job's setting, whole
             continue
-        spec = user_code.located(name)
+        spec = _located(name, frozen.reference)
         if spec is None or _or_none(partial(user_code.digest_of_module, spec)) != digest:
-            raise ChangedError(_differs(f"module {name}", frozen.name))
+            raise ChangedError(_differs(opened_files.shown(name), frozen.name))
 
 
 def check_all_known(study: StudySpec, before: Iterable[str]) -> None:
@@ -130,6 +132,13 @@ def check_fresh_models(workload: Workload, seed: int) -> None:
                 f"the initial weights of {workload.name!r} differ between two calls with the same seed, first in "
                 f"{name}; draw them from torch's global generator, or seed your own within the function"
             )
+
+
+def _located(name: str, reference: str) -> ModuleSpec | None:
+    if not name.startswith(opened_files.PREFIX):
+        return user_code.located(name)
+    files = [loading.load(source).file for source in sources_of(reference)]
+    return opened_files.located(name, [os.path.dirname(file) for file in files if file])
 
 
 def _or_none(digest: Callable[[], str | None]) -> str | None:

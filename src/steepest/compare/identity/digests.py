@@ -14,7 +14,7 @@ from steepest._errors import InputError
 from steepest.compare.identity.objects import ObjectDigest
 from steepest.compare.spec import GIVEN_PART, StudySpec
 from steepest.data.splits import Splits
-from steepest.training import loading, user_code
+from steepest.training import loading, opened_files, user_code
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.workload import Workload
 from steepest.training.lookup import is_given, sources_of
@@ -71,7 +71,7 @@ def _check_one_meaning(modules: Iterable[Mapping[str, ModuleSpec]]) -> None:
     seen: dict[str, ModuleSpec] = {}
     for name, spec in itertools.chain.from_iterable(found.items() for found in modules):
         other = seen.setdefault(name, spec)
-        if not user_code.same_place(other, spec):
+        if not (name.startswith(opened_files.PREFIX) or user_code.same_place(other, spec)):
             raise InputError(
                 f"the study imports two modules of the name {name!r}, {other.origin} and {spec.origin}; rename one"
             )

@@ -6,7 +6,12 @@ import sysconfig
 from pathlib import Path
 
 _TRACEBACK = "Traceback (most recent call last):"
-_FRAME = re.compile(r'^\s+File "(.+?)", line (\d+)', re.MULTILINE)
+_FRAME = re.compile(r'^[\s|]+File "(.+?)", line (\d+)', re.MULTILINE)
+_GROUP = re.compile(r"^ *\+ Exception Group Traceback", re.MULTILINE)
+_SECOND = re.compile(r"^ *\+-+ 2 -+", re.MULTILINE)
+_MARGIN = re.compile(r"^ *[|+] ?", re.MULTILINE)  # of what is printed of a group
+_SUM = re.compile(r"\(\d+ sub-exceptions?\)$")
+_LONGEST = 300  # signs of what an error says
 _OTHERS = tuple(
     os.path.join(os.path.realpath(sysconfig.get_path(name)), "") for name in ("stdlib", "purelib", "platlib")
 )
@@ -31,17 +36,30 @@ def headline(error: str) -> str:
 
 def summary(error: str) -> str:
     """The same without the place."""
-    lines = _after_frames(error).splitlines()
-    said, rest = lines[0].strip() if lines else "an error without a text", lines[1:]
+    if _GROUP.search(error):
+        return _summary_of_group(error)
+    said, *rest = [line.strip() for line in _after_frames(error).splitlines() if line.strip()] or [
+        "an error without a text"
+    ]
     if said.endswith(":") and rest:  # what it announces is on the next line
-        said, rest = f"{said} {rest[0].strip()}", rest[1:]
-    more = " ..." if any(line.strip() for line in rest) else ""
-    return f"{said}{more}"
+        said, rest = f"{said} {rest[0]}", rest[1:]
+    short = said[:_LONGEST]
+    return f"{short} ..." if rest or short != said else said
+
+
+def _summary_of_group(error: str) -> str:
+    """What the group says, and the first of its errors that is no group itself."""
+    group = _MARGIN.sub("", _SECOND.split(error[[*_GROUP.finditer(error)][-1].start() :])[0])
+    said = [line for line in group.splitlines()[1:] if line and not line[0].isspace() and not line.startswith("-")]
+    sums = [line for line in said if _SUM.search(line)]
+    first = group[group.index(sums[-1]) + len(sums[-1]) :].partition("-\n")[2] if sums else ""
+    return f"{sums[0]}, the first: {summary(first)}" if first.strip() else summary(said[0] if said else "")
 
 
 def users_place(error: str) -> str | None:
     """``file:line`` of the last frame that is neither ours, nor Python's, nor of an installed package."""
-    for path, line in reversed(_FRAME.findall(error)):
+    first = _SECOND.split(error)[0] if _GROUP.search(error) else error
+    for path, line in reversed(_FRAME.findall(first)):
         real = os.path.realpath(path)
         if path.startswith("<") or real.startswith(_OURS) or real.startswith(_OTHERS):
             continue

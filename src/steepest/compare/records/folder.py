@@ -47,7 +47,7 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
     check_place(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        clear_place(folder / LOCK)
+        clear_place(folder / LOCK, links=True)  # which a lock never is
         lock = FileLock(folder / LOCK)
         lock.acquire(timeout=0)
     except Timeout:

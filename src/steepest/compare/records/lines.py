@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union
 
 from steepest._errors import StudyError
-from steepest._files import reason_of
+from steepest._files import clear_place, reason_of
 from steepest.compare.records.record import Key, Record
 
 RECORDS = "trials.jsonl"
@@ -123,6 +123,7 @@ def note_attempts(folder: Path, records: Iterable[Record], reason: Reason) -> No
     """Remember runs that count no longer: failed ones that are tried again, final ones of a point not chosen now."""
     lines = [json.dumps({"reason": reason, **_plain(record)}, allow_nan=False) for record in records]
     if lines:
+        clear_place(folder / ATTEMPTS, links=not (folder / ATTEMPTS).is_file())
         with open(folder / ATTEMPTS, "a", encoding="utf-8") as file:
             file.write("".join(f"{line}\n" for line in lines))
 

@@ -35,7 +35,8 @@ class Record:
     """A run that has ended. Written as one line of ``trials.jsonl``; numbers that do not exist are ``None``.
 
     ``workload`` is the name of its comparison. ``finished`` and ``started`` are seconds since the epoch. Metrics are
-    fractions where the workload shows percent.
+    fractions where the workload shows percent. ``weights`` are those from which the run began, as
+    :func:`~.run.initial_weights` has them.
     """
 
     workload: str
@@ -61,6 +62,7 @@ class Record:
     device: str | None = None
     sharpness: float | None = None
     sharpness_note: str | None = None
+    weights: str | None = None
 
     @property
     def key(self) -> Key:
@@ -77,10 +79,9 @@ class Record:
 
 @dataclass(frozen=True)
 class Checked(Record):
-    """A check that has ended: in which part of it, and from what initial weights it began, as a digest."""
+    """A check that has ended, and in which part of it."""
 
     stage: str = ""
-    weights: str | None = None
 
 
 def may_be_pruned(study: StudySpec, job: Job) -> bool:

@@ -18,6 +18,7 @@ from steepest.compare.records.ledger import Runs
 from steepest.compare.records.lines import append_record, note_attempts
 from steepest.compare.records.record import Job, Key, Record, may_be_pruned, record_of
 from steepest.compare.records.retries import StorageAwayError
+from steepest.compare.running.beginnings import Beginnings
 from steepest.compare.running.deaths import Deaths
 from steepest.compare.running.pool import Event, Pool
 from steepest.compare.spec import StudySpec
@@ -79,6 +80,7 @@ class Driver:
         self._elsewhere: set[Key] = set()  # what other hosts have under way
         self._deaths = Deaths()
         self._synced = -float("inf")
+        self._beginnings = Beginnings()
         self._restart()
 
     def _restart(self) -> None:
@@ -90,6 +92,7 @@ class Driver:
         self._tuned: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
         for record in self._records:
             self._count(record)
+            self._check_weights(record)
         under_way = {job.key for job in self._pool.running} | self._elsewhere
         self._left = Agenda(self._study)
         for job in jobs_left(self._study, self._records):
@@ -185,6 +188,7 @@ class Driver:
     def _end(self, record: Record) -> None:
         """The folder has the record before the storage has: it is not lost if that is away for good. The worker has its
         next run before either the storage or the display is served: it need not wait for a disk."""
+        self._check_weights(record)
         now = time.monotonic()
         sync = now - self._synced > _SYNC_SECONDS
         append_record(self._folder, record, sync=sync)
@@ -198,6 +202,19 @@ class Driver:
         self._add(kept)
         if record.phase == "tune":
             self._begin_finals(record.workload, record.method)
+
+    def _check_weights(self, record: Record) -> None:
+        """
+        Raises:
+            StudyError: a run of the same model and seed began from other weights, so that none can be compared.
+        """
+        workload = self._study.comparison(record.workload).workload
+        if (other := self._beginnings.add(workload.reference, record)) is not None:
+            raise StudyError(
+                f"runs on {workload.name!r} with seed {record.seed} began from different weights (of {other} and of "
+                f"{record.method}); its model must draw them from torch's global generator alone, whatever the "
+                f"process, the time and the runs before"
+            )
 
     def _add(self, record: Record) -> None:
         self._records.append(record)

@@ -11,6 +11,7 @@ from typing import Any
 from steepest._errors import InputError
 from steepest.compare.records.errors import headline
 from steepest.compare.records.record import Checked, Job
+from steepest.compare.running.beginnings import Beginnings
 from steepest.compare.running.deaths import Deaths
 from steepest.compare.running.pool import Pool
 from steepest.compare.spec import StudySpec
@@ -84,13 +85,10 @@ def _problem(job: Job, record: Checked) -> str:
 
 def _check_same_weights(ended: Sequence[Checked]) -> None:
     """Within a comparison all methods begin from the same weights, in whatever process."""
-    found: dict[tuple[str, int], tuple[str, str]] = {}
+    found = Beginnings()
     for record in ended:
-        if record.weights is None or not record.method:
-            continue
-        method, weights = found.setdefault((record.workload, record.seed), (record.method, record.weights))
-        if weights != record.weights:
+        if record.method and (other := found.add(record.workload, record)) is not None:
             raise InputError(
-                f"{method} and {record.method} begin from different weights on {record.workload} with the same seed, "
+                f"{other} and {record.method} begin from different weights on {record.workload} with the same seed, "
                 f"which would not compare them; a method must leave the initial weights as they are"
             )

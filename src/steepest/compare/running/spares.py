@@ -12,7 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.forkserver import ForkServer
+from multiprocessing.process import BaseProcess
 from typing import Self
+
+from steepest.compare.running import fork_server
+from steepest.compare.running.fork_server import Forked, SameErrors
 
 # Not fork: a forked torch inherits locks of threads that do not exist in the child.
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -34,10 +39,16 @@ class Worker:
     def __init__(self, threads: int, born_with: Mapping[str, str]) -> None:
         self.threads = threads
         self.connection, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_work, args=(theirs,), daemon=True)
-        wanted = {**born_with, **worker_environment(threads)}
-        with environment(wanted, exactly=True), _main_left_alone(), _interrupts_held(), _children_allowed():
-            self._process.start()
+        self._process: BaseProcess
+        if fork_server.can_fork():
+            server = _started_server(threads, born_with)
+            self._process = Forked(server, _work, (theirs, _inherited_errors()))
+            with _main_left_alone(), _children_allowed():
+                self._process.start()
+        else:
+            self._process = _CONTEXT.Process(target=_work, args=(theirs,), daemon=True)
+            with _born(threads, born_with), _main_left_alone(), _children_allowed():
+                self._process.start()
         theirs.close()
 
     @property
@@ -60,9 +71,26 @@ class Worker:
 _EARLY: list[Worker] = []
 
 
+def _started_server(threads: int, born_with: Mapping[str, str]) -> ForkServer:
+    with _born(threads, born_with):
+        return fork_server.running_server()
+
+
+@contextmanager
+def _born(threads: int, born_with: Mapping[str, str]) -> Iterator[None]:
+    """While a process is started, in the environment that it needs."""
+    with environment({**born_with, **worker_environment(threads)}, exactly=True), _interrupts_held():
+        yield
+
+
 @contextmanager
 def one_early(wanted: bool) -> Iterator[None]:
     """A first process for the :class:`Spares` that will be made within; without any it is ended."""
+    if wanted and fork_server.can_fork():
+        with suppress(OSError):
+            _started_server(1, dict(os.environ))
+        yield
+        return
     with suppress(OSError):
         _EARLY.extend(Worker(1, dict(os.environ)) for _ in range(wanted))
     try:
@@ -82,6 +110,10 @@ class Spares:
         self._workers: list[Worker] = []
         # Those that are started later are born alike, whatever the user's code has set in the meantime.
         self._born_with = dict(os.environ)
+        if number and fork_server.can_fork():
+            with suppress(OSError):
+                _started_server(1, self._born_with)
+            return
         while _EARLY and len(self._workers) < number:
             self._workers.append(_EARLY.pop())
         with suppress(OSError):  # no room for them: the study will say so, if it needs them
@@ -181,7 +213,16 @@ def _interrupts_held() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _work(connection: Connection) -> None:
+def _inherited_errors() -> SameErrors | None:
+    """``None`` where there is no stderr."""
+    try:
+        os.fstat(2)
+    except OSError:
+        return None
+    return SameErrors()
+
+
+def _work(connection: Connection, errors: None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     with suppress(OSError):  # there may be no stderr
         os.dup2(2, 1)  # what a model prints is no part of the command's table

@@ -219,8 +219,15 @@ class _Runner:
 
             splits = load()
             self._agreed(lambda: check_data(frozen, splits, again=load))
-            self._splits[reference] = splits.to(self._device)
+            self._splits[reference] = self._copied(splits)
         return workload, self._splits[reference]
+
+    def _copied(self, splits: "Splits") -> "Splits":
+        """Nobody else has these tensors: what the user's code changes in place of its own changes no later run."""
+        from steepest.data import Split, Splits
+
+        parts = [[t.to(self._device, copy=True) for t in (split.inputs, split.targets)] for split in splits]
+        return Splits(*(Split(inputs, targets) for inputs, targets in parts))
 
     def _refuse_changed_code(self, frozen: "MethodSpec | WorkloadSpec") -> None:
         from steepest.compare.identity.checks import check_unchanged

@@ -210,7 +210,7 @@ def _check_space(workload: Workload, method: Method) -> None:
     point = quasi_random_points(method.space, 1)[0]
     try:
         method.build(workload.model(), point)
-    except Exception as error:  # whatever an optimizer raises
+    except (Exception, SystemExit) as error:  # whatever an optimizer raises
         raise InputError(
             f"{argument('space', method.name)} of {method.name}: its optimizer cannot be made from {', '.join(point)} "
             f"({type(error).__name__}: {error})"
@@ -236,7 +236,7 @@ def _check_model(workload: Workload) -> None:
         check_fresh_models(workload, TUNING_SEED)
     except InputError:
         raise
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise InputError(f"the model of {workload.name!r} could not be built: {told(error)}") from error
 
 
@@ -245,7 +245,7 @@ def _check_sharpness(workload: Workload, splits: Splits) -> None:
     try:
         batches = batches_for_sharpness(splits.train, 2)
         largest_hessian_eigenvalue(workload.model(), workload.loss, batches, iterations=1)
-    except Exception as error:  # whatever the user's model raises
+    except (Exception, SystemExit) as error:  # whatever the user's model raises
         raise InputError(
             f"{argument('sharpness')} needs the second derivative of the loss of {workload.name!r}, and it "
             f"cannot be had: {type(error).__name__}: {error}"

@@ -43,6 +43,8 @@ class ProgressDisplay:
         self._tasks: dict[Key, TaskID] = {}
         self._fractions: dict[Key, float] = {}
         self._elsewhere = 0
+        self.before = 0
+        """Runs that had ended when the study began, or went on."""
 
     def __enter__(self) -> "ProgressDisplay":
         return self
@@ -53,6 +55,7 @@ class ProgressDisplay:
     def begin(self, study: StudySpec, records: Sequence[Record]) -> None:
         self._study = study
         self._counts = {spec.name: _Counts(spec) for spec in study.comparisons}
+        self.before = len(records)
         for record in records:
             self._counts[record.workload].add(record)
         self._before = sum(counts.spent for counts in self._counts.values())

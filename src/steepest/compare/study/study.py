@@ -127,8 +127,8 @@ class Study:
         self._request = Request(
             workloads=values.parts("workloads", workloads, Workload),
             methods=values.parts("methods", methods, Method),
-            trials=values.positive("trials", trials),
-            seeds=values.positive("seeds", seeds),
+            trials=values.runs("trials", trials),
+            seeds=values.runs("seeds", seeds),
             epochs=values.by_workload("epochs", epochs, values.positive),
             batch_sizes=values.by_workload("batch_size", batch_size, values.listed(values.positive)),
             targets=values.by_workload("targets", targets, values.listed(values.number)),

@@ -15,6 +15,7 @@ from steepest.compare.study.request import ALL
 from steepest.training.definitions.method import Range
 
 T = TypeVar("T")
+MOST = 100_000  # points of a search, or final seeds: each is written down before anything runs
 
 
 def integer(name: str, value: object) -> int:
@@ -32,6 +33,13 @@ def positive(name: str, value: object) -> int:
     """A whole number of at least 1."""
     if (found := integer(name, value)) < 1:
         raise InputError(f"{argument(name)} must be at least 1, got {value}")
+    return found
+
+
+def runs(name: str, value: object) -> int:
+    """So many runs of a method, from 1 to ``MOST``."""
+    if (found := positive(name, value)) > MOST:
+        raise InputError(f"{argument(name)} must be at most {MOST:,}, got {value}")
     return found
 
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from steepest._errors import InputError
@@ -50,6 +51,8 @@ def _checked_loss(loss: object) -> Tensor:
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise InputError(f"loss(outputs, targets) must return a 0-dim tensor, the mean over the batch, got {got}")
+    if not torch.is_grad_enabled():
+        raise InputError("the loss has no gradient, as gradients are off; call the closure under torch.enable_grad()")
     if not loss.requires_grad:
         raise InputError("the loss has no gradient: no parameter of the model that needs one takes part in it")
     return loss
@@ -134,7 +137,7 @@ class Estimator:
         fields.function(f"{of}attach", self.attach, "that returns a context manager")
         fields.table(f"{of}options", self.options)
         fields.text(f"{of}description", self.description)
-        if self.kind not in ("points", "calibration"):
+        if not isinstance(self.kind, str) or self.kind not in ("points", "calibration"):
             raise ValueError(
                 f"the kind of estimator {self.name!r} must be 'points' or 'calibration', got {self.kind!r}"
             )
