@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from steepest._errors import InputError, StudyError
-from steepest.compare.records import damage as damage_module
+from steepest import _files as damage_module
 from steepest.compare.records import folder as study_folder
 from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
