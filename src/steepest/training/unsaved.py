@@ -12,7 +12,7 @@ from torch.optim import SGD, Optimizer
 from steepest.optim.base import ScaledSGD
 
 _DEPTH = 4
-_REMADE = {"_own", "_plan", "_step_scales"}  # by our own optimizers, from what is saved
+_REMADE = {"_checked", "_own", "_plan", "_step_scales"}  # by our own optimizers, from what is saved
 
 
 @functools.cache
