@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from steepest._errors import InputError, StudyError
 from steepest import _files as damage_module
+from steepest._errors import InputError, StudyError
 from steepest.compare.records import folder as study_folder
 from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec

@@ -128,11 +128,22 @@ def test_without_forks_the_same_run_gives_the_same_numbers(monkeypatch):
 def test_a_server_that_is_killed_is_started_again():
     with Spares(2) as spares:
         assert len(work(2, spares)) == 2
-        for server in fork_server._servers.values():
-            if server._forkserver_pid is not None:
-                os.kill(server._forkserver_pid, signal.SIGKILL)
-                os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)
+        server = fork_server.running_server()
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)
         assert [r.status for r in work(2, spares)] == ["finished"] * 2
+
+
+@pytest.mark.skipif(not fork_server.can_fork(), reason="no forks here")
+def test_one_server_serves_until_the_environment_needs_another(monkeypatch):
+    first = fork_server.running_server()
+    monkeypatch.setenv("ANY", "thing")
+    assert fork_server.running_server() is first
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    second = fork_server.running_server()
+    assert second is not first
+    assert os.waitpid(first._forkserver_pid, 0)[0] == first._forkserver_pid  # it has ended
+    assert fork_server.running_server() is second
 
 
 def run_in_a_daemon(out):

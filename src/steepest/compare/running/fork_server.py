@@ -17,8 +17,10 @@ from typing import Any
 _DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 # What every run imports, and nothing of the user's.
 _PRELOADED = ["torch._dynamo", "steepest.compare.running.worker", "steepest.training.train"]
-_servers: dict[tuple[int, frozenset[tuple[str, str]]], forkserver.ForkServer] = {}
+# Of the environment, what the interpreter and the libraries read once, as they are loaded.
+_READ_ONCE = ("ATEN_", "GOMP_", "KMP_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "PYTHON", "TORCH")
 _lock = threading.Lock()
+_server: tuple[tuple[int, dict[str, str]], Any] | None = None  # with what it was started in
 
 
 def can_fork() -> bool:
@@ -27,18 +29,26 @@ def can_fork() -> bool:
 
 
 def running_server() -> forkserver.ForkServer:
-    """The server for forks in the environment that is set now; it is started if there is none, and not waited for.
+    """The server of this process, started if there is none; it is not waited for, and ends with this process.
 
-    It ends with this process. Another environment has another server, since OpenMP and the C library read theirs once.
+    Where the environment has changed in what is read once, another takes its place, and the old one ends with its forks.
     """
-    key = (os.getpid(), frozenset(os.environ.items()))  # a fork of this process has none yet
+    global _server
+    begun_in = os.getpid(), {name: value for name, value in os.environ.items() if name.startswith(_READ_ONCE)}
     with _lock:
-        server = _servers.get(key)
-        if server is None:
-            server = _servers[key] = forkserver.ForkServer()
+        if _server is None or _server[0] != begun_in:
+            _let_go()
+            server = forkserver.ForkServer()
             server.set_forkserver_preload(_PRELOADED)
-        server.ensure_running()
-    return server
+            _server = begun_in, server
+        _server[1].ensure_running()
+        return _server[1]
+
+
+def _let_go() -> None:
+    """What this process holds keeps its server alive; that of the process which it was forked from is not its own."""
+    if _server is not None and _server[0][0] == os.getpid() and _server[1]._forkserver_alive_fd is not None:
+        os.close(_server[1]._forkserver_alive_fd)
 
 
 class Forked(context.ForkServerProcess):

@@ -42,7 +42,8 @@ class Worker:
         self._process: BaseProcess
         if fork_server.can_fork():
             server = _started_server(threads, born_with)
-            self._process = Forked(server, _work, (theirs, _inherited_errors()))
+            own = {**born_with, **worker_environment(threads)}
+            self._process = Forked(server, _work, (theirs, own, _inherited_errors()))
             with _main_left_alone(), _children_allowed():
                 self._process.start()
         else:
@@ -222,7 +223,10 @@ def _inherited_errors() -> SameErrors | None:
     return SameErrors()
 
 
-def _work(connection: Connection, errors: None = None) -> None:
+def _work(connection: Connection, environment: Mapping[str, str] | None = None, errors: None = None) -> None:
+    if environment is not None:  # a fork has that of its server
+        os.environ.clear()
+        os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     with suppress(OSError):  # there may be no stderr
         os.dup2(2, 1)  # what a model prints is no part of the command's table
