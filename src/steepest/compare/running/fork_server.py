@@ -31,7 +31,7 @@ def can_fork() -> bool:
 def running_server() -> forkserver.ForkServer:
     """The server of this process, started if there is none; it is not waited for, and ends with this process.
 
-    Where the environment has changed in what is read once, another takes its place, and the old one ends with its forks.
+    Where the environment has changed in what is read once, another takes its place; the old one ends with its forks.
     """
     global _server
     begun_in = os.getpid(), {name: value for name, value in os.environ.items() if name.startswith(_READ_ONCE)}
