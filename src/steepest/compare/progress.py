@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from steepest._errors import one_line
 from steepest.compare.analysis.summary import choose
 from steepest.compare.report.wording import count, format_duration, format_metric
 from steepest.compare.running.jobs import Job, Key, Record
@@ -170,4 +171,4 @@ class _Counts:
 
 def _plain(text: str) -> str:
     """Text that rich prints as it is: a user's name may hold square brackets."""
-    return text.replace("[", "\\[")
+    return one_line(text).replace("[", "\\[")

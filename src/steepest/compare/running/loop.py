@@ -12,6 +12,7 @@ from steepest._errors import StudyError
 from steepest.compare.analysis.summary import choose
 from steepest.compare.identity import refusal_in
 from steepest.compare.running.agenda import Agenda
+from steepest.compare.running.beginnings import FILE as BEGINNINGS
 from steepest.compare.running.beginnings import Beginnings
 from steepest.compare.running.checkpoint import checkpoint_path
 from steepest.compare.running.deaths import Deaths
@@ -116,7 +117,7 @@ class Driver:
         self._elsewhere: set[Key] = set()  # what other hosts have under way
         self._deaths = Deaths()
         self._synced = -float("inf")
-        self._beginnings = Beginnings()
+        self._beginnings = Beginnings(folder / BEGINNINGS)
         self._restart()
 
     def _restart(self) -> None:
@@ -128,7 +129,6 @@ class Driver:
         self._tuned: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
         for record in self._records:
             self._count(record)
-            self._check_weights(record)
         under_way = {job.key for job in self._pool.running} | self._elsewhere
         self._left = Agenda(self._study)
         for job in jobs_left(self._study, self._records):
@@ -245,7 +245,7 @@ class Driver:
             StudyError: a run of the same model and seed began from other weights, so that none can be compared.
         """
         workload = self._study.comparison(record.workload).workload
-        if (other := self._beginnings.add(workload.reference, record)) is not None:
+        if (other := self._beginnings.add(workload.name, record)) is not None:
             raise StudyError(
                 f"runs on {workload.name!r} with seed {record.seed} began from different weights (of {other} and of "
                 f"{record.method}); its model must draw them from torch's global generator alone, whatever the "
