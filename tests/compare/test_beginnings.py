@@ -1,5 +1,7 @@
 """All runs of a model and a seed begin from the same weights, whatever their process and the runs before them."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -35,6 +37,15 @@ def test_also_in_a_later_call(tmp_path, monkeypatch):
     run(monkeypatch, SPEC, folder, outcome=from_weights(lambda job: "here:first"), until=1)
     with pytest.raises(StudyError, match="began from different weights"):
         run(monkeypatch, SPEC, folder, outcome=from_weights(lambda job: "here:second"))
+
+
+@pytest.mark.parametrize("text", ["", "junk", "[1]", '{"a": 1}', '{"a": {"method": "sgd"}}'])
+def test_a_damaged_memory_of_them_is_made_anew(text, tmp_path, monkeypatch):
+    folder = tmp_path / "study"
+    run(monkeypatch, SPEC, folder, outcome=from_weights(lambda job: f"here:{job.seed}"), until=1)
+    (folder / "beginnings.json").write_text(text)
+    assert len(run(monkeypatch, SPEC, folder, outcome=from_weights(lambda job: f"here:{job.seed}"))[1]) == 8
+    assert len(json.loads((folder / "beginnings.json").read_text())) == 3
 
 
 def test_on_another_machine_a_draw_may_be_rounded_otherwise(tmp_path, monkeypatch):

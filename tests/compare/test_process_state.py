@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import logging
+import logging.config
 import os
 import random
 import signal
@@ -63,7 +64,6 @@ CHANGES = {
     ),
     "fast path": (lambda: torch.backends.mha.set_fastpath_enabled(False), torch.backends.mha.get_fastpath_enabled),
     "cache": (lambda: torch.set_autocast_cache_enabled(False), torch.is_autocast_cache_enabled),
-    "log": (lambda: logging.disable(), lambda: logging.getLogger("steepest").isEnabledFor(logging.WARNING)),
     "collection": (gc.disable, gc.isenabled),
     "attention": (lambda: torch.backends.cuda.enable_math_sdp(False), backends),
     "hooks": (
@@ -79,7 +79,7 @@ CHANGES = {
     "streams": (lambda: setattr(sys, "stdout", None), lambda: sys.stdout),
     "recursion": (lambda: sys.setrecursionlimit(5000), sys.getrecursionlimit),
 }
-QUIET = {"random", "warnings", "signals", "modules", "streams", "recursion", "log", "collection"}
+QUIET = {"random", "warnings", "signals", "modules", "streams", "recursion", "collection"}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -122,6 +122,24 @@ def test_it_is_put_back_when_the_code_raises():
     with pytest.raises(ValueError, match="planted"), users_code("net.py"):
         module()
     assert torch.get_default_dtype() is torch.float32
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        logging.disable,
+        lambda: logging.config.dictConfig({"version": 1}),  # which disables the loggers that it does not name
+        lambda: logging.getLogger("steepest").setLevel("ERROR"),
+    ],
+    ids=["disable", "dictConfig", "setLevel"],
+)
+def test_what_users_code_silences_is_said_all_the_same(silence):
+    log, before = logging.getLogger("steepest"), ProcessState()
+    silence()
+    assert not log.isEnabledFor(logging.WARNING) or log.disabled
+    before.restore()
+    assert log.isEnabledFor(logging.WARNING)
+    assert not log.disabled
 
 
 def test_what_users_code_prints_is_no_part_of_the_table(capsys):

@@ -272,6 +272,20 @@ def test_the_terminal_has_a_table_for_several_workloads():
     assert lines[-1][-3:] == ["2", "of", "2"]
 
 
+def test_a_name_of_several_lines_is_one_line_in_the_terminal():
+    renamed = []
+    for summary in made_up(workloads=("a\nb", "c"), methods=("sgd", "sngm"), trials=4, seeds=3, points=8):
+        first, *others = summary.rows
+        method = dataclasses.replace(first.method, name="m\r\n\x1b[31mn")
+        renamed.append(dataclasses.replace(summary, rows=[dataclasses.replace(first, method=method), *others]))
+    console = Console(width=200, file=io.StringIO())
+    console.print(result_table(renamed))
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 1 + 2 * 3
+    assert {"a b", "c"} < {line.strip() for line in lines}
+    assert sum(line.startswith(r"m \x1b[31mn") for line in lines) == 2
+
+
 def test_titles_say_what_was_compared():
     summaries = made_up(workloads=("a", "a"), methods=("sgd", "sngm"), trials=2, seeds=2, points=3)
     assert title(summaries[:1]) == "a: 2 methods compared"

@@ -52,12 +52,12 @@ def print_result(out: Console, folder: Path, summaries: Sequence[Summary]) -> No
 
 def _print_comparison(out: Console, summary: Summary) -> None:
     out.print()
-    out.print(Text(verdict_sentence(summary), style="bold"))
+    out.print(Text(one_line(verdict_sentence(summary)), style="bold"))
     for sentence in caveats(summary):
-        out.print(Text(sentence))
+        out.print(Text(one_line(sentence)))
     sharpness = sharpness_note(summary.spec) if summary.spec.sharpness_samples else ""
     for note in filter(None, [*cost_notes(summary), pruning_note(summary), sharpness]):
-        out.print(Text(note))
+        out.print(Text(one_line(note)))
     for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:
         out.print(Text(one_line(warning), style="yellow"))
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from steepest._errors import one_line
 from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.results.formats import (
@@ -46,13 +47,18 @@ def result_table(summaries: Sequence[Summary]) -> Table:
         ("verdict", "left"),
     ):
         whole = heading == "method"  # the name of a combination is no word to break
-        table.add_column(Text(heading), justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
+        table.add_column(_cell(heading), justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
     for summary in summaries:
         if several:
-            table.add_row(Text(summary.spec.name, style="bold"))
+            table.add_row(Text(one_line(summary.spec.name), style="bold"))
         for row in summary.rows:
-            table.add_row(*map(Text, _cells(summary.spec, row)))
+            table.add_row(*map(_cell, _cells(summary.spec, row)))
     return table
+
+
+def _cell(text: str) -> Text:
+    """A name may hold any sign."""
+    return Text(one_line(text))
 
 
 def _cells(spec: Spec, row: Row) -> list[str]:
@@ -80,7 +86,7 @@ def across_table(found: Sequence[Across], baseline: str) -> Table:
     for row in found:
         reached = f"{row.reached} of {len(row.costs)}"
         cells = (row.method, f"{row.score:.3f}", format_ratio(row.geometric_mean), format_ratio(row.median), reached)
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(_cell, cells))
     return table
 
 
@@ -96,5 +102,5 @@ def plan_table(plan: Plan) -> Table:
         counts = (method.trials, method.finals, method.steps, method.gradient_evaluations)
         seconds = "?" if method.seconds is None else f"{method.seconds:.3g}"
         names = [*([method.workload] if several else []), method.name]
-        table.add_row(*map(Text, names), *(f"{number:,}" for number in counts), seconds)
+        table.add_row(*map(_cell, names), *(f"{number:,}" for number in counts), seconds)
     return table

@@ -98,6 +98,7 @@ def json_of_record(record: Record) -> str:
 
 def _plain(record: Record) -> dict[str, Any]:
     known = dict(vars(record))
+    del known["weights"]  # the same for many runs, which beginnings.json says once
     return {**known, **known.pop("more", {})}
 
 

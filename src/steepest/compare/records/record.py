@@ -36,7 +36,7 @@ class Record:
 
     ``workload`` is the name of its comparison. ``finished`` and ``started`` are seconds since the epoch. Metrics are
     fractions where the workload shows percent. ``weights`` are those from which the run began, as
-    :func:`~.run.initial_weights` has them.
+    :func:`~.run.initial_weights` has them; its line does not have them.
     """
 
     workload: str

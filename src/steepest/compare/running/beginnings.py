@@ -1,10 +1,19 @@
-"""From what weights runs began: on one machine the same for all runs of a model and a seed, whatever the method."""
+"""From what weights runs began: on one machine the same for all runs of a workload and a seed, whatever the method."""
 
+import json
+from pathlib import Path
+
+from steepest._files import write_atomically
 from steepest.compare.records.record import Record
+
+FILE = "beginnings.json"
 
 
 class Beginnings:
     """The initial weights that have been seen.
+
+    Args:
+        file: where they are remembered from call to call; a damaged one is written anew.
 
     Example:
         >>> def record(method, weights):
@@ -16,17 +25,26 @@ class Beginnings:
         'a'
     """
 
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, int, str], tuple[str, str]] = {}
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._seen = {} if file is None else _read(file)
 
-    def add(self, model: str, record: Record) -> str | None:
-        """The method of a run that began from other weights than this one, if there is one.
-
-        Args:
-            model: whose weights they are; a workload's reference.
-        """
+    def add(self, workload: str, record: Record) -> str | None:
+        """The method of a run that began from other weights than this one, if there is one."""
         if record.weights is None:
             return None
-        place = (model, record.seed, record.weights.partition(":")[0])
-        method, weights = self._seen.setdefault(place, (record.method, record.weights))
-        return None if weights == record.weights else method
+        host, _, weights = record.weights.partition(":")
+        place = f"{host} seed {record.seed} {workload}"
+        if place not in self._seen:
+            self._seen[place] = {"method": record.method, "weights": weights}
+            if self._file is not None:
+                write_atomically(self._file, json.dumps(self._seen, indent=1) + "\n")
+        return None if self._seen[place]["weights"] == weights else self._seen[place]["method"]
+
+
+def _read(file: Path) -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {place: {name: str(seen[name]) for name in ("method", "weights")} for place, seen in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}

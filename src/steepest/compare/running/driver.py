@@ -18,6 +18,7 @@ from steepest.compare.records.ledger import Runs
 from steepest.compare.records.lines import append_record, note_attempts
 from steepest.compare.records.record import Job, Key, Record, may_be_pruned, record_of
 from steepest.compare.records.retries import StorageAwayError
+from steepest.compare.running.beginnings import FILE as BEGINNINGS
 from steepest.compare.running.beginnings import Beginnings
 from steepest.compare.running.deaths import Deaths
 from steepest.compare.running.pool import Event, Pool
@@ -80,7 +81,7 @@ class Driver:
         self._elsewhere: set[Key] = set()  # what other hosts have under way
         self._deaths = Deaths()
         self._synced = -float("inf")
-        self._beginnings = Beginnings()
+        self._beginnings = Beginnings(folder / BEGINNINGS)
         self._restart()
 
     def _restart(self) -> None:
@@ -92,7 +93,6 @@ class Driver:
         self._tuned: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
         for record in self._records:
             self._count(record)
-            self._check_weights(record)
         under_way = {job.key for job in self._pool.running} | self._elsewhere
         self._left = Agenda(self._study)
         for job in jobs_left(self._study, self._records):
@@ -209,7 +209,7 @@ class Driver:
             StudyError: a run of the same model and seed began from other weights, so that none can be compared.
         """
         workload = self._study.comparison(record.workload).workload
-        if (other := self._beginnings.add(workload.reference, record)) is not None:
+        if (other := self._beginnings.add(workload.name, record)) is not None:
             raise StudyError(
                 f"runs on {workload.name!r} with seed {record.seed} began from different weights (of {other} and of "
                 f"{record.method}); its model must draw them from torch's global generator alone, whatever the "

@@ -90,5 +90,6 @@ def _check_same_weights(ended: Sequence[Checked]) -> None:
         if record.method and (other := found.add(record.workload, record)) is not None:
             raise InputError(
                 f"{other} and {record.method} begin from different weights on {record.workload} with the same seed, "
-                f"which would not compare them; a method must leave the initial weights as they are"
+                f"which would not compare them; a method must leave the initial weights as they are, and a model "
+                f"draw them from torch's global generator alone"
             )

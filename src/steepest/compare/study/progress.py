@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from steepest._errors import one_line
 from steepest.compare.analysis.choice import choose
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.results.formats import format_metric
@@ -171,4 +172,4 @@ class _Counts:
 
 def _plain(text: str) -> str:
     """Text that rich prints as it is: a user's name may hold square brackets."""
-    return text.replace("[", "\\[")
+    return one_line(text).replace("[", "\\[")
