@@ -21,6 +21,7 @@ TINY = f"{Path(__file__).with_name('tiny.py')}:clouds"
 FACES = [
     ("trials", 0, "--trials 0", "0", "must be at least 1, got 0"),
     ("seeds", -1, "--seeds -1", "-1", "must be at least 1, got -1"),
+    ("trials", 10**30, f"--trials {10**30}", f"{10**30}", f"must be at most 100,000, got {10**30}"),
     ("jobs", 0, "--jobs 0", "0", "must be at least 1, got 0"),
     ("epochs", 0, "--epochs 0", "0", "must be at least 1, got 0"),
     ("epochs", {"x": 3}, "--epochs x=3", "{ x = 3 }", "names 'x', which is not compared on"),

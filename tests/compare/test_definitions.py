@@ -305,6 +305,7 @@ def test_the_ends_of_a_range_are_numbers(low, high, log, sentence):
     ("field", "value", "sentence"),
     [
         ("name", 1, "an estimator's name must be a text, got 1"),
+        ("kind", torch.ones(2), "the kind of estimator 'e' must be 'points' or 'calibration', got tensor"),
         ("attach", None, "estimator 'e': attach must be a function that returns a context manager, got None"),
         ("options", ["rho"], "estimator 'e': options must map names to values"),
         ("evaluations_per_step", "2", "estimator 'e': evaluations_per_step must be a whole number"),

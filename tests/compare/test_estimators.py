@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from steepest._errors import InputError
 from steepest.compare import Batch, Estimator, Method, Range
 from steepest.data import digits
 from steepest.training.builtin import ESTIMATORS, METHODS, WORKLOADS
@@ -360,3 +361,9 @@ def test_options_that_there_are_not():
 def test_a_cost_that_contradicts_the_estimators():
     with pytest.raises(ValueError, match="'m' pays 2 evaluations a step without a closure"):
         Method("m", torch.optim.SGD, {"lr": Range(0.1, 1)}, evaluations_per_step=2, estimators=(ESTIMATORS["sam"],))
+
+
+def test_a_closure_that_is_called_with_gradients_off_is_told_what_to_type():
+    batch = Batch(nn.Linear(2, 1), nn.functional.mse_loss, torch.ones(3, 2), torch.ones(3, 1))
+    with torch.no_grad(), pytest.raises(InputError, match=r"call the closure under torch.enable_grad\(\)"):
+        batch.backward()

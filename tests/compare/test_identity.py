@@ -382,3 +382,16 @@ def test_an_error_tells_where_in_the_users_code_it_arose(text, said, tmp_path):
     with pytest.raises(InputError, match=rf"task.py could not be imported: {said}"):
         find_workload(reference)
     sys.modules.pop("boom", None)
+
+
+def test_a_program_that_ends_itself_in_a_users_function_is_an_error_with_its_place(tmp_path):
+    """Even if it says that all is well."""
+    reference = task(tmp_path, within="import sys; sys.exit(0)")
+    with pytest.raises(
+        InputError, match=r"the model of 'helper' could not be built: SystemExit: 0 \(task.py, line 10\)"
+    ):
+        spec_of(reference)
+    path = tmp_path / "task.py"
+    path.write_text(path.read_text().replace("return [(x", "raise SystemExit; return [(x"))
+    with pytest.raises(InputError, match=r"the data of 'helper' could not be loaded: SystemExit \(task.py, line 8\)"):
+        spec_of(reference)
