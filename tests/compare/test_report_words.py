@@ -6,11 +6,11 @@ import re
 import jinja2
 import pytest
 
+from steepest.compare.analysis import trust
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.report.context import environment
 from steepest.compare.report.figures import figures
 from steepest.compare.report.page import render_html, render_markdown
-from steepest.compare.results import caveats
 from steepest.compare.results.sentences import edge_warnings, space_left, verdict_sentence
 from steepest.training.definitions.method import Range
 
@@ -152,9 +152,9 @@ def test_templates_are_compiled_once_and_a_search_is_judged_once(monkeypatch):
     plain = jinja2.Environment.compile
     monkeypatch.setattr(jinja2.Environment, "compile", lambda *a, **k: (compiled.append(a[2]), plain(*a, **k))[1])
     environment.cache_clear()
-    caveats._tuning_curve.cache_clear()
+    trust._tuning_curve.cache_clear()
     for _ in range(2):
         render_html(made, [])
         render_markdown(made, [])
     assert len(compiled) == len(set(compiled)) > 4
-    assert caveats._tuning_curve.cache_info().misses == 6  # three comparisons of two methods
+    assert trust._tuning_curve.cache_info().misses == 6  # three comparisons of two methods

@@ -1,5 +1,6 @@
 """How far a result is to be trusted: what the search would find again, and with half of its budget."""
 
+import functools
 import math
 import statistics
 
@@ -7,12 +8,15 @@ from steepest.compare.analysis.summary import Row
 from steepest.compare.analysis.tuning_curve import TuningCurve, tuning_curve
 from steepest.compare.spec import Spec
 
+# Its numbers are asked for by three tables, two sentences and a figure.
+_tuning_curve = functools.lru_cache(maxsize=256)(tuning_curve)
+
 
 def searched(spec: Spec, row: Row) -> TuningCurve | None:
     """The tuning curve of a method; ``None`` if its search is not over or found nothing."""
     if len(row.tuned) < spec.trials or row.chosen is None:
         return None
-    return tuning_curve(tuple(r.found for r in row.tuned), spec.workload.higher_is_better)
+    return _tuning_curve(tuple(r.found for r in row.tuned), spec.workload.higher_is_better)
 
 
 def refound(row: Row) -> float | None:

@@ -1,13 +1,11 @@
 """What a result rests on, in words: the seeds, the luck of the search, the choice of target and budget."""
 
-import functools
 import math
 from collections.abc import Mapping
 
 from steepest.compare.analysis.sensitivity import Order, sensitivity
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.trust import assured, expected_of_half, refound, searched
-from steepest.compare.analysis.tuning_curve import tuning_curve
 from steepest.compare.results.formats import NONE, format_metric, format_size, format_target
 from steepest.compare.spec import Spec
 from steepest.page.text import count, listed
@@ -50,10 +48,6 @@ def search_sentence(summary: Summary) -> str:
             f"another {spec.trials} would, 19 times in 20, end at most {same} worse, and are as likely to end better"
         )
     return f"Search: by validation {spec.workload.metric_name}, {'; '.join(parts)}." if parts else ""
-
-
-# Its numbers are asked for by three tables, two sentences and a figure.
-_tuning_curve = functools.lru_cache(maxsize=256)(tuning_curve)
 
 
 def order_sentence(summary: Summary) -> str:

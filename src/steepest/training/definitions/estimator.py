@@ -113,6 +113,7 @@ class Estimator:
     Example:
         The same gradient from two forward passes, of half the batch each:
 
+        >>> from contextlib import contextmanager
         >>> @contextmanager
         ... def in_halves(model, optimizer, seed):
         ...     def take(batch):
