@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from steepest.compare import Method, Range
-from steepest.training import Schedule
+from steepest.compare import Method, Range, Schedule
 from steepest.training.checkpoint import Checkpoint
 from steepest.training.definitions.schedule import SCHEDULES
 from tests.compare import tiny
@@ -119,6 +118,6 @@ def test_a_schedule_that_cannot_be_used_is_refused(fields, sentence):
 
 
 def test_a_method_takes_a_schedule_and_no_name_of_one():
-    with pytest.raises(ValueError, match=r"schedule must be a steepest.training.Schedule, got 'linear'"):
+    with pytest.raises(ValueError, match=r"schedule must be a steepest.compare.Schedule, got 'linear'"):
         Method("m", torch.optim.SGD, LR, schedule="linear")
     assert Method("m", torch.optim.SGD, LR, schedule=SCHEDULES["cosine"]).schedule.name == "cosine"

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from steepest.compare.study import Study
     from steepest.training.definitions.estimator import Batch, Estimator, Resumable
     from steepest.training.definitions.method import Method, Range
+    from steepest.training.definitions.schedule import Controller, Schedule
     from steepest.training.definitions.workload import Workload, accuracy
 
 # All that the extra brings, under the names by which it is imported.
@@ -18,10 +19,21 @@ EXTRA = (
 )
 check_extra("compare", *EXTRA)
 
-__all__ = ["Batch", "Estimator", "Method", "Range", "Resumable", "Study", "Workload", "accuracy"]
+__all__ = [
+    "Batch",
+    "Controller",
+    "Estimator",
+    "Method",
+    "Range",
+    "Resumable",
+    "Schedule",
+    "Study",
+    "Workload",
+    "accuracy",
+]
 _HOMES = {
     "steepest.compare.study": ("Study",),
-    "steepest.training": ("Batch", "Estimator", "Method", "Range", "Resumable", "Workload", "accuracy"),
+    "steepest.training": tuple(name for name in __all__ if name != "Study"),
 }
 
 

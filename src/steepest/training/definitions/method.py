@@ -105,7 +105,7 @@ class Method:
         if self.prepare is not None:
             fields.function(f"{of}prepare", self.prepare, "of the model")
         if self.schedule is not None and not isinstance(self.schedule, Schedule):
-            raise ValueError(f"{of}schedule must be a steepest.training.Schedule, got {self.schedule!r}")
+            raise ValueError(f"{of}schedule must be a steepest.compare.Schedule, got {self.schedule!r}")
 
     @property
     def cost(self) -> int:
