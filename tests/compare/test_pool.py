@@ -2,15 +2,17 @@
 
 import multiprocessing
 import os
+import random
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from steepest._errors import StudyError
 from steepest.compare import Study
 from steepest.compare.records.record import Job, record_of
-from steepest.compare.running import fork_server
+from steepest.compare.running import fork_server, spares
 from steepest.compare.running.pool import Pool
 from steepest.compare.running.processes import ProcessPool
 from steepest.compare.running.setting import Setting
@@ -105,10 +107,10 @@ def test_a_pool_takes_spare_processes_first_and_the_others_are_ended():
     assert children() - before == set()
 
 
-def work(number, spares=None):
+def work(number, waiting=None):
     """So many runs at a time, and their events."""
     spec = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=number)
-    with ProcessPool(number, Setting(StudySpec((spec,)), None), spares) as pool:
+    with ProcessPool(number, Setting(StudySpec((spec,)), None), waiting) as pool:
         for i in range(number):
             pool.submit(Job("clouds", "good", "tune", i, 0, {"lr": 0.1}))
         events = []
@@ -132,6 +134,24 @@ def test_a_server_that_is_killed_is_started_again():
         os.kill(server._forkserver_pid, signal.SIGKILL)
         os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)
         assert [r.status for r in work(2, spares)] == ["finished"] * 2
+
+
+def tell_what_is_drawn(connection):
+    spares._leave_server_behind(dict(os.environ))
+    connection.send((random.random(), float(np.random.rand())))
+
+
+@pytest.mark.skipif(not fork_server.can_fork(), reason="no forks here")
+def test_what_nobody_seeds_differs_from_fork_to_fork():
+    """Else a model that draws from it would look right within a study, and be another one in the next."""
+    drawn = []
+    for _ in range(2):
+        ours, theirs = multiprocessing.Pipe()
+        fork = fork_server.Forked(fork_server.running_server(), tell_what_is_drawn, (theirs,))
+        fork.start()
+        drawn.append(ours.recv())
+        fork.join()
+    assert not set(drawn[0]) & set(drawn[1])
 
 
 @pytest.mark.skipif(not fork_server.can_fork(), reason="no forks here")

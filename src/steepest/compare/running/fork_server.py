@@ -18,7 +18,10 @@ _DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 # What every run imports, and nothing of the user's.
 _PRELOADED = ["torch._dynamo", "steepest.compare.running.worker", "steepest.training.train"]
 # Of the environment, what the interpreter and the libraries read once, as they are loaded.
-_READ_ONCE = ("ATEN_", "GOMP_", "KMP_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "PYTHON", "TORCH")
+_READ_ONCE = (
+    *("ATEN_", "DNNL_", "GLIBC_", "GOMP_", "KMP_", "LANG", "LC_", "LD_", "MALLOC_", "MKL_", "NPY_", "NUMEXPR_", "OMP_"),
+    *("ONEDNN_", "OPENBLAS_", "PYTHON", "PYTORCH", "TORCH"),
+)
 _lock = threading.Lock()
 _server: tuple[tuple[int, dict[str, str]], Any] | None = None  # with what it was started in
 

@@ -223,10 +223,17 @@ def _inherited_errors() -> SameErrors | None:
     return SameErrors()
 
 
+def _leave_server_behind(environment: Mapping[str, str]) -> None:
+    """Give a fork what a process of its own would have."""
+    os.environ.clear()
+    os.environ.update(environment)
+    if "numpy" in sys.modules:  # else code that seeds nothing draws the same in all forks, and is not found out
+        sys.modules["numpy"].random.seed()  # Python's own generator does it by itself
+
+
 def _work(connection: Connection, environment: Mapping[str, str] | None = None, errors: None = None) -> None:
-    if environment is not None:  # a fork has that of its server
-        os.environ.clear()
-        os.environ.update(environment)
+    if environment is not None:
+        _leave_server_behind(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     with suppress(OSError):  # there may be no stderr
         os.dup2(2, 1)  # what a model prints is no part of the command's table
