@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from steepest._version import __version__
 
 if TYPE_CHECKING:
+    from steepest._citations import citation
     from steepest.gradients import SSGD, GradientCalibration, SymmetricNoise, calibrate, normalize_gradients
     from steepest.optim import INSGD, LARS, SNGM, BlockNormalizedSGD, param_groups, track_input_power
 
@@ -19,11 +20,13 @@ __all__ = [
     "SymmetricNoise",
     "__version__",
     "calibrate",
+    "citation",
     "normalize_gradients",
     "param_groups",
     "track_input_power",
 ]
 _ROOMS = ("optim", "gradients")
+_HOMES = ("_citations", *_ROOMS)  # in this order: the first needs no torch
 
 
 def __getattr__(name: str) -> Any:
@@ -31,8 +34,8 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"steepest.{name}")
     if name in __all__:
-        for room in _ROOMS:
-            module = importlib.import_module(f"steepest.{room}")
+        for home in _HOMES:
+            module = importlib.import_module(f"steepest.{home}")
             if name in module.__all__:
                 globals()[name] = getattr(module, name)
                 return globals()[name]

@@ -1,0 +1,202 @@
+"""The papers behind what this library builds, as BibTeX. Torch is not needed to look one up."""
+
+import difflib
+import textwrap
+from collections.abc import Iterable, Iterator
+from types import FunctionType
+
+__all__ = ["citation"]
+_RECONSTRUCTED = "% steepest's {} is reconstructed from the abstract: its results are not the paper's.\n"
+
+
+def _entry(text: str) -> str:
+    return textwrap.dedent(text).strip() + "\n"
+
+
+# Family names only: that is what the method sheets give.
+_SNGM = _entry("""
+    @article{zhao2024sngm,
+      author        = {Zhao and Shi and Xie and Li},
+      title         = {Stochastic normalized gradient descent with momentum for large-batch training},
+      journal       = {Science China Information Sciences},
+      volume        = {67},
+      eid           = {212101},
+      year          = {2024},
+      eprint        = {2007.13985},
+      archiveprefix = {arXiv},
+    }
+""")
+_BLOCK_NORMALIZED = _entry("""
+    @misc{yu2017blocknormalized,
+      author        = {Yu and Huang and Lin and Salakhutdinov and Carbonell},
+      title         = {Block-normalized gradient method: an empirical study for training deep neural network},
+      year          = {2017},
+      eprint        = {1707.04822},
+      archiveprefix = {arXiv},
+    }
+""")
+_LARS = _entry("""
+    @misc{you2017lars,
+      author        = {You and Gitman and Ginsburg},
+      title         = {Large batch training of convolutional networks},
+      year          = {2017},
+      eprint        = {1708.03888},
+      archiveprefix = {arXiv},
+    }
+""")
+_INSGD = _entry("""
+    @misc{atici2022insgd,
+      author        = {Atici and Pan and Cetin},
+      title         = {Input Normalized Stochastic Gradient Descent Training of Deep Neural Networks},
+      year          = {2022},
+      eprint        = {2212.09921},
+      archiveprefix = {arXiv},
+    }
+""")
+_SYMMETRIC_NOISE = _RECONSTRUCTED.format("S-SGD") + _entry("""
+    @misc{sung2020ssgd,
+      author        = {Sung and Choi and Park and Choi and Shin},
+      title         = {{S-SGD}: Symmetrical Stochastic Gradient Descent with Weight Noise Injection for Reaching
+                       Flat Minima},
+      year          = {2020},
+      eprint        = {2009.02479},
+      archiveprefix = {arXiv},
+    }
+""")
+_CALIBRATION = _RECONSTRUCTED.format("CSGD") + _entry("""
+    @inproceedings{zhuo2019csgd,
+      author    = {Zhuo and Zhang and Chen and Ye and Liu and Doermann},
+      title     = {Calibrated Stochastic Gradient Descent for Convolutional Neural Networks},
+      booktitle = {AAAI},
+      pages     = {9348--9355},
+      year      = {2019},
+      note      = {journal form 2025, doi 10.1016/j.imavis.2025.105568},
+    }
+""")
+_SHARPNESS_AWARE = _entry("""
+    @inproceedings{foret2021sam,
+      author        = {Foret and Kleiner and Mobahi and Neyshabur},
+      title         = {Sharpness-Aware Minimization},
+      booktitle     = {ICLR},
+      year          = {2021},
+      eprint        = {2010.01412},
+      archiveprefix = {arXiv},
+    }
+""")
+
+# By the names of public classes and functions, then by those of `steepest methods`.
+_PAPERS = {
+    "SNGM": _SNGM,
+    "BlockNormalizedSGD": _BLOCK_NORMALIZED,
+    "normalize_gradients": _BLOCK_NORMALIZED,
+    "NormalizedGradients": _BLOCK_NORMALIZED,
+    "LARS": _LARS,
+    "INSGD": _INSGD,
+    "track_input_power": _INSGD,
+    "SSGD": _SYMMETRIC_NOISE,
+    "SymmetricNoise": _SYMMETRIC_NOISE,
+    "calibrate": _CALIBRATION,
+    "Calibration": _CALIBRATION,
+    "GradientCalibration": _CALIBRATION,
+    "sngm": _SNGM,
+    "bng": _BLOCK_NORMALIZED,
+    "bng-ratio": _BLOCK_NORMALIZED,
+    "adam-ng": _BLOCK_NORMALIZED,
+    "lars": _LARS,
+    "insgd": _INSGD,
+    "ssgd": _SYMMETRIC_NOISE,
+    "ssgd-full": _SYMMETRIC_NOISE,
+    "noise-sgd": _SYMMETRIC_NOISE,
+    "csgd": _CALIBRATION,
+    "csgd-lipschitz": _CALIBRATION,
+    "csgd-learned": _CALIBRATION,
+    "sam": _SHARPNESS_AWARE,
+}
+# Of torch, which are compared and not ours; behind one of our estimators they add no paper.
+_TORCHS = ("sgd", "nesterov", "adam", "adamw")
+
+
+def citation(method: object) -> str:
+    """The BibTeX of the papers behind an optimizer or a gradient estimator of this library.
+
+    Args:
+        method: the object itself (an optimizer, a noise, a handle that ``calibrate`` or ``normalize_gradients`` gave),
+            its class, the function that makes it, or its name: that of the class, or that by which the command
+            ``steepest compare`` knows it. In ``"ssgd+sngm"`` both have a paper. An optimizer of torch's or of your
+            own stands for what is attached to it, and a subclass for the method that it extends.
+
+    Returns:
+        One entry a paper. A line before it says so where the method here is a reconstruction.
+
+    Raises:
+        ValueError: no paper is known for it.
+
+    Example:
+        >>> import steepest
+        >>> print(steepest.citation("lars"))
+        @misc{you2017lars,
+          author        = {You and Gitman and Ginsburg},
+          title         = {Large batch training of convolutional networks},
+          year          = {2017},
+          eprint        = {1708.03888},
+          archiveprefix = {arXiv},
+        }
+        <BLANKLINE>
+        >>> steepest.citation(steepest.LARS) == steepest.citation("lars")
+        True
+        >>> [line for line in steepest.citation("ssgd+sngm").splitlines() if line.startswith("@")]
+        ['@misc{sung2020ssgd,', '@article{zhao2024sngm,']
+    """
+    if isinstance(method, str):
+        papers = list(_papers_of_name(method))
+    else:
+        names = [*_names(method), *(name for part in _attached(method) for name in _names(part))]
+        papers = [_PAPERS[name] for name in names if name in _PAPERS]
+    if not papers:
+        what = method if isinstance(method, str) else _title(method)
+        raise ValueError(f"no paper is known for {what!r}; {_offer(str(what))}")
+    return "\n".join(dict.fromkeys(papers))
+
+
+def _papers_of_name(name: str) -> Iterator[str]:
+    """Look up every part of a method's name.
+
+    Raises:
+        ValueError: a part is unknown.
+    """
+    for part in map(str.strip, name.split("+")):
+        if part in _PAPERS:
+            yield _PAPERS[part]
+        elif part not in _TORCHS:
+            raise ValueError(f"no paper is known for {part!r}; {_offer(part)}")
+
+
+def _names(thing: object) -> Iterable[str]:
+    """Find what the table calls a function, a class or an instance: nothing if it is not of this library."""
+    if isinstance(thing, FunctionType):
+        return [thing.__name__] if _is_ours(thing) else []
+    kind = thing if isinstance(thing, type) else type(thing)
+    return [base.__name__ for base in kind.__mro__ if _is_ours(base) and base.__name__ in _PAPERS][:1]
+
+
+def _attached(thing: object) -> Iterable[object]:
+    """List the handles on an optimizer that change its gradient before the step."""
+    hooks = getattr(thing, "_optimizer_step_pre_hooks", None)
+    return [] if hooks is None else list(hooks.values())
+
+
+def _is_ours(thing: type | FunctionType) -> bool:
+    return thing.__module__.partition(".")[0] == "steepest"
+
+
+def _title(thing: object) -> str:
+    kind = thing if isinstance(thing, type | FunctionType) else type(thing)
+    return kind.__name__
+
+
+def _offer(word: str) -> str:
+    """Name the known words nearest to one, or all of them."""
+    close = difflib.get_close_matches(word, _PAPERS, n=2, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(map(repr, close)) + "?"
+    return "known are " + ", ".join(_PAPERS)
