@@ -46,7 +46,7 @@ test-oldest: .venv/.release-installed
 test-wheel: .venv/.release-installed
 	tools/test_wheel.sh $(BIN)/python $(PYTHON)
 
-# Which branches the suite takes, also in commands that it starts; a study's workers are killed when it ends, and tell nothing.
+# Which branches the suite takes, also in commands that it starts; a study's workers are killed, and tell nothing.
 coverage: .venv/.release-installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term --cov-report=html:htmlcov
 
