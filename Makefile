@@ -4,7 +4,10 @@ BIN := .venv/bin
 # Where fashion-mnist/ lies, for `make bench` and `make test-slow`.
 DATA ?= $(or $(STEEPEST_DATA),../shared/data)
 
-.PHONY: setup test test-slow check layers compare bench docs clean
+# Where `make dist` leaves what it made: a new temporary folder, unless a release says otherwise.
+DIST ?=
+
+.PHONY: setup test test-slow test-wheel test-oldest coverage check layers compare bench docs dist changelog clean
 setup: .venv/.installed
 
 # torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages.
@@ -14,12 +17,19 @@ setup: .venv/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# Style, types and who may import whom.
+# The tools of a release, which `make setup` does without.
+.venv/.release-installed: .venv/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	touch $@
+
+# Style, spelling, types, what is declared to be needed, and who may import whom.
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry --no-ansi src
+	$(BIN)/codespell
 
 # The rooms that the imports build, floor by floor; fails if they have no order.
 layers: setup
@@ -31,6 +41,18 @@ test: check
 # What takes longer than a minute: the real data sets, whole studies.
 test-slow: setup
 	STEEPEST_DATA=$(DATA) OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+# The oldest releases that pyproject.toml admits, in a folder of their own: the optimizers' tests and a small study.
+test-oldest: .venv/.release-installed
+	tools/test_oldest.sh $(BIN)/uv $(PYTHON)
+
+# What users get: the wheel, in an empty environment, far from this folder.
+test-wheel: .venv/.release-installed
+	tools/test_wheel.sh $(BIN)/python $(PYTHON)
+
+# Which branches the suite takes, also in commands that it starts; a study's workers are killed, and tell nothing.
+coverage: .venv/.release-installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term --cov-report=html:htmlcov
 
 # The comparison of the README: 7 methods on scikit-learn's digits, under a minute on 2 cores.
 compare: setup
@@ -44,5 +66,17 @@ bench: setup
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# Source archive and wheel, as they would be published, and looked at by what would look at them.
+dist: .venv/.release-installed
+	@out=$(or $(DIST),$$(mktemp -d)) && \
+	$(BIN)/python -m build --outdir $$out . && \
+	$(BIN)/twine check --strict $$out/* && \
+	$(BIN)/check-wheel-contents $$out/*.whl && \
+	ls -l $$out/*
+
+# What the next release's section of CHANGELOG.md would be; nothing is written.
+changelog: .venv/.release-installed
+	$(BIN)/towncrier build --draft --version Unreleased
+
 clean:
-	rm -rf .venv studies site
+	rm -rf .venv studies site htmlcov .coverage .coverage.*
