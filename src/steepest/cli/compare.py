@@ -73,11 +73,20 @@ def compare(
         str | None,
         typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}. Default: linear."),
     ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated instruments: built-in names ('steepest instruments' lists them), "
+            "path/to/file.py:name or package.module:name. Default: none.",
+            metavar="NAMES",
+        ),
+    ] = None,
     sharpness: Annotated[
         bool | None,
         typer.Option(
             "--sharpness/--no-sharpness",
-            help="Measure the largest Hessian eigenvalue of the training loss after every final run. Default: no.",
+            help="Short for --measure sharpness: the largest Hessian eigenvalue of the training loss, after every "
+            "final run. Default: no.",
         ),
     ] = None,
     pruner: Annotated[
@@ -152,7 +161,7 @@ def compare(
         from steepest.compare.study.study import Study
 
         given: dict[str, Any] = {
-            "methods": None if methods is None else [name.strip() for name in methods.split(",") if name.strip()],
+            "methods": flags.names(methods),
             "trials": trials,
             "seeds": seeds,
             "epochs": flags.by_workload("--epochs", epochs, flags.integer),
@@ -160,6 +169,7 @@ def compare(
             "targets": flags.by_workload("--targets", targets, flags.listed(flags.number)),
             "space": flags.spaces(lr_range or [], space or []),
             "schedule": schedule,
+            "measure": flags.names(measure),
             "sharpness": sharpness,
             "pruner": pruner,
             "device": device,
@@ -199,7 +209,7 @@ def _show_plan(comparison: "Study") -> int:
     from steepest.cli.messages import print_plan
 
     plan = comparison.plan()
-    print_plan(out(), plan, with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons))
+    print_plan(out(), plan, measured=[instrument.name for instrument in comparison.spec.shared.instruments])
     return 0
 
 

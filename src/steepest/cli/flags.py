@@ -11,6 +11,16 @@ from steepest.training.definitions.method import Range
 T = TypeVar("T")
 
 
+def names(text: str | None) -> list[str] | None:
+    """What commas part; ``None`` if the flag was not given.
+
+    Example:
+        >>> names("sgd, sngm,")
+        ['sgd', 'sngm']
+    """
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
 def by_workload(flag: str, texts: Sequence[str] | None, convert: Callable[[str, str], T]) -> dict[str, T] | None:
     """``VALUE`` for all workloads, or ``WORKLOAD=VALUE`` for one; ``None`` if the flag was not given.
 

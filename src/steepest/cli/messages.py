@@ -16,16 +16,16 @@ from steepest.compare.results.formats import format_options
 from steepest.compare.results.sentences import (
     cost_notes,
     edge_warnings,
+    instrument_notes,
+    instrument_warnings,
     lost_run_warnings,
     pruning_note,
-    sharpness_note,
-    sharpness_warnings,
     verdict_sentence,
 )
 from steepest.compare.study.plan import Plan
 from steepest.compare.study.result import write
-from steepest.page.text import count, format_duration
-from steepest.training.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
+from steepest.page.text import count, format_duration, listed
+from steepest.training.builtin import ESTIMATORS, INSTRUMENTS, METHODS, TEMPLATES, WORKLOADS
 
 _COMBINING = (
     "An estimator goes in front of any method: ssgd+sngm, csgd+adamw; alone it stands in front of sgd. One of csgd,\n"
@@ -55,17 +55,16 @@ def _print_comparison(out: Console, summary: Summary) -> None:
     out.print(Text(one_line(verdict_sentence(summary)), style="bold"))
     for sentence in caveats(summary):
         out.print(Text(one_line(sentence)))
-    sharpness = sharpness_note(summary.spec) if summary.spec.sharpness_samples else ""
-    for note in filter(None, [*cost_notes(summary), pruning_note(summary), sharpness]):
+    for note in filter(None, [*cost_notes(summary), pruning_note(summary), *instrument_notes(summary.spec)]):
         out.print(Text(one_line(note)))
-    for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:
+    for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *instrument_warnings(summary)]:
         out.print(Text(one_line(warning), style="yellow"))
 
 
-def print_plan(out: Console, plan: Plan, *, with_sharpness: bool) -> None:
+def print_plan(out: Console, plan: Plan, *, measured: list[str]) -> None:
     """What a study would cost, and which methods fail."""
     out.print(plan_table(plan))
-    without = "; measuring sharpness comes on top" if with_sharpness else ""
+    without = f"; measuring {listed(measured, 'and')} comes on top" if measured else ""
     out.print(
         f"\n{count(plan.runs, 'run')}, {plan.gradient_evaluations:,} gradient evaluations, {plan.samples:,} samples; "
         f"about {format_duration(plan.seconds)} with {count(plan.jobs, 'job')}, from a few steps of each method"
@@ -112,3 +111,13 @@ def print_workloads(out: Console) -> None:
     out.print()
     out.print(table)
     out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
+
+
+def print_instruments(out: Console) -> None:
+    """The built-in instruments."""
+    table = plain_table("instrument", "when", "what it measures")
+    for instrument in INSTRUMENTS.values():
+        when = "at the end of final runs" if instrument.when == "end" else "after every validation"
+        table.add_row(instrument.name, when, instrument.description)
+    out.print(table)
+    out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Instrument.", highlight=False)

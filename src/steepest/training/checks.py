@@ -13,8 +13,9 @@ from steepest.data import Split, Splits
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.ranks import Ranks
 from steepest.training.definitions.workload import Workload
+from steepest.training.evaluate import evaluate, one_number
 from steepest.training.randomness import seed_generators
-from steepest.training.run import begun, evaluate, fresh_model, initial_weights, one_number
+from steepest.training.run import begun, fresh_model, initial_weights
 
 _SECONDS = 1.0  # for evaluating a whole split, if it is to be had in so many
 _MOST_LABELS = 2000

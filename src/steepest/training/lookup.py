@@ -18,8 +18,9 @@ from steepest._errors import InputError
 from steepest.data.place import data_folder
 from steepest.data.splits import Splits, as_splits
 from steepest.training import loading
-from steepest.training.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
+from steepest.training.builtin import ESTIMATORS, INSTRUMENTS, METHODS, TEMPLATES, WORKLOADS
 from steepest.training.definitions.estimator import Estimator
+from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.workload import Workload
 from steepest.training.user_code import told
@@ -112,6 +113,15 @@ def parts_of(reference: str) -> list[str]:
     return [*found, reference.strip()]
 
 
+def find_instrument(reference: str) -> Instrument:
+    """The instrument that ``reference`` names.
+
+    Raises:
+        InputError: there is none of that name, or the user's file cannot be used.
+    """
+    return _find("instrument", reference, INSTRUMENTS, Instrument)
+
+
 def source_digest(reference: str) -> str | None:
     """SHA-256 of the user's files of code behind ``reference``; ``None`` if all of it is built in."""
     files = dict.fromkeys(loading.load(source).file for source in sources_of(reference))
@@ -143,7 +153,7 @@ def _find(kind: str, reference: str, builtin: Mapping[str, T], wanted: type[T], 
     if not colon:
         if reference.endswith(".py"):
             raise InputError(f"{reference!r} names a file but no {kind} in it; write it as {reference + ':name'!r}")
-        command = "workloads" if kind == "workload" else "methods"
+        command = f"{kind}s" if kind != "estimator" else "methods"
         raise InputError(
             f"unknown {kind} {reference!r}{where}; {nearest(reference, builtin)} ('steepest {command}' lists all)"
         )
@@ -175,13 +185,14 @@ def load_data(workload: Workload, data_dir: Path | None) -> Splits:
         raise InputError(f"the data of {workload.name!r} could not be loaded: {told(error)}") from error
 
 
-Given = Mapping[str, Workload | Method]  # by reference
+Definition = Workload | Method | Instrument
+Given = Mapping[str, Definition]  # by reference
 
 
 _PREFIX = "given:"
 
 
-def reference_of(part: str | Workload | Method) -> str:
+def reference_of(part: str | Definition) -> str:
     """What a spec records: where the part is found, wherever the user stands, or that it was given.
 
     Example:
@@ -226,3 +237,9 @@ def the_method(part: str | Method, given: Given | None = None) -> Method:
     """The method that is given, or found by its reference; ``given`` holds those that a spec refers to."""
     found = (given or {}).get(part) if isinstance(part, str) else part
     return found if isinstance(found, Method) else find_method(str(part))
+
+
+def the_instrument(part: str | Instrument, given: Given | None = None) -> Instrument:
+    """The instrument that is given, or found by its reference; ``given`` holds those that a spec refers to."""
+    found = (given or {}).get(part) if isinstance(part, str) else part
+    return found if isinstance(found, Instrument) else find_instrument(str(part))

@@ -1,10 +1,10 @@
 """A run under way: what a step and a validation are, and what must be saved to go on."""
 
-import dataclasses
 import hashlib
 import math
 import platform
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
@@ -16,23 +16,26 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from steepest._errors import InputError
-from steepest.data import Split
+from steepest.data import Split, Splits
 from steepest.optim.norms import local
 from steepest.training.batches import Batches
 from steepest.training.checkpoint import State, plain_attributes, same
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.estimator import Batch
+from steepest.training.definitions.instrument import Instrument, Reading, RunView
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.definitions.schedule import Controller
 from steepest.training.definitions.workload import Workload
+from steepest.training.evaluate import evaluate, evaluated, reaches, set_mode
 from steepest.training.evaluations import Evaluations
 from steepest.training.gradients import Gradients, attached
+from steepest.training.measuring import readings
 from steepest.training.outcome import Curve, Progress
 from steepest.training.randomness import generator_states, restore_generators, seed_generators
 from steepest.training.unsaved import Unsaved
 
-_COUNTED = ("step", "loss_count", "seconds", "reached")
+_COUNTED = ("step", "loss_count", "seconds", "reached", "notes")
 
 
 @dataclass
@@ -58,6 +61,8 @@ class Run:
     reached: int | None = None
     diverged: bool = False
     curve: Curve = field(default_factory=Curve)
+    measures: dict[str, float | None] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def spent(self) -> int:
@@ -66,7 +71,7 @@ class Run:
 
     @property
     def validation_is_due(self) -> bool:
-        return self.spent >= self.per_epoch * (len(self.curve.gradient_evaluations) + 1)
+        return self.spent >= self.per_epoch * (len(self.curve["gradient_evaluations"]) + 1)
 
     def take_step(self) -> None:
         """One step, at what the controller sets."""
@@ -122,15 +127,35 @@ class Run:
     def validate(self, split: Split) -> None:
         """Note where the run stands."""
         loss, metric = self.evaluate(split)
-        self.curve.gradient_evaluations.append(self.spent)
-        self.curve.train_loss.append(self.loss_sum.item() / self.loss_count)
-        self.curve.validation_loss.append(loss)
-        self.curve.validation_metric.append(metric)
+        trained = self.loss_sum.item() / self.loss_count
+        seen = {"train_loss": trained, "validation_loss": loss, "validation_metric": metric}
+        self.curve.note(gradient_evaluations=self.spent, **seen)
         self.loss_sum.zero_()
         self.loss_count = 0
-        self.diverged = not all(map(math.isfinite, (self.curve.train_loss[-1], loss, metric)))
-        if not self.diverged and self.reached is None and _reaches(self.workload, metric):
+        self.diverged = not all(map(math.isfinite, seen.values()))
+        if not self.diverged and self.reached is None and reaches(self.workload, metric):
             self.reached = self.spent
+
+    def measure(self, instruments: Sequence[Instrument], splits: Splits, when: str) -> float:
+        """Ask the instruments of this moment, unless the run has diverged; returns the seconds that they took."""
+        if not (asked := [instrument for instrument in instruments if instrument.when == when]):
+            return 0.0
+        started = time.perf_counter()
+        if self.diverged:
+            found = {instrument.name: Reading(None) for instrument in asked}
+        else:
+            view = RunView(self.workload, splits, self.model, self.optimizer, self.step, self.spent)
+            with evaluated(self.optimizer):
+                found = readings(asked, view)
+        values = {name: reading.value for name, reading in found.items()}
+        if when == "end":
+            self.measures = values
+        else:
+            self.curve.note(**values)
+        for name, reading in found.items():
+            if reading.note:
+                self.notes.setdefault(name, reading.note)
+        return time.perf_counter() - started
 
     def progress(self, steps: int) -> Progress:
         """What the last validation has seen, in a run of so many steps."""
@@ -138,9 +163,9 @@ class Run:
         return Progress(
             self.step / steps,
             self.spent,
-            curve.validation_metric[-1],
-            validation_loss=curve.validation_loss[-1],
-            train_loss=curve.train_loss[-1],
+            curve["validation_metric"][-1],
+            validation_loss=curve["validation_loss"][-1],
+            train_loss=curve["train_loss"][-1],
         )
 
     @property
@@ -153,7 +178,7 @@ class Run:
         return {
             **{name: getattr(self, name) for name in _COUNTED},
             "loss_sum": self.loss_sum,
-            "curve": dataclasses.asdict(self.curve),
+            "curve": dict(self.curve),
             "model": self.model.state_dict(),
             "buffers": dict(self.model.named_buffers()),  # those that no state_dict holds among them
             "modules": {name: plain_attributes(module) for name, module in self.model.named_modules()},
@@ -180,7 +205,7 @@ class Run:
             self.batches.load_state_dict(state["batches"])
             restore_generators(state["generators"], self.loss_sum.device)
             self.loss_sum.copy_(state["loss_sum"])
-            self.curve = Curve(**state["curve"])
+            self.curve = Curve(state["curve"])
             for name in _COUNTED:
                 setattr(self, name, state[name])
             return same(self.state_dict(), state)  # an optimizer's tensors change their dtype with its parameters'
@@ -200,7 +225,7 @@ def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
     optimizer = method.build(model, assignment.hyperparameters)
     torch.set_num_threads(threads)  # whatever they thought best
     model.train()
-    _set_mode(optimizer, "train")
+    set_mode(optimizer, "train")
     ranks.draw_apart(seed)
     with attached(method.estimators, model, optimizer, seed) as gradients:
         yield Run(
@@ -250,21 +275,6 @@ def initial_weights(model: nn.Module, ranks: Ranks = ALONE) -> str | None:
     return f"{host[:8]}:{digest.hexdigest()[:32]}"
 
 
-@contextmanager
-def evaluated(optimizer: Optimizer) -> Iterator[None]:
-    """While a model is evaluated: an optimizer with other weights for that, as Schedule-Free has, puts them there."""
-    _set_mode(optimizer, "eval")
-    try:
-        yield
-    finally:
-        _set_mode(optimizer, "train")
-
-
-def _set_mode(optimizer: Optimizer, mode: str) -> None:
-    if all(callable(getattr(optimizer, name, None)) for name in ("train", "eval")):
-        getattr(optimizer, mode)()
-
-
 def _checked(method: Method, optimizer: Any) -> Any:
     """An optimizer whose learning rates a schedule can move."""
     groups = getattr(optimizer, "param_groups", None)
@@ -276,51 +286,3 @@ def _checked(method: Method, optimizer: Any) -> Any:
     if any("lr" not in group for group in groups):
         raise InputError(f"every parameter group of {method.name} must have an 'lr', which the schedule moves")
     return optimizer
-
-
-@torch.no_grad()
-def evaluate(workload: Workload, model: nn.Module, split: Split, ranks: Ranks = ALONE) -> tuple[float, float]:
-    """Mean loss and mean metric over a split, in evaluation mode; the model is left in training mode.
-
-    The ranks share the samples, and call the model equally often.
-    """
-    ranks.settle(model)
-    model.eval()
-    sums = torch.zeros(2, dtype=torch.float64, device="cpu")
-    for start in range(0, len(split), workload.evaluation_batch):
-        # Copies: a model, a loss or a metric that works in place must not change the data of the next evaluation.
-        inputs, targets = (t[start : start + workload.evaluation_batch].clone() for t in (split.inputs, split.targets))
-        mine = ranks.share(len(inputs))
-        count = mine.stop - mine.start
-        some = mine if count else slice(0, 1)
-        outputs, targets = model(inputs[some]), targets[some]
-        if count:
-            values = [
-                one_number(name, workload, f(outputs, targets))
-                for name, f in (("loss", workload.loss), ("metric", workload.metric))
-            ]
-            sums += count * torch.tensor(values, dtype=sums.dtype, device=sums.device)
-    model.train()
-    ranks.release(model)
-    loss, metric = ranks.total(sums).tolist()
-    return loss / len(split), metric / len(split)
-
-
-def one_number(name: str, workload: Workload, value: Any) -> float:
-    """A loss or a metric as a number.
-
-    Raises:
-        InputError: it is none, or several.
-    """
-    size = getattr(value, "shape", ())
-    if math.prod(size) == 1 and not isinstance(value, str | bytes):
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            pass
-    got = f"shape {tuple(size)}" if math.prod(size) != 1 else type(value).__name__
-    raise InputError(f"the {name} of {workload.name!r} must be one number, the mean over the batch, got {got}")
-
-
-def _reaches(workload: Workload, metric: float) -> bool:
-    return metric >= workload.target if workload.higher_is_better else metric <= workload.target

@@ -2,22 +2,22 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from steepest.training.checkpoint import Checkpoint, State
 from steepest.training.definitions.assignment import Assignment
+from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.outcome import Outcome, Progress
-from steepest.training.run import Run, begun, evaluated, initial_weights
-from steepest.training.sharpness import measure_sharpness
+from steepest.training.run import Run, begun, initial_weights
 
 
 def train(
     assignment: Assignment,
     *,
     with_test: bool,
-    sharpness_samples: int = 0,
+    instruments: Sequence[Instrument] = (),
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], object] = lambda seen: None,
     ranks: Ranks = ALONE,
@@ -28,8 +28,8 @@ def train(
     metric is no longer finite. The test data is looked at once, at the end, and only ``with_test``.
 
     Args:
-        sharpness_samples: measure the sharpness of the loss over so many training samples at the end, 0 for not at all.
-            It is charged neither in evaluations nor in seconds.
+        instruments: what is measured beside, at every validation or at the end of a run that was neither pruned nor
+            diverged. It is charged neither in evaluations nor in seconds. Of several ranks the first one measures.
         checkpoint: go on from what it holds of this very run, and write to it between steps when it is due. On the CPU
             the outcome is that of an uninterrupted run to the last bit, but for the seconds, which add up. The file
             stays: remove it once the outcome is safe.
@@ -47,7 +47,8 @@ def train(
     started = time.perf_counter()
     splits = assignment.splits
     steps = assignment.steps
-    identity = assignment.identity(ranks)
+    instruments = instruments if ranks.rank == 0 else ()
+    identity = assignment.identity(ranks, [instrument.name for instrument in instruments])
     pruned = False
     with ExitStack() as held:
 
@@ -66,6 +67,7 @@ def train(
             validates = run.validation_is_due or run.step == steps
             if validates:
                 run.validate(splits.validation)
+                started += run.measure(instruments, splits, "validation")
                 if run.diverged:
                     break
                 seen = run.progress(steps)
@@ -91,26 +93,21 @@ def train(
         if not (math.isfinite(test_loss) and math.isfinite(test_metric)):
             diverged, test_loss, test_metric = True, None, None
     seconds = time.perf_counter() - started
-    sharpness: float | None = None
-    sharpness_note: str | None = None
-    if sharpness_samples and not diverged and not pruned:
-        with evaluated(run.optimizer):
-            sharpness, sharpness_note = measure_sharpness(
-                assignment.workload, run.model, splits.train, sharpness_samples
-            )
+    if not diverged and not pruned:
+        run.measure(instruments, splits, "end")
     return Outcome(
         diverged=diverged,
         gradient_evaluations=run.spent,
         samples=run.spent * assignment.batch_size,
         evaluations_to_target=run.reached,
-        validation_loss=None if diverged else curve.validation_loss[-1],
-        validation_metric=None if diverged else curve.validation_metric[-1],
+        validation_loss=None if diverged else curve["validation_loss"][-1],
+        validation_metric=None if diverged else curve["validation_metric"][-1],
         test_loss=test_loss,
         test_metric=test_metric,
         curve=curve,
         seconds=seconds,
-        sharpness=sharpness,
-        sharpness_note=sharpness_note,
+        measures=run.measures,
+        notes=run.notes,
         pruned=pruned,
         weights=weights,
     )

@@ -34,7 +34,6 @@ class Row:
     pruned: int
     runs: int
     seconds: float | None  # median of the final runs
-    sharpness: list[float]  # of the final runs in which it was measured
 
     @property
     def seeds(self) -> int:
@@ -105,7 +104,6 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
         pruned=sum(r.status == "pruned" for r in records),
         runs=len(records),
         seconds=statistics.median(seconds) if seconds else None,
-        sharpness=[r.sharpness for r in finals if r.sharpness is not None],
     )
 
 

@@ -80,6 +80,7 @@ def record_of_json(text: str | bytes) -> Record:
     if not isinstance(raw, dict):
         raise TypeError("a record is an object")
     hints = _hints()
+    _upgrade(raw)
     known = {name: value for name, value in raw.items() if name in hints}
     more = {name: value for name, value in raw.items() if name not in hints}
     for name, value in known.items():
@@ -89,6 +90,13 @@ def record_of_json(text: str | bytes) -> Record:
     if record.trial < 0 or len({len(column) for column in (record.curve or {}).values()}) > 1:
         raise ValueError("a record counts from 0, and its curve's columns are of one length")
     return record
+
+
+def _upgrade(raw: dict[str, Any]) -> None:
+    """A line from when the sharpness was the one instrument."""
+    sharpness, note = raw.pop("sharpness", None), raw.pop("sharpness_note", None)
+    if sharpness is not None or note is not None:
+        raw |= {"measures": {"sharpness": sharpness}, "notes": {} if note is None else {"sharpness": note}}
 
 
 def json_of_record(record: Record) -> str:

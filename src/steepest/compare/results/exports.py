@@ -11,8 +11,7 @@ from steepest.compare.analysis.summary import Summary
 from steepest.compare.results import tables
 from steepest.page.table import Table, Value
 from steepest.page.text import csv_cell
-
-CURVE = ("gradient_evaluations", "train_loss", "validation_loss", "validation_metric")
+from steepest.training.outcome import CURVE
 
 
 def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
@@ -64,12 +63,14 @@ def _with_metric(summary: Summary, table: Table) -> Table:
 
 
 def _curves(summary: Summary) -> Table:
+    series = [*CURVE, *(instrument.name for instrument in summary.spec.series)]
     rows: list[tuple[Value, ...]] = []
     for record in tables.records_of(summary):
         if record.curve is not None:
-            points = zip(*(record.curve[name] for name in CURVE), strict=True)
+            at = record.curve["gradient_evaluations"]
+            points = zip(*(record.curve.get(name, [None] * len(at)) for name in series), strict=True)
             rows += [(record.method, record.phase, record.trial, record.seed, *point) for point in points]
-    return Table(("method", "phase", "trial", "seed", *CURVE), rows)
+    return Table(("method", "phase", "trial", "seed", *series), rows)
 
 
 def _joined(summaries: Sequence[Summary], parts: Iterable[Table]) -> Table:

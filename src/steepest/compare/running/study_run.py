@@ -108,7 +108,7 @@ def make_pool(
     engine: str, jobs: int | None, setting: Setting, spares: Spares | None = None
 ) -> ProcessPool | RayPool | RankPool:
     """The workers of an engine; ``jobs`` is theirs to choose with Ray alone. With a strategy all ranks are one."""
-    if setting.study.strategy is not None:
+    if setting.study.shared.strategy is not None:
         return RankPool(setting)
     if engine == "ray":
         return RayPool(jobs, setting)

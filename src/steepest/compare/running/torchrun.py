@@ -203,8 +203,8 @@ def _store() -> Store:
 def _process_group(setting: Setting, store: Store) -> ProcessGroup:
     study = setting.study
     if not dist.is_initialized():
-        ProcessGroup.begin(own_device(study.device), store)
-    return ProcessGroup(cast("Strategy", study.strategy), own_device(study.device))
+        ProcessGroup.begin(own_device(study.shared.device), store)
+    return ProcessGroup(cast("Strategy", study.shared.strategy), own_device(study.shared.device))
 
 
 def _packed(message: object) -> str:

@@ -109,8 +109,8 @@ def options_of(spec: StudySpec) -> dict[str, Any]:
     Raises:
         InputError: it refers to what a program gave as objects.
     """
-    first = spec.comparisons[0]
-    references = {c.workload.reference for c in spec.comparisons} | {m.reference for m in spec.methods}
+    first = spec.shared
+    references = {part.reference for part in spec.parts}
     if given := sorted(filter(is_given, references)):
         raise InputError(f"the study was given {given[0].partition(':')[2]!r} as an object; run it from that program")
     names = dict.fromkeys(c.workload.name for c in spec.comparisons)
@@ -125,7 +125,7 @@ def options_of(spec: StudySpec) -> dict[str, Any]:
         "targets": {name: list(comparisons[0].targets) for name, comparisons in by_name.items()},
         "space": {m.name: m.space for m in spec.methods},
         "schedule": first.schedule,
-        "sharpness": bool(first.sharpness_samples),
+        "measure": [instrument.reference for instrument in first.instruments],
         "pruner": first.pruner,
         "strategy": first.strategy,
         "device": first.device,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from steepest.compare.names import DEFAULT_METHODS
+from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method, Range
 from steepest.training.definitions.workload import Workload
 
@@ -26,7 +27,7 @@ class Request:
         targets: instead of the workload's own; the first of them counts in the table.
         spaces: method name to ranges that replace its own, or search what it has fixed.
         schedule: of the learning rate, one of ``SCHEDULES``.
-        sharpness: measure it after every final run.
+        instruments: references; or instruments themselves.
         pruner: one of ``PRUNERS``, to stop hopeless runs of the search; ``None`` for none.
         strategy: one of ``STRATEGIES``, by which ``ranks`` processes do every run together; ``None`` for one process.
         device: ``"auto"`` (the GPU if there is one), or anything ``torch.device`` takes.
@@ -41,7 +42,7 @@ class Request:
     targets: Mapping[str, Sequence[float]] = field(default_factory=dict)
     spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
     schedule: str = "linear"
-    sharpness: bool = False
+    instruments: Sequence[str | Instrument] = ()
     pruner: str | None = None
     strategy: str | None = None
     ranks: int = 1

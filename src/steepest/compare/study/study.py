@@ -31,6 +31,7 @@ from steepest.compare.study.progress import ProgressDisplay
 from steepest.compare.study.request import Request
 from steepest.compare.study.result import without_result, write
 from steepest.page.table import Table
+from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method, Range
 from steepest.training.definitions.workload import Workload
 from steepest.training.lookup import Given, pickled, reference_of
@@ -63,7 +64,9 @@ class Study:
         space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the
             method's own range, or of a fixed value.
         schedule: of the learning rate: linear, constant, cosine, polynomial or step.
-        sharpness: measure the largest Hessian eigenvalue after every final run.
+        measure: instruments: built-in names (``"sharpness"``, ``"lr"``), ``path/to/file.py:name``,
+            ``package.module:name``, or :class:`Instrument` objects.
+        sharpness: short for ``"sharpness"`` among what is measured; ``False``: not among it.
         pruner: stop hopeless runs of the search: median or halving.
         strategy: ddp or fsdp2: the processes of a torchrun do every run together; ``None`` for one process a run.
         device: cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.
@@ -110,7 +113,8 @@ class Study:
         targets: float | Sequence[float] | Mapping[str, float | Sequence[float]] | None = None,
         space: Ranges | None = None,
         schedule: str = "linear",
-        sharpness: bool = False,
+        measure: str | Instrument | Sequence[str | Instrument] = (),
+        sharpness: bool | None = None,
         pruner: str | None = None,
         strategy: str | None = None,
         device: str | torch.device = "auto",
@@ -134,7 +138,7 @@ class Study:
             targets=values.by_workload("targets", targets, values.listed(values.number)),
             spaces=values.spaces(space),
             schedule=values.one_of("schedule", schedule, SCHEDULES),
-            sharpness=values.flag("sharpness", sharpness),
+            instruments=_instruments(measure, None if sharpness is None else values.flag("sharpness", sharpness)),
             pruner=None if pruner is None else values.one_of("pruner", pruner, PRUNERS),
             strategy=strategy,
             ranks=1 if strategy is None else number_of_ranks(values.one_of("strategy", strategy, STRATEGIES)),
@@ -324,8 +328,15 @@ class Study:
         return pickled(self._given())
 
     def _given(self) -> Given:
-        parts = [*self._request.workloads, *self._request.methods]
+        parts = [*self._request.workloads, *self._request.methods, *self._request.instruments]
         return {reference_of(part): part for part in parts if not isinstance(part, str)}
+
+
+def _instruments(measure: Any, sharpness: bool | None) -> Sequence[str | Instrument]:
+    found = [] if isinstance(measure, list | tuple) and not measure else values.parts("measure", measure, Instrument)
+    if sharpness is None or sharpness == ("sharpness" in found):
+        return found
+    return [*found, "sharpness"] if sharpness else [name for name in found if name != "sharpness"]
 
 
 def _frame(table: Table) -> "pd.DataFrame":

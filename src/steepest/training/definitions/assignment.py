@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,10 +64,10 @@ class Assignment:
         """
         return steps_in(self.epochs * self.steps_per_epoch, self.method)
 
-    def identity(self, ranks: Ranks) -> str:
-        """A digest of what a checkpoint must share with a run that resumes from it."""
+    def identity(self, ranks: Ranks, instruments: Sequence[str] = ()) -> str:
+        """A digest of what a checkpoint must share with a run that resumes from it; ``instruments`` by their names."""
         sizes = [tuple(split.inputs.shape) for split in self.splits]
         names = [self.workload.name, self.method.name, dict(self.hyperparameters)]
-        run = [*names, self.seed, self.epochs, self.batch_size, self.lr_schedule.name, sizes]
+        run = [*names, self.seed, self.epochs, self.batch_size, self.lr_schedule.name, sizes, *instruments]
         versions = [__version__, torch.__version__, self.splits.train.inputs.device.type, ranks.name]
         return hashlib.sha256(json.dumps([run, versions], sort_keys=True).encode()).hexdigest()
