@@ -26,6 +26,7 @@ from steepest.compare.study.plan import Plan
 from steepest.compare.study.result import write
 from steepest.page.text import count, format_duration, listed
 from steepest.training.builtin import ESTIMATORS, INSTRUMENTS, METHODS, TEMPLATES, WORKLOADS
+from steepest.training.installed import Kind, installed
 
 _COMBINING = (
     "An estimator goes in front of any method: ssgd+sngm, csgd+adamw; alone it stands in front of sgd. One of csgd,\n"
@@ -90,6 +91,7 @@ def print_methods(out: Console) -> None:
         table.add_row(name, cost, format_options(estimator.options), estimator.description)
     out.print()
     out.print(table)
+    _print_installed(out, "method", "estimator")
     out.print(f"\n{_COMBINING}", highlight=False)
     out.print(
         "Your own: path/to/file.py:name, where name is a steepest.compare.Method, or an Estimator in front of a +.",
@@ -110,6 +112,7 @@ def print_workloads(out: Console) -> None:
         table.add_row(template.usage, template.example, template.description)
     out.print()
     out.print(table)
+    _print_installed(out, "workload")
     out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
 
 
@@ -120,4 +123,17 @@ def print_instruments(out: Console) -> None:
         when = "at the end of final runs" if instrument.when == "end" else "after every validation"
         table.add_row(instrument.name, when, instrument.description)
     out.print(table)
+    _print_installed(out, "instrument")
     out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Instrument.", highlight=False)
+
+
+def _print_installed(out: Console, *kinds: Kind) -> None:
+    """What other installed packages offer; nothing of it is imported."""
+    found = [(kind, point) for kind in kinds for point in installed(kind)]
+    if not found:
+        return
+    table = plain_table("from installed packages", "kind", "package", "where")
+    for kind, point in found:
+        table.add_row(point.name, kind, point.dist.name if point.dist else "", point.value)
+    out.print()
+    out.print(table)

@@ -31,6 +31,12 @@ def set_mode(optimizer: Optimizer, mode: str) -> None:
         getattr(optimizer, mode)()
 
 
+def set_task(model: nn.Module, task: int) -> None:
+    """Tell a model that wants to know which task its next inputs are of, as one with a head for each does."""
+    if callable(chosen := getattr(model, "set_task", None)):
+        chosen(task)
+
+
 @torch.no_grad()
 def evaluate(workload: Workload, model: nn.Module, split: Split, ranks: Ranks = ALONE) -> tuple[float, float]:
     """Mean loss and mean metric over a split, in evaluation mode; the model is left in training mode.

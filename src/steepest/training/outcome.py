@@ -39,8 +39,10 @@ class Outcome:
     ``gradient_evaluations`` counts gradients of one batch; ``samples`` the training samples behind them, each as often
     as it was evaluated; ``evaluations_to_target`` is ``None`` if the validation metric never reached the target.
     ``measures`` is what instruments measured at its end, ``None`` for no value; ``notes`` says why, or that a value is
-    only near, by the instrument's name. ``pruned``: it was stopped before its budget was spent, and was not tested.
-    ``weights``: it began from these, as :func:`~.run.initial_weights` has them.
+    only near, by the instrument's name. In a sequence of tasks ``task_matrix`` is the validation metric after each task
+    (row) on all of them (columns), and ``test_metrics`` the test metric on each at the end. ``pruned``: it was stopped
+    before its budget was spent, and was not tested. ``weights``: it began from these, as
+    :func:`~.run.initial_weights` has them.
     """
 
     diverged: bool
@@ -55,6 +57,8 @@ class Outcome:
     seconds: float
     measures: dict[str, float | None] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    task_matrix: list[list[float]] | None = None
+    test_metrics: list[float] | None = None
     pruned: bool = False
     weights: str | None = None
 

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import platform
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,45 +17,45 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from steepest._errors import InputError
-from steepest.data import Split, Splits
+from steepest.data import Split
 from steepest.optim.norms import local
 from steepest.training.batches import Batches
 from steepest.training.checkpoint import State, plain_attributes, same
-from steepest.training.definitions.assignment import Assignment
+from steepest.training.definitions.assignment import Assignment, Leg
 from steepest.training.definitions.estimator import Batch
 from steepest.training.definitions.instrument import Instrument, Reading, RunView
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.definitions.schedule import Controller
 from steepest.training.definitions.workload import Workload
-from steepest.training.evaluate import evaluate, evaluated, reaches, set_mode
+from steepest.training.evaluate import evaluate, evaluated, reaches, set_mode, set_task
 from steepest.training.evaluations import Evaluations
 from steepest.training.gradients import Gradients, attached
 from steepest.training.measuring import readings
 from steepest.training.outcome import Curve, Progress
-from steepest.training.randomness import generator_states, restore_generators, seed_generators
+from steepest.training.randomness import derived_seed, generator_states, restore_generators, seed_generators
 from steepest.training.unsaved import Unsaved
 
-_COUNTED = ("step", "loss_count", "seconds", "reached", "notes")
+_COUNTED = ("step", "loss_count", "seconds", "reached", "notes", "matrix")
 
 
 @dataclass
 class Run:
     """All that changes from step to step, but for the global generators."""
 
-    workload: Workload
-    method: Method
+    assignment: Assignment
     ranks: Ranks
     model: nn.Module
     called: nn.Module  # in training steps; the model, or what a strategy makes of it
     optimizer: Optimizer
     gradients: Gradients
-    batches: Batches
-    per_epoch: int
-    controller: Controller
     loss_sum: Tensor  # since the last validation
     evaluations: Evaluations
     unsaved: Unsaved
+    batches: Batches = field(init=False)
+    controller: Controller = field(init=False)
+    task: int = 0
+    validated: int = 0  # times since this task began
     loss_count: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -63,6 +64,17 @@ class Run:
     curve: Curve = field(default_factory=Curve)
     measures: dict[str, float | None] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    matrix: list[list[float]] = field(default_factory=list)  # after each task, the validation metric on all of them
+
+    def __post_init__(self) -> None:
+        self.workload, self.method = self.assignment.workload, self.assignment.method
+        self._values = [dict(group) for group in _checked(self.method, self.optimizer).param_groups]
+        self.begin_task(0)
+
+    @property
+    def leg(self) -> Leg:
+        """What is spent on the task that is being learnt."""
+        return self.assignment.legs[self.task]
 
     @property
     def spent(self) -> int:
@@ -70,13 +82,41 @@ class Run:
         return self.step * self.method.cost
 
     @property
+    def task_is_over(self) -> bool:
+        return self.step == self.leg.stop
+
+    @property
     def validation_is_due(self) -> bool:
-        return self.spent >= self.per_epoch * (len(self.curve["gradient_evaluations"]) + 1)
+        spent_on_it = (self.step - self.leg.start) * self.method.cost
+        return self.task_is_over or spent_on_it >= self.leg.per_epoch * (self.validated + 1)
+
+    def begin_task(self, task: int) -> None:
+        """Its batches, and the schedule from its beginning."""
+        self.task, self.validated = task, 0
+        if task > 0:
+            for group, values in zip(self.optimizer.param_groups, self._values, strict=True):
+                group.update({name: value for name, value in values.items() if name != "params"})
+        asked = self.assignment
+        seed = derived_seed(f"task {task}", asked.seed) if task else asked.seed
+        self.batches = Batches(self.leg.splits.train, asked.batch_size, seed, self.workload.augment)
+        self.controller = asked.lr_schedule.start(self.optimizer, self.leg.stop - self.leg.start)
+        set_task(self.model, task)
+
+    def end_task(self) -> None:
+        """Tell those who want to know, and go on to the next."""
+        with evaluated(self.optimizer):
+            self.gradients.end_task(self.view)
+        self.begin_task(self.task + 1)
+
+    @property
+    def view(self) -> RunView:
+        splits = self.assignment.splits
+        return RunView(self.workload, splits, self.model, self.optimizer, self.step, self.spent, self.task)
 
     def take_step(self) -> None:
         """One step, at what the controller sets."""
-        self.controller.before_step(self.step)
-        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks)
+        self.controller.before_step(self.step - self.leg.start)
+        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks, self.task)
         self.evaluations.reset()
         losses: list[Tensor] = []
 
@@ -124,9 +164,23 @@ class Run:
         with evaluated(self.optimizer):
             return evaluate(self.workload, self.model, split, self.ranks)
 
-    def validate(self, split: Split) -> None:
+    def evaluate_tasks(self, part: str) -> tuple[float, float, list[float]]:
+        """Mean loss and mean metric over all tasks on ``"validation"`` or ``"test"``, and the metric on each."""
+        losses, metrics = [], []
+        for task, leg in enumerate(self.assignment.legs):
+            set_task(self.model, task)
+            loss, metric = self.evaluate(getattr(leg.splits, part))
+            losses.append(loss)
+            metrics.append(metric)
+        set_task(self.model, self.task)
+        return statistics.fmean(losses), statistics.fmean(metrics), metrics
+
+    def validate(self) -> None:
         """Note where the run stands."""
-        loss, metric = self.evaluate(split)
+        loss, metric, by_task = self.evaluate_tasks("validation")
+        self.validated += 1
+        if self.task_is_over and len(by_task) > 1:
+            self.matrix.append(by_task)
         trained = self.loss_sum.item() / self.loss_count
         seen = {"train_loss": trained, "validation_loss": loss, "validation_metric": metric}
         self.curve.note(gradient_evaluations=self.spent, **seen)
@@ -136,7 +190,7 @@ class Run:
         if not self.diverged and self.reached is None and reaches(self.workload, metric):
             self.reached = self.spent
 
-    def measure(self, instruments: Sequence[Instrument], splits: Splits, when: str) -> float:
+    def measure(self, instruments: Sequence[Instrument], when: str) -> float:
         """Ask the instruments of this moment, unless the run has diverged; returns the seconds that they took."""
         if not (asked := [instrument for instrument in instruments if instrument.when == when]):
             return 0.0
@@ -144,9 +198,8 @@ class Run:
         if self.diverged:
             found = {instrument.name: Reading(None) for instrument in asked}
         else:
-            view = RunView(self.workload, splits, self.model, self.optimizer, self.step, self.spent)
             with evaluated(self.optimizer):
-                found = readings(asked, view)
+                found = readings(asked, self.view)
         values = {name: reading.value for name, reading in found.items()}
         if when == "end":
             self.measures = values
@@ -198,6 +251,7 @@ class Run:
                 buffer.copy_(state["buffers"][name])
             for name, module in self.model.named_modules():
                 vars(module).update(state["modules"][name])
+            self._go_to(state)
             self.optimizer.load_state_dict(state["optimizer"])
             vars(self.optimizer).update(state["optimizer_attributes"])
             self.gradients.load_state_dict(state["gradients"])
@@ -206,19 +260,26 @@ class Run:
             restore_generators(state["generators"], self.loss_sum.device)
             self.loss_sum.copy_(state["loss_sum"])
             self.curve = Curve(state["curve"])
-            for name in _COUNTED:
-                setattr(self, name, state[name])
             return same(self.state_dict(), state)  # an optimizer's tensors change their dtype with its parameters'
         except Exception:  # whatever a user's load_state_dict raises
             return False
+
+    def _go_to(self, state: State) -> None:
+        for name in _COUNTED:
+            setattr(self, name, state[name])
+        task = sum(self.step >= leg.stop for leg in self.assignment.legs[:-1])
+        if task > 0:
+            self.begin_task(task)
+        began = self.leg.start * self.method.cost
+        self.validated = sum(at > began for at in state["curve"]["gradient_evaluations"])
 
 
 @contextmanager
 def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
     """A run before its first step; everything that is random has been seeded."""
-    workload, method, splits, seed = assignment.workload, assignment.method, assignment.splits, assignment.seed
+    workload, method, train, seed = assignment.workload, assignment.method, assignment.splits.train, assignment.seed
     seed_generators(seed)
-    device = splits.train.inputs.device
+    device = train.inputs.device
     threads = torch.get_num_threads()
     model = fresh_model(workload).to(device)
     called = ranks.wrap(model)
@@ -229,18 +290,14 @@ def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
     ranks.draw_apart(seed)
     with attached(method.estimators, model, optimizer, seed) as gradients:
         yield Run(
-            workload,
-            method,
+            assignment,
             ranks,
             model,
             called,
             optimizer,
             gradients,
-            Batches(splits.train, assignment.batch_size, seed, workload.augment),
-            per_epoch=assignment.steps_per_epoch,
-            controller=assignment.lr_schedule.start(_checked(method, optimizer), assignment.steps),
             loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
-            evaluations=Evaluations(model, splits.train.inputs.ndim),
+            evaluations=Evaluations(model, train.inputs.ndim),
             unsaved=Unsaved(model, optimizer),
         )
 

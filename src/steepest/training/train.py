@@ -24,8 +24,9 @@ def train(
 ) -> Outcome:
     """Train once and measure.
 
-    Validation follows each epoch's worth of gradient evaluations; the run ends there as diverged if the loss or the
-    metric is no longer finite. The test data is looked at once, at the end, and only ``with_test``.
+    Validation follows each epoch's worth of gradient evaluations and the end of every task of a sequence, always on all
+    tasks: loss and metric are the mean over them. The run ends there as diverged if the loss or the metric is no longer
+    finite. The test data is looked at once, at the end, and only ``with_test``.
 
     Args:
         instruments: what is measured beside, at every validation or at the end of a run that was neither pruned nor
@@ -45,7 +46,6 @@ def train(
         Seeds the global generators of torch, numpy and random.
     """
     started = time.perf_counter()
-    splits = assignment.splits
     steps = assignment.steps
     instruments = instruments if ranks.rank == 0 else ()
     identity = assignment.identity(ranks, [instrument.name for instrument in instruments])
@@ -64,10 +64,10 @@ def train(
         started -= run.seconds
         while run.step < steps:
             run.take_step()
-            validates = run.validation_is_due or run.step == steps
+            validates = run.validation_is_due
             if validates:
-                run.validate(splits.validation)
-                started += run.measure(instruments, splits, "validation")
+                run.validate()
+                started += run.measure(instruments, "validation")
                 if run.diverged:
                     break
                 seen = run.progress(steps)
@@ -78,6 +78,8 @@ def train(
                 if stop and run.step < steps:
                     pruned = True
                     break
+            if run.task_is_over and run.step < steps:
+                run.end_task()
             if checkpoint and (validates or ranks.size == 1) and ranks.agree(checkpoint.due()):
                 run.seconds = time.perf_counter() - started
                 if all(ranks.gathered(run.is_resumable)):
@@ -88,13 +90,14 @@ def train(
     curve, diverged = run.curve, run.diverged
     test_loss: float | None = None
     test_metric: float | None = None
+    test_metrics: list[float] = []
     if with_test and not diverged and not pruned:
-        test_loss, test_metric = run.evaluate(splits.test)
+        test_loss, test_metric, test_metrics = run.evaluate_tasks("test")
         if not (math.isfinite(test_loss) and math.isfinite(test_metric)):
-            diverged, test_loss, test_metric = True, None, None
+            diverged, test_loss, test_metric, test_metrics = True, None, None, []
     seconds = time.perf_counter() - started
     if not diverged and not pruned:
-        run.measure(instruments, splits, "end")
+        run.measure(instruments, "end")
     return Outcome(
         diverged=diverged,
         gradient_evaluations=run.spent,
@@ -106,6 +109,8 @@ def train(
         test_metric=test_metric,
         curve=curve,
         seconds=seconds,
+        task_matrix=run.matrix or None,
+        test_metrics=test_metrics if len(assignment.legs) > 1 else None,
         measures=run.measures,
         notes=run.notes,
         pruned=pruned,

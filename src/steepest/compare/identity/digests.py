@@ -13,7 +13,7 @@ import torch
 from steepest._errors import InputError
 from steepest.compare.identity.objects import ObjectDigest
 from steepest.compare.spec import GIVEN_PART, StudySpec
-from steepest.data.splits import Splits
+from steepest.data.splits import Splits, Tasks
 from steepest.training import loading, opened_files, user_code
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.workload import Workload
@@ -84,6 +84,8 @@ def data_digest(splits: Splits) -> str:
         for tensor in (split.inputs, split.targets):
             digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    if isinstance(splits, Tasks):
+        digest.update(f"{splits.lengths}".encode())
     return digest.hexdigest()
 
 

@@ -36,8 +36,9 @@ class Record:
 
     ``workload`` is the name of its comparison. ``finished`` and ``started`` are seconds since the epoch. Metrics are
     fractions where the workload shows percent. ``measures`` is what instruments measured at its end, by their names;
-    ``notes`` says why a value is missing, or only near. ``weights`` are those from which the run began, as
-    :func:`~.run.initial_weights` has them; its line does not have them.
+    ``notes`` says why a value is missing, or only near. Of a sequence of tasks ``task_matrix`` is the validation metric
+    after each task (row) on all of them (columns), ``test_metrics`` the test metric on each at the end. ``weights`` are
+    those from which the run began, as :func:`~.run.initial_weights` has them; its line does not have them.
     """
 
     workload: str
@@ -63,6 +64,8 @@ class Record:
     device: str | None = None
     measures: dict[str, float | None] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    task_matrix: list[list[float]] | None = None
+    test_metrics: list[float] | None = None
     weights: str | None = None
 
     @property

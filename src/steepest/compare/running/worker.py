@@ -238,10 +238,9 @@ class _Runner:
 
     def _copied(self, splits: "Splits") -> "Splits":
         """Nobody else has these tensors: what the user's code changes in place of its own changes no later run."""
-        from steepest.data import Split, Splits
+        from steepest.data import Split
 
-        parts = [[t.to(self._device, copy=True) for t in (split.inputs, split.targets)] for split in splits]
-        return Splits(*(Split(inputs, targets) for inputs, targets in parts))
+        return splits.each(lambda s: Split(*(t.to(self._device, copy=True) for t in (s.inputs, s.targets))))
 
     def _refuse_changed_code(self, frozen: "Part") -> None:
         from steepest.compare.identity.checks import check_unchanged

@@ -70,7 +70,8 @@ class Spec(Shared):
     @property
     def gradient_evaluations(self) -> int:
         """The budget of one run."""
-        return self.epochs * steps_per_epoch(self.workload.train_samples, self.batch_size)
+        samples = self.workload.tasks or (self.workload.train_samples,)
+        return self.epochs * sum(steps_per_epoch(count, self.batch_size) for count in samples)
 
     def with_points_of(self, frozen: "Spec") -> "Spec":
         """The same with the search points that a study of these very methods and ranges has been given before."""

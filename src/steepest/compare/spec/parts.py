@@ -35,7 +35,7 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class WorkloadSpec:
-    """A workload as it was when the study began."""
+    """A workload as it was when the study began; of a sequence ``tasks`` are the training samples of each."""
 
     reference: str
     name: str
@@ -50,6 +50,7 @@ class WorkloadSpec:
     source_sha256: str | None
     data_sha256: str
     code: dict[str, str] | None = None
+    tasks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -102,5 +102,6 @@ def _shared(raw: dict[str, Any]) -> Shared:
 
 
 def _comparison(shared: Shared, raw: dict[str, Any]) -> Spec:
-    own = {**raw, "workload": WorkloadSpec(**raw["workload"]), "targets": tuple(raw["targets"])}
+    workload = WorkloadSpec(**{**raw["workload"], "tasks": tuple(raw["workload"].get("tasks", ()))})
+    own = {**raw, "workload": workload, "targets": tuple(raw["targets"])}
     return Spec(**{**{name: getattr(shared, name) for name in SHARED}, **own})

@@ -19,7 +19,7 @@ from steepest.compare.points import quasi_random_points
 from steepest.compare.policy.pruners import PRUNERS
 from steepest.compare.spec import TUNING_SEED, InstrumentSpec, MethodSpec, Spec, StudySpec, WorkloadSpec
 from steepest.compare.study.request import ALL, Request
-from steepest.data import Splits
+from steepest.data import Splits, Tasks
 from steepest.training import loading
 from steepest.training.checkpoint import same
 from steepest.training.definitions.budget import steps_in, steps_per_epoch
@@ -57,12 +57,12 @@ def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
 def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     if not request.workloads:
         raise InputError(f"{argument('workloads')} must name at least one workload, got none")
-    workloads = [(reference_of(w), the_workload(w)) for w in request.workloads]
+    workloads = [(reference_of(w, "workload"), the_workload(w)) for w in request.workloads]
     names = [workload.name for _, workload in workloads]
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"every workload must be given once, got {', '.join(duplicates)} more than once")
     methods = _methods(request)
-    instruments = [(reference_of(i), the_instrument(i)) for i in request.instruments]
+    instruments = [(reference_of(i, "instrument"), the_instrument(i)) for i in request.instruments]
     _check_once("measure", [instrument.name for _, instrument in instruments], "instrument")
     for name, by_workload in (
         ("epochs", request.epochs),
@@ -83,6 +83,8 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     if request.strategy is not None:
         _check_strategy(request, device, [instrument for _, instrument in instruments])
     parts: Parts = dict([*workloads, *methods, *instruments])
+    if same := {reference for reference, _ in workloads} & {reference for reference, _ in methods}:
+        raise InputError(f"a workload and a method are both {min(same)!r}; give one of them another name")
     given = {reference: digests_of_given(reference, part) for reference, part in parts.items()}
     found: list[Spec] = []
     for reference, workload in workloads:
@@ -138,7 +140,9 @@ def _comparisons(
     splits = _checked_data(workload, data_dir)
     _check_model(workload)
     for size in batch_sizes:
-        _check_budget(epochs * steps_per_epoch(len(splits.train), size), size, [m for _, m in methods], request.ranks)
+        for task in splits.tasks:
+            budget = epochs * steps_per_epoch(len(task.train), size)
+            _check_budget(budget, size, [m for _, m in methods], request.ranks)
     for _, instrument in instruments:
         _check_instrument(instrument, workload, splits)
     for _, method in methods:
@@ -273,6 +277,7 @@ def _workload_spec(reference: str, workload: Workload, splits: Splits, target: f
         percent=workload.percent,
         source_sha256=digest_of(reference),
         data_sha256=data_digest(splits),
+        tasks=tuple(len(task.train) for task in splits.tasks) if isinstance(splits, Tasks) else (),
     )
 
 

@@ -146,7 +146,7 @@ def _seconds_of_a_run(
             Assignment(
                 workload,
                 method,
-                splits._replace(train=few),
+                Splits(few, splits.validation, splits.test),
                 point,
                 seed=spec.tuning_seed,
                 epochs=1,

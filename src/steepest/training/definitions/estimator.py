@@ -24,6 +24,7 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     ranks: Ranks = ALONE
+    task: int = 0  # of a sequence of tasks, counted from 0
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -76,7 +77,9 @@ class Resumable:
     Args:
         take: the function, or ``None`` for a calibration.
         parts: what changes from step to step, as objects with ``state_dict()`` and ``load_state_dict(state)``; the
-            states may hold tensors, numbers, strings and containers of them. Empty if nothing does.
+            states may hold tensors, numbers, strings and containers of them. Empty if nothing does. Where a workload is
+            a sequence of tasks, one that has ``end_task(view)`` is told of the end of each but the last, with a
+            :class:`RunView`; what gradients it takes then are not counted.
     """
 
     take: Take | None = None

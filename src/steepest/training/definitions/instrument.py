@@ -24,6 +24,7 @@ class RunView:
     optimizer: Optimizer
     step: int
     gradient_evaluations: int
+    task: int = 0  # of a sequence of tasks, ``splits.tasks``, counted from 0
 
 
 @dataclass(frozen=True)
