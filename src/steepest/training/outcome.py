@@ -1,9 +1,8 @@
 """What a run came to, and what was seen on its way."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 CURVE = ("gradient_evaluations", "train_loss", "validation_loss", "validation_metric")
@@ -16,8 +15,9 @@ class Curve(dict[str, list[Any]]):
     ``validation_metric`` are always there; instruments add theirs, in which ``None`` stands for no value.
     """
 
-    def __init__(self, series: Mapping[str, Sequence[Any]] = MappingProxyType({})) -> None:
-        super().__init__({**{name: [] for name in CURVE}, **{name: list(values) for name, values in series.items()}})
+    def __init__(self, series: Mapping[str, Sequence[Any]] | Iterable[tuple[str, Sequence[Any]]] = ()) -> None:
+        super().__init__({name: [] for name in CURVE})
+        self.update({name: list(values) for name, values in dict(series).items()})
 
     def note(self, **seen: float | None) -> None:
         """Add what was seen at a validation.

@@ -12,7 +12,7 @@ from steepest.compare.analysis.summary import Summary
 from steepest.compare.analysis.trust import searched
 from steepest.compare.report.style import looks
 from steepest.compare.results.caveats import caveats, order_lines
-from steepest.compare.results.columns import method_columns, result_columns, trust_columns
+from steepest.compare.results.columns import method_columns, result_columns, task_columns, trust_columns
 from steepest.compare.results.failures import failures
 from steepest.compare.results.formats import (
     format_difference,
@@ -114,6 +114,7 @@ def context(summary: Summary) -> dict[str, Any]:
             "results": result_columns(summary),
             "trust": trust_columns(summary),
             "methods": method_columns(summary),
+            "tasks": task_columns(summary),
         },
         "name_of": lambda row: row.method.name,
     }

@@ -10,7 +10,7 @@ from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.records.errors import headline
 from steepest.compare.records.record import Record
 from steepest.compare.results.caveats import order_lines
-from steepest.compare.results.columns import method_columns, result_columns, searched_names, trust_columns
+from steepest.compare.results.columns import method_columns, result_columns, searched_names, task_columns, trust_columns
 from steepest.compare.spec import Spec
 from steepest.page.table import Column, Table, Value, table_of
 
@@ -28,6 +28,30 @@ def trust(summary: Summary) -> Table:
 def methods(summary: Summary) -> Table:
     """What was compared."""
     return _by_method(summary, method_columns(summary))
+
+
+def tasks(summary: Summary) -> Table:
+    """Of a sequence of tasks, the metric on each."""
+    return _by_method(summary, task_columns(summary))
+
+
+def task_matrices(summary: Summary) -> Table:
+    """The validation metric after each task on all of them, of every run that came so far."""
+    return _table(
+        {
+            "method": r.method,
+            "phase": r.phase,
+            "trial": r.trial,
+            "seed": r.seed,
+            "after_task": after,
+            "task": task,
+            "validation_metric": value,
+            "test_metric": r.test_metrics[task - 1] if r.test_metrics and after == len(r.test_metrics) else None,
+        }
+        for r in records_of(summary)
+        for after, values in enumerate(r.task_matrix or [], 1)
+        for task, value in enumerate(values, 1)
+    )
 
 
 def _by_method(summary: Summary, columns: Sequence[Column[Row]]) -> Table:

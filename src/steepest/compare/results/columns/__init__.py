@@ -2,6 +2,7 @@
 
 from steepest.compare.results.columns.methods import method_columns
 from steepest.compare.results.columns.results import result_columns, searched_names
+from steepest.compare.results.columns.tasks import task_columns
 from steepest.compare.results.columns.trust import trust_columns
 
-__all__ = ["method_columns", "result_columns", "searched_names", "trust_columns"]
+__all__ = ["method_columns", "result_columns", "searched_names", "task_columns", "trust_columns"]

@@ -4,6 +4,7 @@ import statistics
 
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.results.columns.parts import RowColumn, ends, some
+from steepest.compare.results.columns.tasks import forgetting_column
 from steepest.compare.results.formats import (
     format_difference,
     format_difference_interval,
@@ -33,6 +34,7 @@ def result_columns(summary: Summary, *, several: bool = False) -> list[RowColumn
         _test_metric(spec, same_seeds(summary), several),
         *_difference(spec, shown=len(rows) > 1),
         _to_target(spec, several, shown=any(row.reached for row in rows)),
+        *([forgetting_column(spec)] if spec.workload.tasks else []),
         _chosen_lr(spec, shown=any(row.chosen is not None for row in rows)),
         *(_measured(instrument, shown=any(measured(instrument, row) for row in rows)) for instrument in spec.columns),
         _lost(shown=any(row.diverged or row.failed or row.pruned for row in rows)),
