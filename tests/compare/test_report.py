@@ -59,7 +59,7 @@ def records(names, trials=4, seeds=3):
 
 def page_of(tmp_path, workload, methods, names, extra=(), more=(), sharpness=False):
     references = [*(f"{TINY}:{m}" for m in methods), *more]
-    spec = freeze(f"{TINY}:{workload}", references, trials=4, seeds=3, instruments=["sharpness"] * sharpness)
+    spec = freeze(f"{TINY}:{workload}", references, trials=4, seeds=3, measure=["sharpness"] * sharpness)
     found = [*records([*names, *more]), *extra]
     if sharpness:
         found = [

@@ -223,9 +223,8 @@ def test_a_file_that_is_no_spec(tmp_path, capsys):
 
 
 def test_flags_of_several_values():
-    assert flags.by_workload("--epochs", None, flags.integer) is None
     assert flags.by_workload("--targets", ["a=0.5, 0.6"], flags.listed(flags.number)) == {"a": [0.5, 0.6]}
-    assert flags.spaces([], []) is None
+    assert flags.values({"trials": 3, "lr_range": [], "space": []}) == {"trials": 3}
 
 
 class TestFromPython:

@@ -43,7 +43,7 @@ def test_the_points_of_the_search_are_frozen():
     taken = spec.with_points_of(frozen)
     assert frozen.differences(taken) == []
     assert [list(point.items()) for point in taken.methods[1].points] == [[("lr", 0.1), ("momentum", 0.5)]] * 3
-    for change in ({"trials": 2}, {"spaces": {"two-dimensions": {"lr": Range(0.1, 1)}}}):  # it would try others
+    for change in ({"trials": 2}, {"space": {"two-dimensions": {"lr": Range(0.1, 1)}}}):  # it would try others
         asked = freeze("digits-mlp", ["sgd", f"{TINY}:two_dimensions"], **{"trials": 3, "seeds": 2, **change})
         assert asked.with_points_of(frozen).methods[1] == asked.methods[1]
 
@@ -95,18 +95,18 @@ def test_a_spec_from_before_there_were_estimators_is_read():
 
 def test_instruments_are_frozen_with_what_the_report_says_of_them(monkeypatch):
     spec = freeze("digits-mlp", ["sgd"], trials=3, seeds=2)
-    asked = freeze("digits-mlp", ["sgd"], trials=3, seeds=2, instruments=["sharpness"])
+    asked = freeze("digits-mlp", ["sgd"], trials=3, seeds=2, measure=["sharpness"])
     assert (spec.captions, [i.name for i in asked.instruments]) == ({}, ["sharpness"])
     assert "over all 1,078 training samples" in asked.captions["sharpness"]
     assert spec.differences(asked) == ["instruments are none there and sharpness here"]
     monkeypatch.setattr("steepest.training.builtin.instruments.sharpness.SAMPLES", 500)
-    captions = freeze("digits-mlp", ["sgd"], trials=3, seeds=2, instruments=["sharpness"]).captions
+    captions = freeze("digits-mlp", ["sgd"], trials=3, seeds=2, measure=["sharpness"]).captions
     assert "over the same 500 of 1,078 training samples" in captions["sharpness"]
 
 
 def test_a_spec_of_the_format_before_is_read():
     """It repeated in each comparison what is the study's, and had the sharpness as a number of samples."""
-    spec = freeze("digits-mlp", ["sgd", "sngm"], trials=3, seeds=2, instruments=["sharpness"])
+    spec = freeze("digits-mlp", ["sgd", "sngm"], trials=3, seeds=2, measure=["sharpness"])
     again = dataclasses.replace(spec, name="again", batch_size=20)
     old = [json.loads(json.dumps(dataclasses.asdict(each))) | {"sharpness_samples": 1078} for each in (spec, again)]
     for each in old:
@@ -136,7 +136,7 @@ def test_a_loss_without_a_second_derivative_is_refused_before_anything_runs(tmp_
     )
     freeze(f"{path}:w", ["sgd"], trials=1, seeds=1)
     with pytest.raises(InputError, match="measure sharpness is unavailable for 'w': RuntimeError"):
-        freeze(f"{path}:w", ["sgd"], trials=1, seeds=1, instruments=["sharpness"])
+        freeze(f"{path}:w", ["sgd"], trials=1, seeds=1, measure=["sharpness"])
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_what_an_estimator_cannot_do(method, change, message):
         ({"seeds": 3}, "seeds differs: [1, 2] there, [1, 2, 3] here"),
         ({"epochs": 7}, "epochs differs: 30 there, 7 here"),
         ({"batch_size": 7}, "batch_size differs: 64 there, 7 here"),
-        ({"spaces": {"sgd": {"lr": Range(0.5, 1.0)}}}, "methods.sgd.space.lr.low differs: 0.001 there, 0.5 here"),
+        ({"space": {"sgd": {"lr": Range(0.5, 1.0)}}}, "methods.sgd.space.lr.low differs: 0.001 there, 0.5 here"),
     ],
 )
 def test_differences_are_named(change, expected):
@@ -200,7 +200,7 @@ def test_a_changed_file_or_changed_data_is_another_study(tmp_path):
         ({"batch_size": 2000}, "batch size must be at most the 1078 training samples, got 2000"),
         ({"device": "nonsense"}, "device must be auto, cpu, cuda, cuda:1, mps or the like, got 'nonsense'"),
         ({"device": "meta"}, "device 'meta' cannot be used here"),
-        ({"spaces": {"x": {"lr": Range(0.1, 1)}}}, "space names 'x', which is not compared here; compared are sgd"),
+        ({"space": {"x": {"lr": Range(0.1, 1)}}}, "space names 'x', which is not compared here; compared are sgd"),
     ],
 )
 def test_bad_input(change, message):

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -155,35 +155,13 @@ def compare(
 
     The same command again goes on where it stopped.
     """
+    given = {name: x for name, x in locals().items() if x not in (None, []) and name not in ("workloads", "plan")}
     with one_early(not plan and strategy is None and engine in (None, "processes")):
         from steepest.cli import flags
         from steepest.compare.study.options import is_file
         from steepest.compare.study.study import Study
 
-        given: dict[str, Any] = {
-            "methods": flags.names(methods),
-            "trials": trials,
-            "seeds": seeds,
-            "epochs": flags.by_workload("--epochs", epochs, flags.integer),
-            "batch_size": flags.by_workload("--batch-size", batch_size, flags.listed(flags.integer)),
-            "targets": flags.by_workload("--targets", targets, flags.listed(flags.number)),
-            "space": flags.spaces(lr_range or [], space or []),
-            "schedule": schedule,
-            "measure": flags.names(measure),
-            "sharpness": sharpness,
-            "pruner": pruner,
-            "device": device,
-            "jobs": jobs,
-            "strategy": strategy,
-            "engine": engine,
-            "out": out,
-            "data_dir": data_dir,
-            "checkpoint_seconds": checkpoint_seconds,
-            "retry_failed": retry_failed,
-            "storage": storage,
-            "study": study,
-        }
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes = flags.values(given)
         files = [text for text in workloads if is_file(text)]
         if files and len(workloads) > 1:
             raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")

@@ -68,7 +68,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.workload, self.method = self.assignment.workload, self.assignment.method
-        self._values = [dict(group) for group in _checked(self.method, self.optimizer).param_groups]
+        self._values = [dict(group) for group in self.optimizer.param_groups]
         self.begin_task(0)
 
     @property
@@ -283,7 +283,7 @@ def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
     threads = torch.get_num_threads()
     model = fresh_model(workload).to(device)
     called = ranks.wrap(model)
-    optimizer = method.build(model, assignment.hyperparameters)
+    optimizer = _checked(method, method.build(model, assignment.hyperparameters))
     torch.set_num_threads(threads)  # whatever they thought best
     model.train()
     set_mode(optimizer, "train")

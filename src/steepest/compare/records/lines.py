@@ -104,9 +104,15 @@ def json_of_record(record: Record) -> str:
     return json.dumps(_plain(record), allow_nan=False)
 
 
+_OFTEN_EMPTY = ("measures", "notes", "task_matrix", "test_metrics")
+
+
 def _plain(record: Record) -> dict[str, Any]:
     known = dict(vars(record))
     del known["weights"]  # the same for many runs, which beginnings.json says once
+    for name in _OFTEN_EMPTY:
+        if not known[name]:
+            del known[name]
     return {**known, **known.pop("more", {})}
 
 

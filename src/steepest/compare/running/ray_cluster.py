@@ -117,7 +117,7 @@ def _gpu_share(resources: Mapping[str, float], study: StudySpec, jobs: int) -> f
 
     Example:
         >>> from types import SimpleNamespace
-        >>> study = SimpleNamespace(device="cuda")
+        >>> study = SimpleNamespace(shared=SimpleNamespace(device="cuda"))
         >>> [_gpu_share({"GPU": 2.0}, study, jobs) for jobs in (1, 2, 3, 6)]
         [1.0, 1.0, 0.5, 0.3333]
     """

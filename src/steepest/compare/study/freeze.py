@@ -18,7 +18,8 @@ from steepest.compare.identity.digests import Parts, data_digest, digests_of_giv
 from steepest.compare.points import quasi_random_points
 from steepest.compare.policy.pruners import PRUNERS
 from steepest.compare.spec import TUNING_SEED, InstrumentSpec, MethodSpec, Spec, StudySpec, WorkloadSpec
-from steepest.compare.study.request import ALL, Request
+from steepest.compare.study.request import Request
+from steepest.compare.study.values import ALL
 from steepest.data import Splits, Tasks
 from steepest.training import loading
 from steepest.training.checkpoint import same
@@ -62,11 +63,11 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"every workload must be given once, got {', '.join(duplicates)} more than once")
     methods = _methods(request)
-    instruments = [(reference_of(i, "instrument"), the_instrument(i)) for i in request.instruments]
+    instruments = [(reference_of(i, "instrument"), the_instrument(i)) for i in request.measure]
     _check_once("measure", [instrument.name for _, instrument in instruments], "instrument")
     for name, by_workload in (
         ("epochs", request.epochs),
-        ("batch_size", request.batch_sizes),
+        ("batch_size", request.batch_size),
         ("targets", request.targets),
     ):
         if unknown := sorted(set(by_workload) - {*names, ALL}):
@@ -99,10 +100,10 @@ def _methods(request: Request) -> list[tuple[str, Method]]:
     if not names:
         raise InputError(f"{argument('methods')} must name at least one method, got none")
     _check_once("methods", names, "method")
-    if unknown := sorted(set(request.spaces) - set(names)):
+    if unknown := sorted(set(request.space) - set(names)):
         where = argument("space", unknown[0])
         raise InputError(f"{where} names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}")
-    return [(reference, method.with_space(request.spaces.get(method.name, {}))) for reference, method in methods]
+    return [(reference, method.with_space(request.space.get(method.name, {}))) for reference, method in methods]
 
 
 def _check_once(name: str, values: Sequence[T], each: str) -> None:
@@ -130,7 +131,7 @@ def _comparisons(
 ) -> list[Spec]:
     """A workload's comparisons: one, or one for every batch size."""
     epochs = _of(request.epochs, workload, workload.epochs)
-    batch_sizes = list(_of(request.batch_sizes, workload, [workload.batch_size])) or [workload.batch_size]
+    batch_sizes = list(_of(request.batch_size, workload, [workload.batch_size])) or [workload.batch_size]
     targets = tuple(_of(request.targets, workload, [workload.target])) or (workload.target,)
     _check_positive("epochs", epochs)
     for size in batch_sizes:
@@ -146,7 +147,7 @@ def _comparisons(
     for _, instrument in instruments:
         _check_instrument(instrument, workload, splits)
     for _, method in methods:
-        if method.name in request.spaces:
+        if method.name in request.space:
             _check_space(workload, method)
     frozen = _workload_spec(reference, workload, splits, targets[0])
     specs = tuple(_method_spec(reference, method, request.trials) for reference, method in methods)

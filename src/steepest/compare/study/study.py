@@ -4,6 +4,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from steepest._errors import InputError, Spelling, StudyError, argument, check_extra, spelled_by
 from steepest._machine import device_named, usable_cores
 from steepest.compare.analysis.summary import Summary, summarize_study
-from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.names import DEFAULT_METHODS, ENGINES
 from steepest.compare.records.record import Record
 from steepest.compare.records.storage import Storage
 from steepest.compare.results.exports import final_table, run_table
@@ -127,23 +128,12 @@ class Study:
         storage: str | None = None,
         study: str | None = None,
     ) -> None:
+        given = dict(locals())
         self._spelling: Spelling | None = None
-        self._request = Request(
-            workloads=values.parts("workloads", workloads, Workload),
-            methods=values.parts("methods", methods, Method),
-            trials=values.runs("trials", trials),
-            seeds=values.runs("seeds", seeds),
-            epochs=values.by_workload("epochs", epochs, values.positive),
-            batch_sizes=values.by_workload("batch_size", batch_size, values.listed(values.positive)),
-            targets=values.by_workload("targets", targets, values.listed(values.number)),
-            spaces=values.spaces(space),
-            schedule=values.one_of("schedule", schedule, SCHEDULES),
-            instruments=_instruments(measure, None if sharpness is None else values.flag("sharpness", sharpness)),
-            pruner=None if pruner is None else values.one_of("pruner", pruner, PRUNERS),
-            strategy=strategy,
-            ranks=1 if strategy is None else number_of_ranks(values.one_of("strategy", strategy, STRATEGIES)),
-            device=values.text("device", str(device) if isinstance(device, torch.device) else device),
-        )
+        measured = _instruments(measure, None if sharpness is None else values.flag("sharpness", sharpness))
+        self._request = Request.checked({**given, "measure": measured})
+        if strategy is not None:
+            self._request = replace(self._request, ranks=number_of_ranks(strategy))
         if strategy is None:  # a rank has a GPU of its own, and touches no other
             device_named(self._request.device)
         self._jobs = None if jobs is None else values.positive("jobs", jobs)
@@ -328,12 +318,13 @@ class Study:
         return pickled(self._given())
 
     def _given(self) -> Given:
-        parts = [*self._request.workloads, *self._request.methods, *self._request.instruments]
+        parts = [*self._request.workloads, *self._request.methods, *self._request.measure]
         return {reference_of(part): part for part in parts if not isinstance(part, str)}
 
 
-def _instruments(measure: Any, sharpness: bool | None) -> Sequence[str | Instrument]:
-    found = [] if isinstance(measure, list | tuple) and not measure else values.parts("measure", measure, Instrument)
+def _instruments(measure: Any, sharpness: bool | None) -> Any:
+    """What is measured, with or without the sharpness if that is said."""
+    found = list(measure) if isinstance(measure, list | tuple) else [measure]
     if sharpness is None or sharpness == ("sharpness" in found):
         return found
     return [*found, "sharpness"] if sharpness else [name for name in found if name != "sharpness"]
