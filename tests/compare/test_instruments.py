@@ -206,7 +206,7 @@ def test_a_user_s_instruments_are_one_file(study, tmp_path):
     assert "Norm of the weights while training" in page
     assert "Learning rate while training" in page
     assert "Norm: of clouds, 120 samples." in page
-    assert "good: last-norm amiss in 2 of 2 final runs, first: roughly." in page
+    assert "good: last-norm missing or inexact in 2 of 2 final runs, first: roughly." in page
     markdown = (study.folder / "report.md").read_text()
     assert "| last norm |" in markdown
     _, _, curves = export_csv(study.summaries(), tmp_path)

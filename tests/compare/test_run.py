@@ -79,7 +79,7 @@ def test_an_optimizer_with_two_modes_is_put_into_each():
     assert averaged.curve["train_loss"] == pytest.approx(plain.curve["train_loss"])  # and not trained from
 
 
-def test_such_a_run_goes_on_from_its_checkpoint(tmp_path):
+def test_such_a_run_resumes_from_its_checkpoint(tmp_path):
     assert_resumes(Method("averaged", Averaged, LR), tmp_path, has_checkpoint=True)
 
 

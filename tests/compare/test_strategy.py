@@ -192,7 +192,7 @@ def test_two_ranks_are_one_process(seen):
         assert seen[0]["methods"][case][0] == seen[1]["methods"][case][0], case
 
 
-def test_a_run_on_ranks_goes_on_from_its_checkpoints(seen):
+def test_a_run_on_ranks_resumes_from_its_checkpoints(seen):
     for ranks in seen:
         for case, (outcomes, weights, resumed, anew) in ranks["checkpoints"].items():
             assert outcomes, case

@@ -210,7 +210,7 @@ def test_an_interrupted_study_ends_cleanly_and_goes_on(whole_study, tmp_path):
         # As Ctrl-C does: to the whole group.
         code, stderr = stopped_after(finished, out, lambda pid, n=number: os.killpg(pid, n), **options)
         assert code == 130
-        assert "of 14 runs finished; the same command goes on from there" in stderr
+        assert "of 14 runs finished; the same command resumes there" in stderr
         assert "Traceback" not in stderr
         assert "Unfinished" in (out / "report.md").read_text()
     assert compare(out, **options).returncode == 0

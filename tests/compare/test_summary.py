@@ -174,7 +174,9 @@ def test_sharpness_is_the_median_and_the_range_over_the_seeds():
     assert instrument_warnings(row(3.0, 2.0, 1.0)) == []
     amiss = row(3.0, None, 1.0, notes=(None, "it is not smooth", "not converged"))
     assert shown(amiss) == "2 (1 to 3)"  # what has not converged is shown all the same
-    assert instrument_warnings(amiss) == ["good: sharpness amiss in 2 of 3 final runs, first: it is not smooth."]
+    assert instrument_warnings(amiss) == [
+        "good: sharpness missing or inexact in 2 of 3 final runs, first: it is not smooth."
+    ]
 
 
 def test_what_a_step_costs_is_told_where_it_is_not_one():

@@ -91,7 +91,9 @@ def compare(
     ] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}. Default: all run to their end."),
+        typer.Option(
+            help=f"Prune unpromising runs of the search: {', '.join(PRUNERS)}. Default: all run to their end."
+        ),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -139,7 +141,7 @@ def compare(
     ] = None,
     checkpoint_seconds: Annotated[
         float | None,
-        typer.Option(help="Between two checkpoints of a run, from which it goes on. Default: 30."),
+        typer.Option(help="Between two checkpoints of a run, from which it resumes. Default: 30."),
     ] = None,
     retry_failed: Annotated[
         bool | None,
@@ -153,7 +155,7 @@ def compare(
 ) -> int:
     """Compare optimizers: tune each on the same budget, re-run the best on fresh seeds, report.
 
-    The same command again goes on where it stopped.
+    The same command again resumes where it stopped.
     """
     given = {name: x for name, x in locals().items() if x not in (None, []) and name not in ("workloads", "plan")}
     with one_early(not plan and strategy is None and engine in (None, "processes")):
@@ -206,7 +208,7 @@ def _run(comparison: "Study") -> int:
         out().print(f"{display.before} of {count(planned, 'run')} had ended before{nothing}.", highlight=False)
     if not finished:
         raise StoppedError(
-            f"interrupted with {done} of {count(planned, 'run')} finished; the same command goes on from there"
+            f"interrupted with {done} of {count(planned, 'run')} finished; the same command resumes there"
         )
     return 0
 

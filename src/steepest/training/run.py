@@ -1,4 +1,4 @@
-"""A run under way: what a step and a validation are, and what must be saved to go on."""
+"""A run under way: what a step and a validation are, and what must be saved to resume."""
 
 import hashlib
 import math
@@ -227,7 +227,7 @@ class Run:
         return self.gradients.resumable and self.unsaved.is_nothing()
 
     def state_dict(self) -> State:
-        """All that an interrupted run needs to go on."""
+        """All that an interrupted run needs to resume."""
         return {
             **{name: getattr(self, name) for name in _COUNTED},
             "loss_sum": self.loss_sum,
@@ -243,7 +243,7 @@ class Run:
             "generators": generator_states(self.loss_sum.device),
         }
 
-    def goes_on_from(self, state: State) -> bool:
+    def resume_from(self, state: State) -> bool:
         """Take up a saved state; if that fails halfway, or gives another state, say no: the run is then unusable."""
         try:
             self.model.load_state_dict(state["model"])

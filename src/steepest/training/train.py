@@ -58,7 +58,7 @@ def train(
         run = begin()
         weights = initial_weights(run.model, ranks)
         saved = _saved(checkpoint, identity, ranks) if checkpoint else None
-        if saved and not all(ranks.gathered(run.goes_on_from(saved))):
+        if saved and not all(ranks.gathered(run.resume_from(saved))):
             held.close()
             run = begin()
         started -= run.seconds

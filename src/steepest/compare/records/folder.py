@@ -142,9 +142,9 @@ def _frozen(folder: Path, asked: StudySpec) -> StudySpec | None:
             f"choose another folder with {argument('out')}"
         )
     if path.exists():
-        say_once(f"{lost}; it is kept as {put_aside(path).name} and made anew")
+        say_once(f"{lost}; it is kept as {put_aside(path).name} and rebuilt")
     elif _has_runs(folder):
-        say_once(f"{lost}; it is made anew")
+        say_once(f"{lost}; it is rebuilt")
     return None
 
 
@@ -164,7 +164,7 @@ def load_spec(folder: Path) -> StudySpec:
     except _DAMAGE as error:
         lost = f"{str(path)!r} is not a study's spec that steepest {__version__} can read ({reason_of(error)})"
     again = next((entry["command"] for entry in reversed(invocations(folder))), "")
-    raise InputError(f"{lost}; the command that ran the study makes it anew{f': {again}' if again else ''}")
+    raise InputError(f"{lost}; the command that ran the study rebuilds it{f': {again}' if again else ''}")
 
 
 def _read_spec(path: Path) -> StudySpec:

@@ -172,7 +172,7 @@ def attempts_note(folder: Path, records: Iterable[Record]) -> str:
         parts.append(f"{runs} that failed in an earlier call {were} tried again; {ATTEMPTS} says how {how} failed.")
     if failed:
         runs, them = ("1 run", "it") if failed == 1 else (f"{failed} runs", "them")
-        parts.append(f"{runs} failed; the same command tries {them} again, and goes on from the others.")
+        parts.append(f"{runs} failed; the same command tries {them} again, and resumes from the others.")
     return " ".join(parts)
 
 

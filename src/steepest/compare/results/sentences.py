@@ -133,7 +133,7 @@ def instrument_warnings(summary: Summary) -> list[str]:
         for row in summary.rows:
             if notes := [record.notes[name] for record in row.finals if name in record.notes]:
                 runs = f"{len(notes)} of {count(len(row.finals), 'final run')}"
-                found.append(f"{row.method.name}: {name} amiss in {runs}, first: {notes[0].rstrip('.')}.")
+                found.append(f"{row.method.name}: {name} missing or inexact in {runs}, first: {notes[0].rstrip('.')}.")
     return found
 
 

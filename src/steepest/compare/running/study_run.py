@@ -218,7 +218,7 @@ def _sentence_for_lost_storage(folder: Path, storage: Storage | None) -> Iterato
         place = _place(folder, None if isinstance(error, OSError) else storage)
         raise StudyError(
             f"{place} can no longer be read or written ({reason_of(error)}); "
-            f"finished runs are safe, and the same command goes on from them"
+            f"finished runs are safe, and the same command resumes from them"
         ) from error
 
 

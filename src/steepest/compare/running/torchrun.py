@@ -55,7 +55,7 @@ class RankPool(Pool["_Team"]):
 
     def _start(self) -> "_Team":
         if self._started:
-            raise StudyError("a rank of this study is gone; finished runs are safe, and the same command goes on")
+            raise StudyError("a rank of this study is gone; finished runs are safe, and the same command resumes")
         self._started = True
         return _Team(self._setting, self._store)
 

@@ -17,7 +17,7 @@ class Shared:
     """What all comparisons of a study have in common: methods, the size of the search and of the final comparison.
 
     ``seeds`` are those of the final runs; the search itself runs on ``tuning_seed``. ``methods[0]`` need not be the
-    baseline: that is ``baseline``. ``pruner`` stops hopeless runs of the search early. With a ``strategy`` so many
+    baseline: that is ``baseline``. ``pruner`` prunes unpromising runs of the search. With a ``strategy`` so many
     ``ranks`` do every run together.
     """
 

@@ -68,15 +68,15 @@ class Study:
         measure: instruments: built-in names (``"sharpness"``, ``"lr"``), ``path/to/file.py:name``,
             ``package.module:name``, or :class:`Instrument` objects.
         sharpness: short for ``"sharpness"`` among what is measured; ``False``: not among it.
-        pruner: stop hopeless runs of the search: median or halving.
+        pruner: prune unpromising runs of the search: median or halving.
         strategy: ddp or fsdp2: the processes of a torchrun do every run together; ``None`` for one process a run.
         device: cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.
-        out: the study's folder; ``studies/NAME`` if not given. The same study in the same folder goes on where it
+        out: the study's folder; ``studies/NAME`` if not given. The same study in the same folder resumes where it
             stopped.
         data_dir: where data files lie; otherwise the environment variable ``STEEPEST_DATA`` says so.
         jobs: runs at a time, one thread each; if not given, all cores, or 1 on a GPU; with Ray, as many as it has room
             for.
-        checkpoint_seconds: between two checkpoints of a run, from which it goes on if it is interrupted.
+        checkpoint_seconds: between two checkpoints of a run, from which it resumes if it is interrupted.
         retry_failed: run again what failed in an earlier call.
         engine: ``"processes"`` of this machine, or ``"ray"``: actors of the cluster that ``RAY_ADDRESS`` or ``ray
             start`` names, or else of a Ray that is started for the study (see :mod:`.running.ray_cluster`).
@@ -199,7 +199,7 @@ class Study:
         if self._frozen is not None:
             spec = spec.with_points_of(self._frozen)
         if self._frozen is not None and (differences := self._frozen.differences(spec)):
-            raise InputError(f"this study cannot be had again as it was: {'; '.join(differences)}")
+            raise InputError(f"this study cannot be reproduced as it was: {'; '.join(differences)}")
         return spec
 
     @property

@@ -72,7 +72,7 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Resumable:
-    """What ``attach`` yields so that an interrupted run can go on from a checkpoint.
+    """What ``attach`` yields so that an interrupted run can resume from a checkpoint.
 
     Args:
         take: the function, or ``None`` for a calibration.
@@ -96,7 +96,7 @@ class Estimator:
     optimizer sees it: its ``attach`` yields ``None``. A method can have one of each.
 
     An ``attach`` that yields either within a :class:`Resumable` says what of its state to save, and a run that is
-    interrupted goes on from its last checkpoint. Without it the run begins anew: right, but slower.
+    interrupted resumes from its last checkpoint. Without it the run begins anew: right, but slower.
 
     Args:
         name: what a user writes before the ``+``.
