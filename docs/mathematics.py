@@ -6,10 +6,11 @@ The pages write them as GitHub reads them too: ```math for a block, $`x`$ within
 import re
 
 from latex2mathml.converter import convert
-from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.inlinepatterns import InlineProcessor
 from mkdocs.config.defaults import MkDocsConfig
+
+from markdown import Markdown
 
 # Before code spans, which have 190 in Markdown.
 _PRIORITY = 191

@@ -9,7 +9,9 @@ import sys
 
 import pytest
 import torch
+from typer.main import get_command
 
+from steepest.cli import app
 from tests.markdown import ROOT, python_block_count, run_python_blocks
 
 DOCS = ROOT / "docs"
@@ -76,19 +78,42 @@ def test_no_page_tells_of_this_machine():
 
 
 def test_the_reference_names_everything_public(site):
-    paths = re.findall(r'id="(steepest\.[\w.]+)"', (site / "reference.html").read_text())
+    paths = re.findall(r'id="(steepest\.[\w.]+)"', reference(site))
     # Not by `pkgutil.resolve_name` at once, which takes the module `steepest.data.digits` for the function.
     shown = [getattr(pkgutil.resolve_name(parent), name) for parent, _, name in (p.rpartition(".") for p in paths)]
     for room in ROOMS:
         for name in importlib.import_module(room).__all__:
             thing = getattr(importlib.import_module(room), name)
-            assert name == "__version__" or any(thing is s for s in shown), f"{room}.{name} is not on reference.md"
+            assert name == "__version__" or any(thing is s for s in shown), f"{room}.{name} is on no page of reference/"
+
+
+def reference(site):
+    """All pages of the reference."""
+    return "".join(page.read_text() for page in sorted((site / "reference").glob("*.html")))
 
 
 def test_docstrings_came_through_as_markdown(site):
-    text = (site / "reference.html").read_text()
+    text = reference(site)
     assert not re.search(r":(class|func|meth|attr|mod):|code-block|<blockquote|<autoref", text)
-    assert 'href="#steepest.BlockNormalizedSGD"' in text.partition('id="steepest.SNGM"')[2].partition("<h3")[0]
+    assert 'href="#steepest.BlockNormalizedSGD"' in text.partition('id="steepest.SNGM"')[2].partition("<h2")[0]
+
+
+def test_every_command_and_option_is_on_its_page(site):
+    text = (site / "commands.html").read_text()
+    for name, command in get_command(app).commands.items():
+        section = text.partition(f'<h2 id="{name}">')[2].partition("<h2")[0]
+        assert f"steepest {name}" in section
+        for option in (o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("-")):
+            assert re.search(rf"<code>{option}[ <]", section), f"{name} {option}"
+        assert not re.search(r"Default:|[|]", section)
+
+
+def test_formulas_are_set(site):
+    for page in (page for page in PAGES if "$`" in page.read_text() or "```math" in page.read_text()):
+        text = (site / relative(page)).with_suffix(".html").read_text()
+        source = page.read_text()
+        assert text.count("<math ") == source.count("```math") + source.count("`$"), relative(page)
+        assert "\\left" not in text
 
 
 def test_pages_fit_a_phone_and_ask_the_network_for_nothing(site, browser):
