@@ -1,4 +1,4 @@
-"""The model and the data of the tutorial "Is this optimizer better on my model?":
+"""The model and the data of the tutorial:
 
 steepest compare digits_cnn.py:digits --methods sgd,sngm,adamw
 """
@@ -12,12 +12,12 @@ from steepest.data import Split, Splits, hold_out, standardize
 
 
 def load(data_dir: object) -> Splits:
-    """The data, in three parts: to train on, to choose the learning rate by, to report."""
+    """The parts of the data: to train, to choose the learning rate, to report."""
     pixels, targets = load_digits(return_X_y=True)
     images = torch.tensor(pixels, dtype=torch.float32).view(-1, 1, 8, 8)
     rest, test = hold_out(Split(images, torch.tensor(targets)), 0.3)
     train, validation = hold_out(rest, 0.2)
-    return standardize(Splits(train, validation, test))  # by the training part alone
+    return standardize(Splits(train, validation, test))  # by the training part
 
 
 def model() -> nn.Module:
@@ -33,4 +33,11 @@ def model() -> nn.Module:
     )
 
 
-digits = Workload(name="digits-cnn", data=load, model=model, batch_size=256, epochs=10, target=0.95)
+digits = Workload(
+    name="digits-cnn",
+    data=load,
+    model=model,
+    batch_size=256,
+    epochs=10,
+    target=0.95,
+)

@@ -98,7 +98,7 @@ def test_the_tutorials_first_study_prints_what_it_says(tmp_path):
 
 def commands(page):
     """The commands of a page that stand in an indented block, each in one line."""
-    text = page.read_text().replace("\\\n", " ")
+    text = re.sub(r" *\\\n +", " ", page.read_text())
     return re.findall(r"^ {4}(steepest (?!--).*)$", text, re.MULTILINE)
 
 
@@ -110,18 +110,18 @@ def test_every_command_can_be_typed(page):
         known[name].make_context(name, arguments)  # raises where an option is not known
 
 
-def test_the_gallerys_commands_made_its_pictures():
+def test_the_pictures_are_those_of_the_commands_beside_them():
     tool = run_path(str(ROOT / "tools" / "pictures.py"))
     for name, picture in tool["PICTURES"].items():
-        (page,) = [p for p in PAGES if f"images/{name}.webp" in p.read_text() and p.name != "report.md"] or [README]
-        assert f"images/{name}.webp" in page.read_text()
-        assert tool["STUDIES"][picture.study].command in page.read_text(), name
+        shown = [page for page in [*PAGES, README] if f"images/{name}.webp" in page.read_text()]
+        command = tool["STUDIES"][picture.study].command
+        assert any(command in page.read_text() or command in " ".join(commands(page)) for page in shown), name
         assert (DOCS / "images" / f"{name}.webp").stat().st_size <= tool["LARGEST"]
 
 
 def test_the_live_report_is_that_of_the_tutorial():
     command = run_path(str(DOCS / "live_report.py"))["COMMAND"]
-    assert f"    {command}\n" in (DOCS / "tutorials" / "compare.md").read_text()
+    assert command in commands(DOCS / "tutorials" / "compare.md")
 
 
 @pytest.mark.parametrize("page", METHODS, ids=relative)
@@ -135,7 +135,7 @@ def test_every_optimizer_has_a_page():
 
 
 def test_no_page_tells_of_this_machine():
-    assert [relative(page) for page in PAGES if str(ROOT.parent) in page.read_text()] == []
+    assert [relative(page) for page in PAGES if f"{ROOT.parent}/" in page.read_text()] == []
 
 
 def test_the_reference_names_everything_public(site):
