@@ -59,7 +59,7 @@ FOREST, LR = "section:has(> .head #h-forest)", "section:has(> .head #h-lr)"
 CURVES, PROFILE = "section:has(> .head #h-validation)", "section:has(> .head #h-profile)"
 SWEEP = "section:has(> .head #h-sweep-{})"
 PICTURES = {
-    "report": Picture("seven", ".kicker", "section:has(#results)", 1000),
+    "report": Picture("seven", ".kicker", "section:has(#results)", 1120),  # from there on a verdict stays on its line
     "forest": Picture("seven", FOREST, FOREST),
     "lr-sensitivity": Picture("seven", LR, LR, legend=True),
     "batch-sizes": Picture("sizes", SWEEP.format("cost"), SWEEP.format("lr"), legend=True),
