@@ -9,6 +9,7 @@ from latex2mathml.converter import convert
 from markdown.extensions import Extension
 from markdown.inlinepatterns import InlineProcessor
 from mkdocs.config.defaults import MkDocsConfig
+from pymdownx.superfences import SuperFencesException
 
 from markdown import Markdown
 
@@ -25,7 +26,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def _set_block(source: str, *_: object, **__: object) -> str:
-    return f'<div class="formula">{_convert(source, "block")}</div>'
+    try:
+        return f'<div class="formula">{_convert(source, "block")}</div>'
+    except ValueError as error:
+        raise SuperFencesException(str(error)) from error  # any other would make code of the formula, silently
 
 
 def _convert(source: str, display: str) -> str:
