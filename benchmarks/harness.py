@@ -22,7 +22,8 @@ from steepest.compare.records.record import Job
 from steepest.compare.running.processes import ProcessPool
 from steepest.compare.running.setting import Setting
 from steepest.compare.study.freeze import freeze_study
-from steepest.compare.study.request import ALL, Request
+from steepest.compare.study.request import Request
+from steepest.compare.study.values import ALL
 from steepest.data import Split
 from steepest.training.builtin import WORKLOADS
 from steepest.training.lookup import load_data

@@ -42,7 +42,7 @@ def test_the_harness_trains_a_tracked_model(workload, method):
         for m in ("sgd", method)
     ]
     assert not any(outcome.diverged for outcome in outcomes)
-    assert outcomes[0].curve.train_loss != outcomes[1].curve.train_loss
+    assert outcomes[0].curve["train_loss"] != outcomes[1].curve["train_loss"]
 
 
 def test_a_mismatched_pair_says_what_to_call():

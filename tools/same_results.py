@@ -75,7 +75,12 @@ def _results(tree: Path, name: str, out: Path) -> tuple[dict[str, dict[str, obje
 
 
 def _timeless(record: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in record.items() if key not in TIMES}
+    found = {key: value for key, value in record.items() if key not in TIMES}
+    if "sharpness" in found:  # as it was while it was the one instrument
+        value, note = found.pop("sharpness"), found.pop("sharpness_note")
+        found["measures"] = {} if value is None and note is None else {"sharpness": value}
+        found["notes"] = {} if note is None else {"sharpness": note}
+    return found
 
 
 def _without_seconds(text: str) -> str:

@@ -79,7 +79,7 @@ class MissingExtraError(InputError, ModuleNotFoundError):
 
 
 class StudyError(_SentenceError):
-    """A study cannot go on, or ended without a result. One sentence; the command prints it and exits with code 1."""
+    """A study cannot continue, or ended without a result. One sentence; the command prints it and exits with code 1."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A study without processes and without training: runs that end at once, in a pool that notes which there were."""
+"""A study without processes and without training: a simulated pool and its clock, under the real driver and records."""
 
 import os
 import signal
@@ -45,11 +45,14 @@ class _Worker:
 
     def send(self, message):
         self._job = message
+        self.ends = self._pool.clock + self._pool.seconds(message)
         self._pool.jobs.append(message.key)
 
     def receive(self):
         job = self._job
-        return Record(
+        if self._pool.dies(job):
+            raise EOFError
+        return Record(  # whose times are always the same, so that records can be compared
             job.workload, job.method, job.phase, job.index, job.seed, job.hyperparameters, started=1.0, finished=2.0,
             **self._pool.outcome(job),
         )  # fmt: skip
@@ -58,26 +61,35 @@ class _Worker:
         pass
 
 
-class InlinePool(Pool):
-    """Ends what it is given as ``outcome`` says; ``jobs`` are the keys of all that it was given."""
+class SimulatedPool(Pool):
+    """Workers by a clock of their own: a run ends as ``outcome`` says, after ``seconds`` that nobody has to wait.
 
-    def __init__(self, size=2, outcome=outcome):
+    Args:
+        seconds: of a job, on the simulated ``clock``.
+        dies: whether the process of a job dies instead of ending it; asked at each attempt.
+
+    ``jobs`` are the keys of all that it was given, in their order.
+    """
+
+    def __init__(self, size=2, outcome=outcome, seconds=lambda job: 1.0, dies=lambda job: False):
         super().__init__(size)
-        self.outcome = outcome
+        self.outcome, self.seconds, self.dies = outcome, seconds, dies
         self.jobs = []
+        self.clock = 0.0
 
     def _start(self):
         return _Worker(self)
 
     def _ready(self, workers, timeout):
-        return list(workers)
+        self.clock = min(worker.ends for worker in workers)
+        return [worker for worker in workers if worker.ends == self.clock]
 
 
-def run(monkeypatch, spec, folder, *, outcome=outcome, until=None, command="steepest compare", **options):
+def run(monkeypatch, spec, folder, *, outcome=outcome, until=None, command="steepest compare", pool=None, **options):
     """The keys of the runs that a command started, its records by key, and its listener."""
-    pool, listener = InlinePool(outcome=outcome), Silent(until)
+    pool, listener = pool or SimulatedPool(outcome=outcome), Silent(until)
     monkeypatch.setattr(drive, "make_pool", lambda *_: pool)
     monkeypatch.setattr(drive, "preflight", lambda *_, **__: None, raising=False)
-    given = {"jobs": 2, "data_dir": None, "command": command, "listener": listener}
+    given = {"jobs": pool.size, "data_dir": None, "command": command, "listener": listener}
     records, _ = drive.run(spec, folder, **given, **options)
     return pool.jobs, {record.key: record for record in records}, listener

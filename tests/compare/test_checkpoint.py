@@ -17,6 +17,7 @@ from steepest import INSGD, track_input_power
 from steepest.compare import Estimator, Method, Range, Resumable
 from steepest.training import checkpoint as checkpoint_module
 from steepest.training.builtin import ESTIMATORS
+from steepest.training.builtin.instruments import SHARPNESS
 from steepest.training.checkpoint import Checkpoint, checkpoint_path, same
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.lookup import find_method
@@ -355,14 +356,14 @@ def test_a_pruned_run_is_not_tested():
         epochs=3,
         batch_size=20,
         with_test=True,
-        sharpness_samples=50,
+        instruments=[SHARPNESS],
         progress=lambda progress: seen.append(progress) or len(seen) == 2,
     )
     assert outcome.pruned
     assert not outcome.diverged
     assert outcome.gradient_evaluations == 12
-    assert (outcome.test_loss, outcome.test_metric, outcome.sharpness) == (None, None, None)
-    assert outcome.validation_metric == outcome.curve.validation_metric[-1] == seen[-1].validation_metric
+    assert (outcome.test_loss, outcome.test_metric, outcome.measures) == (None, None, {})
+    assert outcome.validation_metric == outcome.curve["validation_metric"][-1] == seen[-1].validation_metric
 
 
 def test_a_finished_run_cannot_be_pruned():

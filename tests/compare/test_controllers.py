@@ -63,8 +63,8 @@ def test_a_controller_sets_any_value_of_a_group_and_sees_every_validation():
     assert controller.steps == len(taken) == 12
     assert [momentum for _, momentum in taken] == [0.8] * 4 + [0.4] * 4 + [0.2] * 4
     assert [lr for lr, _ in taken] == pytest.approx([0.1 * (1 + i) for i in range(12)])
-    assert [s.validation_loss for s in controller.seen] == outcome.curve.validation_loss
-    assert [s.train_loss for s in controller.seen] == outcome.curve.train_loss
+    assert [s.validation_loss for s in controller.seen] == outcome.curve["validation_loss"]
+    assert [s.train_loss for s in controller.seen] == outcome.curve["train_loss"]
     assert [s.fraction for s in controller.seen] == pytest.approx([1 / 3, 2 / 3, 1])
 
 

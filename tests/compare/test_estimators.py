@@ -227,8 +227,8 @@ def test_budget(name):
     assert outcome.gradient_evaluations == (14 if cost == 2 else 15)
     assert outcome.samples == outcome.gradient_evaluations * 24
     assert outcome.samples == sum(len(inputs) for _, inputs in model.passes)
-    assert outcome.curve.gradient_evaluations == ([6, 10, 14] if cost == 2 else [5, 10, 15])
-    assert outcome.evaluations_to_target in outcome.curve.gradient_evaluations
+    assert outcome.curve["gradient_evaluations"] == ([6, 10, 14] if cost == 2 else [5, 10, 15])
+    assert outcome.evaluations_to_target in outcome.curve["gradient_evaluations"]
     assert outcome.test_metric > 0.8
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from steepest._errors import InputError
 from steepest.compare import Study
+from steepest.compare.records.lines import record_of_json
 from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
 
@@ -32,7 +33,7 @@ def restored(name, folder):
 
 def results(lines):
     """What does not differ between two runs of the same thing."""
-    records = (json.loads(line) for line in lines.splitlines())
+    records = (record_of_json(line).to_dict() for line in lines.splitlines())
     left_out = ("started", "finished", "seconds", "torch", "device")
     return {
         (r["method"], r["phase"], r["trial"]): {key: value for key, value in r.items() if key not in left_out}
@@ -73,7 +74,7 @@ def test_the_points_and_the_digests_are_frozen_when_the_folder_is_opened(tmp_pat
     text = (tmp_path / "old" / "spec.json").read_text()
     spec = StudySpec.from_json(text)
     tuned = {(r.method, r.trial): r.hyperparameters for r in finished_records(tmp_path / "old")[1] if r.phase == "tune"}
-    assert json.loads(text)["format"] == 3
+    assert json.loads(text)["format"] == 4
     assert spec.is_whole
     assert {(m.name, i): point for m in spec.methods for i, point in enumerate(m.points)} == tuned
 

@@ -141,7 +141,7 @@ def test_an_interrupted_study_leaves_the_cluster_idle_and_goes_on(cluster, tmp_p
     code, stderr = stopped_after(1, out, lambda pid: os.killpg(pid, signal.SIGINT), **options)
     assert (code, stderr) == (
         130,
-        "error: interrupted with 1 of 5 runs finished; the same command goes on from there.\n",
+        "error: interrupted with 1 of 5 runs finished; the same command resumes there.\n",
     )
     assert idle(ray)
     survived = records(out)

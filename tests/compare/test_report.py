@@ -59,10 +59,12 @@ def records(names, trials=4, seeds=3):
 
 def page_of(tmp_path, workload, methods, names, extra=(), more=(), sharpness=False):
     references = [*(f"{TINY}:{m}" for m in methods), *more]
-    spec = freeze(f"{TINY}:{workload}", references, trials=4, seeds=3, sharpness=sharpness)
+    spec = freeze(f"{TINY}:{workload}", references, trials=4, seeds=3, measure=["sharpness"] * sharpness)
     found = [*records([*names, *more]), *extra]
     if sharpness:
-        found = [r if r.phase == "tune" else dataclasses.replace(r, sharpness=2.0 + r.seed) for r in found]
+        found = [
+            r if r.phase == "tune" else dataclasses.replace(r, measures={"sharpness": 2.0 + r.seed}) for r in found
+        ]
     return write_report(tmp_path, [summarize(spec, found)], [INVOCATION, INVOCATION])
 
 

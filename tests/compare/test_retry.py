@@ -63,7 +63,7 @@ def test_unless_they_are_to_stay_as_they_are(tmp_path, monkeypatch):
     assert jobs == []
     assert found == before
     assert attempts_note(folder, found.values()) == (
-        "2 runs failed; the same command tries them again, and goes on from the others."
+        "2 runs failed; the same command tries them again, and resumes from the others."
     )
     jobs, found, _ = run(monkeypatch, SPEC, folder)
     assert {key[1:] for key in jobs} >= {("sgd", "tune", 0), ("sngm", "final", 1)}

@@ -11,6 +11,7 @@ from torch import nn
 from steepest._errors import InputError
 from steepest.compare import Method, Range
 from steepest.training.builtin import METHODS
+from steepest.training.builtin.instruments import SHARPNESS
 from steepest.training.checkpoint import Checkpoint
 from steepest.training.definitions.schedule import SCHEDULES
 from tests.compare import tiny
@@ -71,14 +72,14 @@ def test_an_optimizer_with_two_modes_is_put_into_each():
         made.append(Averaged(params, lr))
         return made[-1]
 
-    averaged = run(Method("averaged", make, LR), sharpness_samples=20)
+    averaged = run(Method("averaged", make, LR), instruments=[SHARPNESS])
     assert made[0].modes == ["train", *["eval", "train"] * 3, *["eval", "train"] * 2]  # validations, test, sharpness
     plain = run(Method("plain", torch.optim.SGD, LR))
-    assert averaged.curve.validation_loss != plain.curve.validation_loss  # it is the mean that was evaluated
-    assert averaged.curve.train_loss == pytest.approx(plain.curve.train_loss)  # and not trained from
+    assert averaged.curve["validation_loss"] != plain.curve["validation_loss"]  # it is the mean that was evaluated
+    assert averaged.curve["train_loss"] == pytest.approx(plain.curve["train_loss"])  # and not trained from
 
 
-def test_such_a_run_goes_on_from_its_checkpoint(tmp_path):
+def test_such_a_run_resumes_from_its_checkpoint(tmp_path):
     assert_resumes(Method("averaged", Averaged, LR), tmp_path, has_checkpoint=True)
 
 

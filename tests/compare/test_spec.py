@@ -36,14 +36,14 @@ def test_the_same_asked_from_elsewhere_is_the_same(monkeypatch):
 def test_the_points_of_the_search_are_frozen():
     spec = freeze("digits-mlp", ["sgd", f"{TINY}:two_dimensions"], trials=3, seeds=2)
     assert [list(m.points) for m in spec.methods] == [quasi_random_points(m.space, 3, 0) for m in spec.methods]
-    assert json.loads(StudySpec((spec,)).to_json())["format"] == 3
+    assert json.loads(StudySpec((spec,)).to_json())["format"] == 4
     there = (spec.methods[0], dataclasses.replace(spec.methods[1], points=({"momentum": 0.5, "lr": 0.1},) * 3))
     frozen = thawed(dataclasses.replace(spec, methods=there))
     assert frozen.differences(spec) == ["the search points of method 'two-dimensions' differ"]
     taken = spec.with_points_of(frozen)
     assert frozen.differences(taken) == []
     assert [list(point.items()) for point in taken.methods[1].points] == [[("lr", 0.1), ("momentum", 0.5)]] * 3
-    for change in ({"trials": 2}, {"spaces": {"two-dimensions": {"lr": Range(0.1, 1)}}}):  # it would try others
+    for change in ({"trials": 2}, {"space": {"two-dimensions": {"lr": Range(0.1, 1)}}}):  # it would try others
         asked = freeze("digits-mlp", ["sgd", f"{TINY}:two_dimensions"], **{"trials": 3, "seeds": 2, **change})
         assert asked.with_points_of(frozen).methods[1] == asked.methods[1]
 
@@ -89,17 +89,43 @@ def test_other_options_of_an_estimator_are_named():
 def test_a_spec_from_before_there_were_estimators_is_read():
     spec = freeze("digits-mlp", ["sgd"], trials=3, seeds=2)
     old = dataclasses.asdict(spec) | {"format": 1}
-    del old["sharpness_samples"], old["methods"][0]["estimators"], old["name"], old["targets"], old["pruner"]
+    del old["instruments"], old["captions"], old["methods"][0]["estimators"], old["name"], old["targets"], old["pruner"]
     assert StudySpec.from_json(json.dumps(old)) == StudySpec((spec,))
 
 
-def test_sharpness_is_frozen_with_the_samples_it_takes(monkeypatch):
+def test_instruments_are_frozen_with_what_the_report_says_of_them(monkeypatch):
     spec = freeze("digits-mlp", ["sgd"], trials=3, seeds=2)
-    asked = freeze("digits-mlp", ["sgd"], trials=3, seeds=2, sharpness=True)
-    assert (spec.sharpness_samples, asked.sharpness_samples) == (0, 1078)
-    assert spec.differences(asked) == ["sharpness_samples differs: 0 there, 1078 here"]
-    monkeypatch.setattr("steepest.compare.study.freeze.SHARPNESS_SAMPLES", 500)
-    assert freeze("digits-mlp", ["sgd"], trials=3, seeds=2, sharpness=True).sharpness_samples == 500
+    asked = freeze("digits-mlp", ["sgd"], trials=3, seeds=2, measure=["sharpness"])
+    assert (spec.captions, [i.name for i in asked.instruments]) == ({}, ["sharpness"])
+    assert "over all 1,078 training samples" in asked.captions["sharpness"]
+    assert spec.differences(asked) == ["instruments are none there and sharpness here"]
+    monkeypatch.setattr("steepest.training.builtin.instruments.sharpness.SAMPLES", 500)
+    captions = freeze("digits-mlp", ["sgd"], trials=3, seeds=2, measure=["sharpness"]).captions
+    assert "over the same 500 of 1,078 training samples" in captions["sharpness"]
+
+
+def test_a_spec_of_the_format_before_is_read():
+    """It repeated in each comparison what is the study's, and had the sharpness as a number of samples."""
+    spec = freeze("digits-mlp", ["sgd", "sngm"], trials=3, seeds=2, measure=["sharpness"])
+    again = dataclasses.replace(spec, name="again", batch_size=20)
+    old = [json.loads(json.dumps(dataclasses.asdict(each))) | {"sharpness_samples": 1078} for each in (spec, again)]
+    for each in old:
+        del each["instruments"], each["captions"]
+    read = StudySpec.from_json(json.dumps({"format": 3, "comparisons": old}))
+    assert read == StudySpec((spec, again))
+    old[1]["trials"] = 4
+    with pytest.raises(ValueError, match="differ in what is the study's"):
+        StudySpec.from_json(json.dumps({"format": 3, "comparisons": old}))
+
+
+def test_what_is_the_study_s_is_written_once():
+    spec = freeze("digits-mlp", ["sgd"], trials=3, seeds=2)
+    written = json.loads(StudySpec((spec, dataclasses.replace(spec, name="again"))).to_json())
+    assert [sorted(c) for c in written["comparisons"]] == 2 * [
+        ["batch_size", "captions", "epochs", "name", "targets", "workload"]
+    ]
+    with pytest.raises(ValueError, match="in common"):
+        StudySpec((spec, dataclasses.replace(spec, name="again", trials=4)))
 
 
 def test_a_loss_without_a_second_derivative_is_refused_before_anything_runs(tmp_path):
@@ -109,8 +135,8 @@ def test_a_loss_without_a_second_derivative_is_refused_before_anything_runs(tmp_
         "w = Workload('w', two_clouds, lambda: nn.Linear(4, 2), 20, 3, 0.9, loss=lambda o, t: o.detach().sum())\n"
     )
     freeze(f"{path}:w", ["sgd"], trials=1, seeds=1)
-    with pytest.raises(InputError, match="sharpness needs the second derivative of the loss of 'w'"):
-        freeze(f"{path}:w", ["sgd"], trials=1, seeds=1, sharpness=True)
+    with pytest.raises(InputError, match="measure sharpness is unavailable for 'w': RuntimeError"):
+        freeze(f"{path}:w", ["sgd"], trials=1, seeds=1, measure=["sharpness"])
 
 
 @pytest.mark.parametrize(
@@ -134,7 +160,7 @@ def test_what_an_estimator_cannot_do(method, change, message):
         ({"seeds": 3}, "seeds differs: [1, 2] there, [1, 2, 3] here"),
         ({"epochs": 7}, "epochs differs: 30 there, 7 here"),
         ({"batch_size": 7}, "batch_size differs: 64 there, 7 here"),
-        ({"spaces": {"sgd": {"lr": Range(0.5, 1.0)}}}, "methods.sgd.space.lr.low differs: 0.001 there, 0.5 here"),
+        ({"space": {"sgd": {"lr": Range(0.5, 1.0)}}}, "methods.sgd.space.lr.low differs: 0.001 there, 0.5 here"),
     ],
 )
 def test_differences_are_named(change, expected):
@@ -174,7 +200,7 @@ def test_a_changed_file_or_changed_data_is_another_study(tmp_path):
         ({"batch_size": 2000}, "batch size must be at most the 1078 training samples, got 2000"),
         ({"device": "nonsense"}, "device must be auto, cpu, cuda, cuda:1, mps or the like, got 'nonsense'"),
         ({"device": "meta"}, "device 'meta' cannot be used here"),
-        ({"spaces": {"x": {"lr": Range(0.1, 1)}}}, "space names 'x', which is not compared here; compared are sgd"),
+        ({"space": {"x": {"lr": Range(0.1, 1)}}}, "space names 'x', which is not compared here; compared are sgd"),
     ],
 )
 def test_bad_input(change, message):

@@ -182,9 +182,9 @@ def test_two_ranks_are_one_process(seen):
         assert len(ranks["methods"]) == (len(METHODS) + 2) * len(STRATEGIES)
         for case, (outcome, alone, apart) in ranks["methods"].items():
             assert apart < 1e-5, case
-            assert outcome.curve.gradient_evaluations == alone.curve.gradient_evaluations, case
+            assert outcome.curve["gradient_evaluations"] == alone.curve["gradient_evaluations"], case
             for name in ("train_loss", "validation_loss", "validation_metric"):
-                assert getattr(outcome.curve, name) == pytest.approx(getattr(alone.curve, name), rel=1e-5), case
+                assert outcome.curve[name] == pytest.approx(alone.curve[name], rel=1e-5), case
             assert outcome.test_loss == pytest.approx(alone.test_loss, rel=1e-5), case
             assert outcome.test_metric == pytest.approx(alone.test_metric, rel=1e-6), case
             assert outcome.samples == alone.samples
@@ -192,7 +192,7 @@ def test_two_ranks_are_one_process(seen):
         assert seen[0]["methods"][case][0] == seen[1]["methods"][case][0], case
 
 
-def test_a_run_on_ranks_goes_on_from_its_checkpoints(seen):
+def test_a_run_on_ranks_resumes_from_its_checkpoints(seen):
     for ranks in seen:
         for case, (outcomes, weights, resumed, anew) in ranks["checkpoints"].items():
             assert outcomes, case
@@ -258,7 +258,7 @@ def test_the_command_under_torchrun(tmp_path):
     assert "2 ranks by fsdp2" in (out / "report.html").read_text()
     assert len(results(out)) == 5
     spec = load_spec(out)
-    assert (spec.strategy, spec.comparisons[0].ranks) == ("fsdp2", 2)
+    assert (spec.shared.strategy, spec.shared.ranks) == ("fsdp2", 2)
     assert "torchrun --nproc-per-node 2 -m steepest compare" in (out / "report.md").read_text()
     assert not list(out.glob("checkpoints/*"))
 
@@ -314,7 +314,7 @@ def wait_for(condition):
         (["--strategy", "ddp", "--engine", "ray"], "--strategy takes one run at a time"),
         (["--strategy", "ddp", "--batch-size", "33"], "must divide by them, got 33"),
         (["--strategy", "ddp", "--batch-size", "2", "--methods", "ssgd"], "over 2 ranks and needs at least 4 samples"),
-        (["--strategy", "fsdp2", "--sharpness"], "--sharpness cannot be had with --strategy fsdp2"),
+        (["--strategy", "fsdp2", "--sharpness"], "--measure sharpness is unavailable with --strategy fsdp2"),
         (["--strategy", "ddp", "--device", "cpu:0"], "--device must be cpu or cuda with --strategy"),
     ],
 )

@@ -9,17 +9,21 @@ import pytest
 from steepest.compare.analysis.choice import choose
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.records.record import Record
+from steepest.compare.results.columns import result_columns
 from steepest.compare.results.formats import (
     format_difference,
     format_evaluations_to_target,
     format_gradient,
     format_metric,
-    format_sharpness,
 )
-from steepest.compare.results.sentences import cost_notes, edge_warnings, sharpness_warnings, verdict_sentence
+from steepest.compare.results.sentences import cost_notes, edge_warnings, instrument_warnings, verdict_sentence
+from steepest.compare.spec import InstrumentSpec
 from tests.compare.frozen import freeze
 
 TINY = str(Path(__file__).with_name("tiny.py"))
+
+
+SHARPNESS = InstrumentSpec("sharpness", "sharpness", "Sharpness", "end", ".3g", False, None)
 
 
 def make_spec(methods=("good", "twin"), workload="clouds", trials=4, seeds=5):
@@ -152,18 +156,27 @@ def test_a_method_whose_search_is_lost_plans_no_final_runs():
 def test_sharpness_is_the_median_and_the_range_over_the_seeds():
     def row(*sharpness, notes=(None, None, None)):
         finals = [
-            dataclasses.replace(final("good", s, 0.8), sharpness=value, sharpness_note=note)
+            dataclasses.replace(
+                final("good", s, 0.8), measures={"sharpness": value}, notes={"sharpness": note} if note else {}
+            )
             for s, (value, note) in enumerate(zip(sharpness, notes, strict=True), 1)
         ]
-        return summarize(make_spec(("good",)), searched("good") + finals)
+        spec = dataclasses.replace(make_spec(("good",)), instruments=(SHARPNESS,))
+        return summarize(spec, searched("good") + finals)
 
-    assert format_sharpness(row(3.0, 12.34, 1.0).rows[0]) == "3 (1 to 12.3)"
-    assert format_sharpness(row(3.0, None, 1.0).rows[0]) == "2 (1 to 3)"
-    assert format_sharpness(row(None, None, None).rows[0]) == "-"
-    assert sharpness_warnings(row(3.0, 2.0, 1.0)) == []
+    def shown(summary):
+        column = next(column for column in result_columns(summary) if column.by == "sharpness")
+        return column.terminal[0].text(summary.rows[0])
+
+    assert shown(row(3.0, 12.34, 1.0)) == "3 (1 to 12.3)"
+    assert shown(row(3.0, None, 1.0)) == "2 (1 to 3)"
+    assert shown(row(None, None, None)) == "-"
+    assert instrument_warnings(row(3.0, 2.0, 1.0)) == []
     amiss = row(3.0, None, 1.0, notes=(None, "it is not smooth", "not converged"))
-    assert format_sharpness(amiss.rows[0]) == "2 (1 to 3)"  # what has not converged is shown all the same
-    assert sharpness_warnings(amiss) == ["good: sharpness amiss in 2 of 3 final runs, first: it is not smooth."]
+    assert shown(amiss) == "2 (1 to 3)"  # what has not converged is shown all the same
+    assert instrument_warnings(amiss) == [
+        "good: sharpness missing or inexact in 2 of 3 final runs, first: it is not smooth."
+    ]
 
 
 def test_what_a_step_costs_is_told_where_it_is_not_one():

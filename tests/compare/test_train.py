@@ -8,9 +8,10 @@ from steepest._errors import InputError
 from steepest.compare import Method, Range
 from steepest.diagnostics import HessianEigenvalue
 from steepest.training.builtin import ESTIMATORS
+from steepest.training.builtin.instruments import sharpness as sharpness_module
+from steepest.training.builtin.instruments.sharpness import SHARPNESS, batches_of
 from steepest.training.definitions.budget import steps_per_epoch
-from steepest.training.run import evaluate
-from steepest.training.sharpness import batches_for_sharpness
+from steepest.training.evaluate import evaluate
 from tests.compare import tiny
 from tests.compare.runs import train
 
@@ -37,11 +38,11 @@ def test_learns_and_counts_its_budget():
     assert outcome.test_metric > 0.85
     assert outcome.gradient_evaluations == 18
     assert outcome.samples == 360
-    assert outcome.curve.gradient_evaluations == [6, 12, 18]
-    assert outcome.validation_metric == outcome.curve.validation_metric[-1]
+    assert outcome.curve["gradient_evaluations"] == [6, 12, 18]
+    assert outcome.validation_metric == outcome.curve["validation_metric"][-1]
     assert [s.fraction for s in seen] == pytest.approx([1 / 3, 2 / 3, 1])
-    assert [s.gradient_evaluations for s in seen] == outcome.curve.gradient_evaluations
-    assert [s.validation_metric for s in seen] == outcome.curve.validation_metric
+    assert [s.gradient_evaluations for s in seen] == outcome.curve["gradient_evaluations"]
+    assert [s.validation_metric for s in seen] == outcome.curve["validation_metric"]
     assert not outcome.diverged
 
 
@@ -97,7 +98,7 @@ def test_a_method_that_pays_two_evaluations_takes_half_the_steps():
     TwoEvaluations.calls = 0
     outcome = run(method, epochs=4)
     assert TwoEvaluations.calls == outcome.gradient_evaluations == 24
-    assert outcome.curve.gradient_evaluations == [6, 12, 18, 24]
+    assert outcome.curve["gradient_evaluations"] == [6, 12, 18, 24]
     assert outcome.test_metric > 0.8
 
 
@@ -151,10 +152,11 @@ def test_sharpness_is_measured_at_the_final_weights_over_a_fixed_subset(monkeypa
     workload = dataclasses.replace(
         tiny.clouds, model=lambda: models.append(nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5))) or models[-1]
     )
-    monkeypatch.setattr("steepest.training.sharpness.SHARPNESS_BATCH", 7)  # 50 is no multiple of it
-    outcome = run(workload=workload, sharpness_samples=50)
+    monkeypatch.setattr(sharpness_module, "BATCH", 7)  # 50 is no multiple of it
+    monkeypatch.setattr(sharpness_module, "SAMPLES", 50)
+    outcome = run(workload=workload, instruments=[SHARPNESS])
     assert models[0].training
-    (first, *_), subset = (batches_for_sharpness(SPLITS.train, n) for n in (120, 50))
+    (first, *_), subset = (batches_of(SPLITS.train, n) for n in (120, 50))
     inputs, targets = (torch.cat(part) for part in zip(*subset, strict=True))
     assert len(inputs) == 50
     assert torch.equal(first[0], inputs[:7])
@@ -167,12 +169,12 @@ def test_sharpness_is_measured_at_the_final_weights_over_a_fixed_subset(monkeypa
 
     blocks = torch.autograd.functional.hessian(loss, (linear.weight.detach(), linear.bias.detach()))
     hessian = torch.cat([torch.cat([b.reshape(n, -1) for b in row], 1) for row, n in zip(blocks, (8, 2), strict=True)])
-    assert outcome.sharpness == pytest.approx(torch.linalg.eigvalsh(hessian)[-1].item(), rel=1e-3)
-    assert outcome.sharpness_note is None
+    assert outcome.measures["sharpness"] == pytest.approx(torch.linalg.eigvalsh(hessian)[-1].item(), rel=1e-3)
+    assert outcome.notes == {}
     plain = run(workload=workload)
-    assert (plain.sharpness, plain.sharpness_note) == (None, None)
+    assert (plain.measures, plain.notes) == ({}, {})
     assert plain.test_loss == outcome.test_loss
-    assert run(tiny.exploding, sharpness_samples=50).sharpness is None
+    assert run(tiny.exploding, instruments=[SHARPNESS]).measures == {}
 
 
 def test_a_loss_that_is_not_smooth_costs_the_sharpness_and_not_the_run():
@@ -184,18 +186,18 @@ def test_a_loss_that_is_not_smooth_costs_the_sharpness_and_not_the_run():
         # A square root at 0, once training is over: 18 steps, 3 validations, 1 test.
         return value + (outputs - outputs).square().sum().sqrt() if len(calls) > 22 else value
 
-    outcome = run(workload=dataclasses.replace(tiny.clouds, loss=loss), sharpness_samples=50)
+    outcome = run(workload=dataclasses.replace(tiny.clouds, loss=loss), instruments=[SHARPNESS])
     assert outcome.test_metric > 0.85
-    assert outcome.sharpness is None
-    assert "not smooth" in outcome.sharpness_note
+    assert outcome.measures == {"sharpness": None}
+    assert "not smooth" in outcome.notes["sharpness"]
 
 
 def test_a_sharpness_that_has_not_converged_says_so(monkeypatch):
     found = HessianEigenvalue(3.0, 0.25, 100, False)
-    monkeypatch.setattr("steepest.training.sharpness.largest_hessian_eigenvalue", lambda *_: found)
-    outcome = run(sharpness_samples=50)
-    assert outcome.sharpness == 3.0
-    assert outcome.sharpness_note == "not converged after 100 iterations, residual 0.25"
+    monkeypatch.setattr(sharpness_module, "largest_hessian_eigenvalue", lambda *_: found)
+    outcome = run(instruments=[SHARPNESS])
+    assert outcome.measures == {"sharpness": 3.0}
+    assert outcome.notes["sharpness"] == "not converged after 100 iterations, residual 0.25"
 
 
 def test_a_budget_must_pay_for_a_step():

@@ -28,6 +28,7 @@ app.command()(report)
 app.command()(watch)
 app.command("methods")(lists.methods)
 app.command("workloads")(lists.workloads)
+app.command("instruments")(lists.instruments)
 
 
 @app.callback(invoke_without_command=True)

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -73,16 +73,27 @@ def compare(
         str | None,
         typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}. Default: linear."),
     ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated instruments: built-in names ('steepest instruments' lists them), "
+            "path/to/file.py:name or package.module:name. Default: none.",
+            metavar="NAMES",
+        ),
+    ] = None,
     sharpness: Annotated[
         bool | None,
         typer.Option(
             "--sharpness/--no-sharpness",
-            help="Measure the largest Hessian eigenvalue of the training loss after every final run. Default: no.",
+            help="Short for --measure sharpness: the largest Hessian eigenvalue of the training loss, after every "
+            "final run. Default: no.",
         ),
     ] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(help=f"Stop hopeless runs of the search: {', '.join(PRUNERS)}. Default: all run to their end."),
+        typer.Option(
+            help=f"Prune unpromising runs of the search: {', '.join(PRUNERS)}. Default: all run to their end."
+        ),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -130,7 +141,7 @@ def compare(
     ] = None,
     checkpoint_seconds: Annotated[
         float | None,
-        typer.Option(help="Between two checkpoints of a run, from which it goes on. Default: 30."),
+        typer.Option(help="Between two checkpoints of a run, from which it resumes. Default: 30."),
     ] = None,
     retry_failed: Annotated[
         bool | None,
@@ -144,36 +155,15 @@ def compare(
 ) -> int:
     """Compare optimizers: tune each on the same budget, re-run the best on fresh seeds, report.
 
-    The same command again goes on where it stopped.
+    The same command again resumes where it stopped.
     """
+    given = {name: x for name, x in locals().items() if x not in (None, []) and name not in ("workloads", "plan")}
     with one_early(not plan and strategy is None and engine in (None, "processes")):
         from steepest.cli import flags
         from steepest.compare.study.options import is_file
         from steepest.compare.study.study import Study
 
-        given: dict[str, Any] = {
-            "methods": None if methods is None else [name.strip() for name in methods.split(",") if name.strip()],
-            "trials": trials,
-            "seeds": seeds,
-            "epochs": flags.by_workload("--epochs", epochs, flags.integer),
-            "batch_size": flags.by_workload("--batch-size", batch_size, flags.listed(flags.integer)),
-            "targets": flags.by_workload("--targets", targets, flags.listed(flags.number)),
-            "space": flags.spaces(lr_range or [], space or []),
-            "schedule": schedule,
-            "sharpness": sharpness,
-            "pruner": pruner,
-            "device": device,
-            "jobs": jobs,
-            "strategy": strategy,
-            "engine": engine,
-            "out": out,
-            "data_dir": data_dir,
-            "checkpoint_seconds": checkpoint_seconds,
-            "retry_failed": retry_failed,
-            "storage": storage,
-            "study": study,
-        }
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes = flags.values(given)
         files = [text for text in workloads if is_file(text)]
         if files and len(workloads) > 1:
             raise InputError(f"a study's file stands alone, got {' '.join(workloads)}")
@@ -199,7 +189,7 @@ def _show_plan(comparison: "Study") -> int:
     from steepest.cli.messages import print_plan
 
     plan = comparison.plan()
-    print_plan(out(), plan, with_sharpness=any(c.sharpness_samples for c in comparison.spec.comparisons))
+    print_plan(out(), plan, measured=[instrument.name for instrument in comparison.spec.shared.instruments])
     return 0
 
 
@@ -218,7 +208,7 @@ def _run(comparison: "Study") -> int:
         out().print(f"{display.before} of {count(planned, 'run')} had ended before{nothing}.", highlight=False)
     if not finished:
         raise StoppedError(
-            f"interrupted with {done} of {count(planned, 'run')} finished; the same command goes on from there"
+            f"interrupted with {done} of {count(planned, 'run')} finished; the same command resumes there"
         )
     return 0
 

@@ -1,18 +1,41 @@
 """The flags of ``steepest compare`` that hold more than one value, from text."""
 
 import re
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from steepest._errors import InputError, Spelling
-from steepest.compare.study.request import ALL
+from steepest.compare.study.values import ALL
 from steepest.training.definitions.method import Range
 
 T = TypeVar("T")
 
 
-def by_workload(flag: str, texts: Sequence[str] | None, convert: Callable[[str, str], T]) -> dict[str, T] | None:
-    """``VALUE`` for all workloads, or ``WORKLOAD=VALUE`` for one; ``None`` if the flag was not given.
+def values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the flags that were given say, as arguments of ``Study``.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    found = {name: _READ[name](f"--{name.replace('_', '-')}", value) if name in _READ else value
+             for name, value in given.items() if name not in ("lr_range", "space")}  # fmt: skip
+    searched = spaces(given.get("lr_range", []), given.get("space", []))
+    return {**found, "space": searched} if searched else found
+
+
+def names(flag: str, text: str) -> list[str]:
+    """What commas part.
+
+    Example:
+        >>> names("--methods", "sgd, sngm,")
+        ['sgd', 'sngm']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def by_workload(flag: str, texts: Sequence[str], convert: Callable[[str, str], T]) -> dict[str, T]:
+    """``VALUE`` for all workloads, or ``WORKLOAD=VALUE`` for one.
 
     Raises:
         InputError: a value cannot be read, or a workload is named twice.
@@ -21,8 +44,6 @@ def by_workload(flag: str, texts: Sequence[str] | None, convert: Callable[[str, 
         >>> by_workload("--epochs", ["3", "digits-mlp=10"], integer)
         {'': 3, 'digits-mlp': 10}
     """
-    if not texts:
-        return None
     found: dict[str, T] = {}
     for text in texts:
         workload, equals, value = text.rpartition("=")
@@ -83,6 +104,15 @@ def spelling(lr_ranges: Sequence[str], ranges: Sequence[str]) -> Spelling:
     """
     methods = {_lr_range(text)[0] for text in lr_ranges} - {_space(text)[0] for text in ranges}
     return lambda name, *parts: "--lr-range" if name == "space" and set(parts) & methods else None
+
+
+_READ: dict[str, Callable[[str, Any], Any]] = {
+    "methods": names,
+    "measure": names,
+    "epochs": partial(by_workload, convert=integer),
+    "batch_size": partial(by_workload, convert=listed(integer)),
+    "targets": partial(by_workload, convert=listed(number)),
+}
 
 
 def _lr_range(text: str) -> tuple[str, str, Range]:

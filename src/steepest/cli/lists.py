@@ -1,4 +1,4 @@
-"""``steepest methods`` and ``steepest workloads``."""
+"""``steepest methods``, ``steepest workloads`` and ``steepest instruments``."""
 
 from steepest.cli.streams import out
 
@@ -15,3 +15,10 @@ def workloads() -> None:
     from steepest.cli.messages import print_workloads
 
     print_workloads(out())
+
+
+def instruments() -> None:
+    """List the built-in instruments, which --measure takes."""
+    from steepest.cli.messages import print_instruments
+
+    print_instruments(out())

@@ -16,16 +16,17 @@ from steepest.compare.results.formats import format_options
 from steepest.compare.results.sentences import (
     cost_notes,
     edge_warnings,
+    instrument_notes,
+    instrument_warnings,
     lost_run_warnings,
     pruning_note,
-    sharpness_note,
-    sharpness_warnings,
     verdict_sentence,
 )
 from steepest.compare.study.plan import Plan
 from steepest.compare.study.result import write
-from steepest.page.text import count, format_duration
-from steepest.training.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
+from steepest.page.text import count, format_duration, listed
+from steepest.training.builtin import ESTIMATORS, INSTRUMENTS, METHODS, TEMPLATES, WORKLOADS
+from steepest.training.installed import Kind, installed
 
 _COMBINING = (
     "An estimator goes in front of any method: ssgd+sngm, csgd+adamw; alone it stands in front of sgd. One of csgd,\n"
@@ -55,17 +56,16 @@ def _print_comparison(out: Console, summary: Summary) -> None:
     out.print(Text(one_line(verdict_sentence(summary)), style="bold"))
     for sentence in caveats(summary):
         out.print(Text(one_line(sentence)))
-    sharpness = sharpness_note(summary.spec) if summary.spec.sharpness_samples else ""
-    for note in filter(None, [*cost_notes(summary), pruning_note(summary), sharpness]):
+    for note in filter(None, [*cost_notes(summary), pruning_note(summary), *instrument_notes(summary.spec)]):
         out.print(Text(one_line(note)))
-    for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *sharpness_warnings(summary)]:
+    for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *instrument_warnings(summary)]:
         out.print(Text(one_line(warning), style="yellow"))
 
 
-def print_plan(out: Console, plan: Plan, *, with_sharpness: bool) -> None:
+def print_plan(out: Console, plan: Plan, *, measured: list[str]) -> None:
     """What a study would cost, and which methods fail."""
     out.print(plan_table(plan))
-    without = "; measuring sharpness comes on top" if with_sharpness else ""
+    without = f"; measuring {listed(measured, 'and')} comes on top" if measured else ""
     out.print(
         f"\n{count(plan.runs, 'run')}, {plan.gradient_evaluations:,} gradient evaluations, {plan.samples:,} samples; "
         f"about {format_duration(plan.seconds)} with {count(plan.jobs, 'job')}, from a few steps of each method"
@@ -91,6 +91,7 @@ def print_methods(out: Console) -> None:
         table.add_row(name, cost, format_options(estimator.options), estimator.description)
     out.print()
     out.print(table)
+    _print_installed(out, "method", "estimator")
     out.print(f"\n{_COMBINING}", highlight=False)
     out.print(
         "Your own: path/to/file.py:name, where name is a steepest.compare.Method, or an Estimator in front of a +.",
@@ -111,4 +112,28 @@ def print_workloads(out: Console) -> None:
         table.add_row(template.usage, template.example, template.description)
     out.print()
     out.print(table)
+    _print_installed(out, "workload")
     out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Workload.", highlight=False)
+
+
+def print_instruments(out: Console) -> None:
+    """The built-in instruments."""
+    table = plain_table("instrument", "when", "what it measures")
+    for instrument in INSTRUMENTS.values():
+        when = "at the end of final runs" if instrument.when == "end" else "after every validation"
+        table.add_row(instrument.name, when, instrument.description)
+    out.print(table)
+    _print_installed(out, "instrument")
+    out.print("\nYour own: path/to/file.py:name, where name is a steepest.compare.Instrument.", highlight=False)
+
+
+def _print_installed(out: Console, *kinds: Kind) -> None:
+    """What other installed packages offer; nothing of it is imported."""
+    found = [(kind, point) for kind in kinds for point in installed(kind)]
+    if not found:
+        return
+    table = plain_table("from installed packages", "kind", "package", "where")
+    for kind, point in found:
+        table.add_row(point.name, kind, point.dist.name if point.dist else "", point.value)
+    out.print()
+    out.print(table)

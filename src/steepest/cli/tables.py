@@ -8,20 +8,10 @@ from rich.text import Text
 from steepest._errors import one_line
 from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.summary import Row, Summary
-from steepest.compare.results.formats import (
-    format_difference,
-    format_difference_interval,
-    format_evaluations_to_target,
-    format_lr,
-    format_metric,
-    format_metric_interval,
-    format_ratio,
-    format_sharpness,
-    format_target,
-    format_verdict,
-)
-from steepest.compare.spec import Spec
+from steepest.compare.results.columns import result_columns
+from steepest.compare.results.formats import format_ratio
 from steepest.compare.study.plan import Plan
+from steepest.page.table import Plain
 
 
 def plain_table(*headings: str) -> Table:
@@ -31,49 +21,28 @@ def plain_table(*headings: str) -> Table:
 
 def result_table(summaries: Sequence[Summary]) -> Table:
     """The final table, for the terminal; with several comparisons, each stands under its name."""
-    spec = summaries[0].spec
     several = len(summaries) > 1
     table = plain_table()
-    metric, target = spec.workload.metric_name, format_target(spec, spec.workload.target)
-    for heading, justify in (
-        ("method", "left"),
-        ("test metric" if several else f"test {metric}", "right"),
-        ("95 % interval", "right"),
-        (f"minus {spec.baseline}", "right"),
-        ("95 % interval", "right"),
-        ("to target" if several else f"to {target}", "right"),
-        ("lr", "right"),
-        *([("sharpness", "right")] if spec.sharpness_samples else []),
-        ("verdict", "left"),
-    ):
-        whole = heading == "method"  # the name of a combination is no word to break
-        table.add_column(_cell(heading), justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
+    table.add_column(_cell("method"), overflow="fold", no_wrap=True)  # the name of a combination is no word to break
+    for plain in _plain(summaries[0], several):
+        table.add_column(_cell(plain.heading), justify="left" if plain.left else "right", overflow="fold")
     for summary in summaries:
         if several:
             table.add_row(Text(one_line(summary.spec.name), style="bold"))
         for row in summary.rows:
-            table.add_row(*map(_cell, _cells(summary.spec, row)))
+            table.add_row(*map(_cell, [row.method.name, *(plain.text(row) for plain in _plain(summary, several))]))
     return table
+
+
+def _plain(summary: Summary, several: bool) -> list[Plain[Row]]:
+    """Numbers first, words last."""
+    columns = [plain for column in result_columns(summary, several=several) for plain in column.terminal]
+    return sorted(columns, key=lambda plain: plain.left)
 
 
 def _cell(text: str) -> Text:
     """A name may hold any sign."""
     return Text(one_line(text))
-
-
-def _cells(spec: Spec, row: Row) -> list[str]:
-    comparison = row.comparison
-    return [
-        row.method.name,
-        format_metric(spec, row.mean),
-        format_metric_interval(spec, row.interval),
-        format_difference(spec, comparison.difference),
-        format_difference_interval(spec, comparison.interval),
-        format_evaluations_to_target(row),
-        format_lr(row),
-        *([format_sharpness(row)] if spec.sharpness_samples else []),
-        format_verdict(comparison),
-    ]
 
 
 def across_table(found: Sequence[Across], baseline: str) -> Table:

@@ -8,6 +8,7 @@ from steepest._errors import check_extra
 if TYPE_CHECKING:
     from steepest.compare.study import Study
     from steepest.training.definitions.estimator import Batch, Estimator, Resumable
+    from steepest.training.definitions.instrument import Instrument, Reading, RunView
     from steepest.training.definitions.method import Method, Range
     from steepest.training.definitions.schedule import Controller, Schedule
     from steepest.training.definitions.workload import Workload, accuracy
@@ -23,9 +24,12 @@ __all__ = [
     "Batch",
     "Controller",
     "Estimator",
+    "Instrument",
     "Method",
     "Range",
+    "Reading",
     "Resumable",
+    "RunView",
     "Schedule",
     "Study",
     "Workload",

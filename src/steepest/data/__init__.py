@@ -7,12 +7,13 @@ from steepest.data.hub import hub_images, load_hub_images
 from steepest.data.image_folder import image_folder
 from steepest.data.images import images
 from steepest.data.place import data_folder
-from steepest.data.splits import Split, Splits, as_split, hold_out, standardize
+from steepest.data.splits import Split, Splits, Tasks, as_split, hold_out, standardize
 from steepest.data.text import shakespeare, text
 
 __all__ = [
     "Split",
     "Splits",
+    "Tasks",
     "as_split",
     "cifar10",
     "data_folder",

@@ -1,9 +1,9 @@
 """Data in memory, split once."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -115,8 +115,76 @@ class Splits(NamedTuple):
     validation: Split
     test: Split
 
+    @property
+    def tasks(self) -> "list[Splits]":
+        """The tasks that follow each other; all of it is one, unless it is a :class:`Tasks`."""
+        return [self]
+
+    def each(self, change: Callable[[Split], Split]) -> "Splits":
+        """The same with every part changed by a function that leaves its length as it is."""
+        return Splits(*map(change, self))
+
     def to(self, device: torch.device | str) -> "Splits":
-        return Splits(*(split.to(device) for split in self))
+        return self.each(lambda split: split.to(device))
+
+
+class Tasks(Splits):
+    """A sequence of tasks that one model learns one after the other, each with its own three parts.
+
+    As a :class:`Splits` it holds the data of all tasks together.
+
+    Args:
+        tasks: what a workload's function of data may return for each of them; inputs and targets of all have the same
+            shapes and dtypes but for the number of samples.
+
+    Raises:
+        InputError: there is none, one is no three parts, or they do not fit together.
+
+    Example:
+        >>> def part(n):
+        ...     return torch.zeros(n, 2), torch.zeros(n)
+        >>> tasks = Tasks([[part(4), part(1), part(1)], [part(6), part(2), part(2)]])
+        >>> len(tasks.train), [len(task.train) for task in tasks.tasks]
+        (10, [4, 6])
+    """
+
+    lengths: "tuple[tuple[int, ...], ...]"
+    """Samples of each task's parts."""
+
+    def __new__(cls, tasks: Iterable[object]) -> "Tasks":
+        parts = [as_splits(task) for task in tasks]
+        if not parts:
+            raise InputError("a sequence of tasks needs at least one, got none")
+        try:
+            whole = [
+                Split(torch.cat([split.inputs for split in some]), torch.cat([split.targets for split in some]))
+                for some in zip(*parts, strict=True)
+            ]
+        except (RuntimeError, TypeError) as error:
+            raise InputError(f"the tasks of a sequence must have samples of one shape: {error}") from error
+        return cls._of(whole, tuple(tuple(map(len, task)) for task in parts))
+
+    @classmethod
+    def _of(cls, whole: Iterable[Split], lengths: "tuple[tuple[int, ...], ...]") -> "Tasks":
+        found = tuple.__new__(cls, whole)
+        found.lengths = lengths
+        return found
+
+    def __reduce__(self) -> Any:
+        return Tasks._of, (tuple(self), self.lengths)
+
+    @property
+    def tasks(self) -> "list[Splits]":
+        found, start = [], [0, 0, 0]
+        for counts in self.lengths:
+            stop = [a + n for a, n in zip(start, counts, strict=True)]
+            rows = [slice(a, z) for a, z in zip(start, stop, strict=True)]
+            found.append(Splits(*(Split(s.inputs[r], s.targets[r]) for s, r in zip(self, rows, strict=True))))
+            start = stop
+        return found
+
+    def each(self, change: Callable[[Split], Split]) -> "Tasks":
+        return Tasks._of(map(change, self), self.lengths)
 
 
 def as_splits(value: object) -> Splits:
@@ -130,6 +198,8 @@ def as_splits(value: object) -> Splits:
         >>> len(as_splits([part, part, part]).test)
         3
     """
+    if isinstance(value, Tasks):
+        return value
     if not isinstance(value, Iterable) or isinstance(value, str | bytes | Tensor):
         raise InputError(f"the data must be three parts, training, validation and test, got {_kind_of(value)}")
     parts = list(value)
@@ -194,4 +264,4 @@ def standardize(splits: Splits, *, per: Literal["column", "everything"] | None =
     # What rounding leaves of a constant is no deviation.
     constant = std <= 8 * torch.finfo(std.dtype).eps * mean.abs()
     std = torch.where(constant, torch.ones_like(std), std)
-    return Splits(*(Split((split.inputs - mean) / std, split.targets) for split in splits))
+    return splits.each(lambda split: Split((split.inputs - mean) / std, split.targets))

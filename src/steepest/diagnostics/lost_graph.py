@@ -229,7 +229,7 @@ class _InDouble(TorchFunctionMode):
         if func in CASTS:
             func = Tensor.double
         args, kwargs = tree_map(_widened, (args, kwargs or {}))
-        return _widened(func(*args, **kwargs))  # what is made anew; anything else is float64 already
+        return _widened(func(*args, **kwargs))  # what is rebuilt; anything else is float64 already
 
 
 def _widened(thing: Any) -> Any:

@@ -88,7 +88,7 @@ class Calibration(TravellingHook):
         return {"seed": self.options.seed, "draws": self.draws, "state": state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken.
+        """Resume where :meth:`state_dict` was taken.
 
         Raises:
             KeyError: a key is missing.
@@ -153,7 +153,7 @@ class Calibration(TravellingHook):
             if not self._everywhere:
                 raise RuntimeError(
                     f"{type(optimizer).__name__} holds no weight of the model that calibrate(model, optimizer=...) is "
-                    "to act on: the parameters were replaced, or one was copied without the other; call calibrate anew"
+                    "to act on: the parameters were replaced, or one was copied without the other; call calibrate again"
                 )
             return None
         if self._everywhere:

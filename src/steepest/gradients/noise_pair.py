@@ -73,7 +73,7 @@ def refuse_strangers(weights: list[Tensor], of_model: list[Tensor], model: nn.Mo
     if model is not None and not all(p in theirs for p in of_model):
         raise RuntimeError(
             "the model holds other parameters than those SymmetricNoise was built with (re-registered, loaded with "
-            "assign=True): build it anew"
+            "assign=True): rebuild it"
         )
 
 

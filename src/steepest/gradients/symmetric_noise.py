@@ -221,7 +221,7 @@ class SymmetricNoise:
         return {"seed": self.seed, "draws": self.draws}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on where :meth:`state_dict` was taken.
+        """Resume where :meth:`state_dict` was taken.
 
         Raises:
             KeyError: a key is missing.

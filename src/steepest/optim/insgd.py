@@ -157,7 +157,7 @@ class INSGD(ScaledSGD):
         if not tracked:
             raise RuntimeError(
                 "INSGD holds no parameter whose input is tracked: call steepest.track_input_power(model) before "
-                "training and before torch.compile, and build the optimizer anew from a model whose parameters were "
+                "training and before torch.compile, and rebuild the optimizer from a model whose parameters were "
                 "replaced or that is a copy"
             )
         for _, group, those in tracked:
@@ -180,7 +180,7 @@ class INSGD(ScaledSGD):
             if "step" in state and "input_power" in state:
                 raise RuntimeError(
                     f"the input of a weight of shape {tuple(param.shape)} was tracked before and is no more: its layer "
-                    "holds another weight now (build the optimizer anew), or another handle's remove() was called "
+                    "holds another weight now (rebuild the optimizer), or another handle's remove() was called "
                     "(call steepest.track_input_power again)"
                 )
             if not (state or group["momentum"] or group["kahan_sum"]):

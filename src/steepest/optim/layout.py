@@ -93,7 +93,7 @@ def check_entry(optimizer: Optimizer, param: Tensor, grad: Tensor, group: dict[s
     if why := why_not_a_parameter(param):
         raise RuntimeError(f"{known_as(optimizer, param)} {why}")
     if why := misfit(grad, param):
-        raise RuntimeError(f"the gradient of {known_as(optimizer, param)} {why}: compute it anew")
+        raise RuntimeError(f"the gradient of {known_as(optimizer, param)} {why}: compute it again")
     for name, tensor in _used(optimizer.state.get(param, _NOTHING), group):
         check_state(optimizer, param, name, tensor)
 

@@ -49,7 +49,7 @@ class Batches(Iterator[tuple[Tensor, Tensor]]):
         return {"epoch": self._epoch, "taken": self._taken, "augmenting": self._augmenting.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
+        """Resume where :meth:`state_dict` was taken."""
         self._ordering.set_state(state["epoch"])
         self._begin_epoch()
         self._taken = state["taken"]

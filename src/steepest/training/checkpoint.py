@@ -1,4 +1,4 @@
-"""The file from which an interrupted run goes on."""
+"""The file from which an interrupted run resumes."""
 
 import contextlib
 import hashlib

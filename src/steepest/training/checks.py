@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from steepest._errors import InputError
-from steepest.data import Split, Splits
+from steepest.data import Split, Splits, Tasks
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.ranks import Ranks
 from steepest.training.definitions.workload import Workload
+from steepest.training.evaluate import evaluate, one_number, set_task
 from steepest.training.randomness import seed_generators
-from steepest.training.run import begun, evaluate, fresh_model, initial_weights, one_number
+from steepest.training.run import begun, fresh_model, initial_weights
 
 _SECONDS = 1.0  # for evaluating a whole split, if it is to be had in so many
 _MOST_LABELS = 2000
@@ -37,9 +38,12 @@ def check_workload(workload: Workload, splits: Splits, seed: int, stage: Stage) 
     if not any(p.requires_grad for p in model.parameters()):
         raise InputError(f"the model of {workload.name!r} has no parameter that needs a gradient")
     model = model.to(device)
-    for name, split in zip(Splits._fields, splits, strict=True):
-        stage(f"on its {_part(name)} data")
-        _check_split(workload, model, name, split)
+    for number, task in enumerate(splits.tasks):
+        set_task(model, number)
+        of_it = f" of task {number + 1}" if isinstance(splits, Tasks) else ""
+        for name, split in zip(Splits._fields, task, strict=True):
+            stage(f"on its {_part(name)} data{of_it}")
+            _check_split(workload, model, name, split)
 
 
 def check_method(assignment: Assignment, ranks: Ranks, stage: Stage) -> str | None:
@@ -61,7 +65,8 @@ def check_method(assignment: Assignment, ranks: Ranks, stage: Stage) -> str | No
         weights = initial_weights(run.model, ranks)
         stage("in its first step")
         run.take_step()
-        for name, split in (("validation", assignment.splits.validation), ("test", assignment.splits.test)):
+        first = run.leg.splits
+        for name, split in (("validation", first.validation), ("test", first.test)):
             stage(f"on {name} data after a step")
             run.evaluate(_rows(split, slice(0, min(assignment.batch_size, assignment.workload.evaluation_batch))))
     return weights

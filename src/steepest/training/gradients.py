@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from steepest.training.definitions.estimator import Batch, Estimator, Resumable, Stateful, Take
+from steepest.training.definitions.instrument import RunView
 from steepest.training.randomness import derived_seed
 
 
@@ -30,6 +31,12 @@ class Gradients:
 
     def __call__(self, batch: Batch) -> Tensor:
         return self._take(batch)
+
+    def end_task(self, view: RunView) -> None:
+        """Call ``end_task(view)`` of every part that has it, between two tasks of a sequence."""
+        for part in self._parts:
+            if callable(end := getattr(part, "end_task", None)):
+                end(view)
 
     def state_dict(self) -> list[dict[str, Any]]:
         return [part.state_dict() for part in self._parts]

@@ -18,13 +18,21 @@ from steepest._errors import InputError
 from steepest.data.place import data_folder
 from steepest.data.splits import Splits, as_splits
 from steepest.training import loading
-from steepest.training.builtin import ESTIMATORS, METHODS, TEMPLATES, WORKLOADS
+from steepest.training.builtin import ESTIMATORS, INSTRUMENTS, METHODS, TEMPLATES, WORKLOADS
 from steepest.training.definitions.estimator import Estimator
+from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.workload import Workload
+from steepest.training.installed import Kind, installed, reference_to
 from steepest.training.user_code import told
 
 T = TypeVar("T")
+_BUILTIN: Mapping[Kind, Mapping[str, object]] = {
+    "workload": WORKLOADS,
+    "method": {**ESTIMATORS, **METHODS},  # an estimator alone stands in front of sgd
+    "estimator": ESTIMATORS,
+    "instrument": INSTRUMENTS,
+}
 
 
 def find_workload(reference: str) -> Workload:
@@ -43,8 +51,9 @@ def find_workload(reference: str) -> Workload:
     return TEMPLATES[name].make(argument)
 
 
-def absolute_reference(reference: str) -> str:
-    """The same reference with absolute paths, so that it means the same in any folder.
+def absolute_reference(reference: str, kind: Kind = "method") -> str:
+    """The same reference with absolute paths and module names, so that it means the same in any folder, whatever other
+    packages are installed.
 
     Example:
         >>> absolute_reference("ssgd+/home/me/../you/own.py:mine"), absolute_reference("hub:ylecun/mnist")
@@ -53,11 +62,15 @@ def absolute_reference(reference: str) -> str:
     name, _, argument = reference.partition(":")
     if name in TEMPLATES:
         return TEMPLATES[name].absolute(argument)
-    parts = (part.rpartition(":") for part in parts_of(reference))
-    return "+".join(
-        f"{abspath(source)}:{name}" if source.endswith(".py") else source + colon + name
-        for source, colon, name in parts
-    )
+    *estimators, last = parts_of(reference)
+    return "+".join([*(_absolute(part, "estimator") for part in estimators), _absolute(last, kind)])
+
+
+def _absolute(part: str, kind: Kind) -> str:
+    source, colon, name = part.rpartition(":")
+    if not colon and part not in _BUILTIN[kind]:
+        return reference_to(kind, part) or part
+    return f"{abspath(source)}:{name}" if source.endswith(".py") else part
 
 
 def find_method(reference: str) -> Method:
@@ -112,6 +125,15 @@ def parts_of(reference: str) -> list[str]:
     return [*found, reference.strip()]
 
 
+def find_instrument(reference: str) -> Instrument:
+    """The instrument that ``reference`` names.
+
+    Raises:
+        InputError: there is none of that name, or the user's file cannot be used.
+    """
+    return _find("instrument", reference, INSTRUMENTS, Instrument)
+
+
 def source_digest(reference: str) -> str | None:
     """SHA-256 of the user's files of code behind ``reference``; ``None`` if all of it is built in."""
     files = dict.fromkeys(loading.load(source).file for source in sources_of(reference))
@@ -136,16 +158,19 @@ def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
     return "known are " + ", ".join(known)
 
 
-def _find(kind: str, reference: str, builtin: Mapping[str, T], wanted: type[T], where: str = "") -> T:
+def _find(kind: Kind, reference: str, builtin: Mapping[str, T], wanted: type[T], where: str = "") -> T:
     if reference in builtin:
         return builtin[reference]
     source, colon, name = reference.rpartition(":")
+    if not colon and (theirs := reference_to(kind, reference)):
+        return _find(kind, theirs, builtin, wanted, where)
     if not colon:
         if reference.endswith(".py"):
             raise InputError(f"{reference!r} names a file but no {kind} in it; write it as {reference + ':name'!r}")
-        command = "workloads" if kind == "workload" else "methods"
+        known = [*builtin, *(point.name for point in installed(kind))]
+        command = f"{kind}s" if kind != "estimator" else "methods"
         raise InputError(
-            f"unknown {kind} {reference!r}{where}; {nearest(reference, builtin)} ('steepest {command}' lists all)"
+            f"unknown {kind} {reference!r}{where}; {nearest(reference, known)} ('steepest {command}' lists all)"
         )
     module = loading.load(source).module
     if not hasattr(module, name):
@@ -175,20 +200,26 @@ def load_data(workload: Workload, data_dir: Path | None) -> Splits:
         raise InputError(f"the data of {workload.name!r} could not be loaded: {told(error)}") from error
 
 
-Given = Mapping[str, Workload | Method]  # by reference
+Definition = Workload | Method | Instrument
+Given = Mapping[str, Definition]  # by reference
 
 
 _PREFIX = "given:"
 
 
-def reference_of(part: str | Workload | Method) -> str:
+def reference_of(part: str | Definition, kind: Kind = "method") -> str:
     """What a spec records: where the part is found, wherever the user stands, or that it was given.
+
+    Args:
+        kind: what the name of an installed package's part is a name of.
 
     Example:
         >>> reference_of("digits-mlp")
         'digits-mlp'
     """
-    return absolute_reference(part) if isinstance(part, str) else _PREFIX + part.name
+    if isinstance(part, str):
+        return absolute_reference(part, kind)
+    return f"{_PREFIX}{'instrument ' if isinstance(part, Instrument) else ''}{part.name}"
 
 
 def pickled(given: Given) -> bytes | None:
@@ -226,3 +257,9 @@ def the_method(part: str | Method, given: Given | None = None) -> Method:
     """The method that is given, or found by its reference; ``given`` holds those that a spec refers to."""
     found = (given or {}).get(part) if isinstance(part, str) else part
     return found if isinstance(found, Method) else find_method(str(part))
+
+
+def the_instrument(part: str | Instrument, given: Given | None = None) -> Instrument:
+    """The instrument that is given, or found by its reference; ``given`` holds those that a spec refers to."""
+    found = (given or {}).get(part) if isinstance(part, str) else part
+    return found if isinstance(found, Instrument) else find_instrument(str(part))

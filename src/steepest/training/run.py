@@ -1,10 +1,11 @@
-"""A run under way: what a step and a validation are, and what must be saved to go on."""
+"""A run under way: what a step and a validation are, and what must be saved to resume."""
 
-import dataclasses
 import hashlib
 import math
 import platform
-from collections.abc import Iterator
+import statistics
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
@@ -20,44 +21,60 @@ from steepest.data import Split
 from steepest.optim.norms import local
 from steepest.training.batches import Batches
 from steepest.training.checkpoint import State, plain_attributes, same
-from steepest.training.definitions.assignment import Assignment
+from steepest.training.definitions.assignment import Assignment, Leg
 from steepest.training.definitions.estimator import Batch
+from steepest.training.definitions.instrument import Instrument, Reading, RunView
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.definitions.schedule import Controller
 from steepest.training.definitions.workload import Workload
+from steepest.training.evaluate import evaluate, evaluated, reaches, set_mode, set_task
 from steepest.training.evaluations import Evaluations
 from steepest.training.gradients import Gradients, attached
+from steepest.training.measuring import readings
 from steepest.training.outcome import Curve, Progress
-from steepest.training.randomness import generator_states, restore_generators, seed_generators
+from steepest.training.randomness import derived_seed, generator_states, restore_generators, seed_generators
 from steepest.training.unsaved import Unsaved
 
-_COUNTED = ("step", "loss_count", "seconds", "reached")
+_COUNTED = ("step", "loss_count", "seconds", "reached", "notes", "matrix")
 
 
 @dataclass
 class Run:
     """All that changes from step to step, but for the global generators."""
 
-    workload: Workload
-    method: Method
+    assignment: Assignment
     ranks: Ranks
     model: nn.Module
     called: nn.Module  # in training steps; the model, or what a strategy makes of it
     optimizer: Optimizer
     gradients: Gradients
-    batches: Batches
-    per_epoch: int
-    controller: Controller
     loss_sum: Tensor  # since the last validation
     evaluations: Evaluations
     unsaved: Unsaved
+    batches: Batches = field(init=False)
+    controller: Controller = field(init=False)
+    task: int = 0
+    validated: int = 0  # times since this task began
     loss_count: int = 0
     step: int = 0
     seconds: float = 0.0
     reached: int | None = None
     diverged: bool = False
     curve: Curve = field(default_factory=Curve)
+    measures: dict[str, float | None] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    matrix: list[list[float]] = field(default_factory=list)  # after each task, the validation metric on all of them
+
+    def __post_init__(self) -> None:
+        self.workload, self.method = self.assignment.workload, self.assignment.method
+        self._values = [dict(group) for group in self.optimizer.param_groups]
+        self.begin_task(0)
+
+    @property
+    def leg(self) -> Leg:
+        """What is spent on the task that is being learnt."""
+        return self.assignment.legs[self.task]
 
     @property
     def spent(self) -> int:
@@ -65,13 +82,41 @@ class Run:
         return self.step * self.method.cost
 
     @property
+    def task_is_over(self) -> bool:
+        return self.step == self.leg.stop
+
+    @property
     def validation_is_due(self) -> bool:
-        return self.spent >= self.per_epoch * (len(self.curve.gradient_evaluations) + 1)
+        spent_on_it = (self.step - self.leg.start) * self.method.cost
+        return self.task_is_over or spent_on_it >= self.leg.per_epoch * (self.validated + 1)
+
+    def begin_task(self, task: int) -> None:
+        """Its batches, and the schedule from its beginning."""
+        self.task, self.validated = task, 0
+        if task > 0:
+            for group, values in zip(self.optimizer.param_groups, self._values, strict=True):
+                group.update({name: value for name, value in values.items() if name != "params"})
+        asked = self.assignment
+        seed = derived_seed(f"task {task}", asked.seed) if task else asked.seed
+        self.batches = Batches(self.leg.splits.train, asked.batch_size, seed, self.workload.augment)
+        self.controller = asked.lr_schedule.start(self.optimizer, self.leg.stop - self.leg.start)
+        set_task(self.model, task)
+
+    def end_task(self) -> None:
+        """Tell those who want to know, and go on to the next."""
+        with evaluated(self.optimizer):
+            self.gradients.end_task(self.view)
+        self.begin_task(self.task + 1)
+
+    @property
+    def view(self) -> RunView:
+        splits = self.assignment.splits
+        return RunView(self.workload, splits, self.model, self.optimizer, self.step, self.spent, self.task)
 
     def take_step(self) -> None:
         """One step, at what the controller sets."""
-        self.controller.before_step(self.step)
-        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks)
+        self.controller.before_step(self.step - self.leg.start)
+        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks, self.task)
         self.evaluations.reset()
         losses: list[Tensor] = []
 
@@ -119,18 +164,51 @@ class Run:
         with evaluated(self.optimizer):
             return evaluate(self.workload, self.model, split, self.ranks)
 
-    def validate(self, split: Split) -> None:
+    def evaluate_tasks(self, part: str) -> tuple[float, float, list[float]]:
+        """Mean loss and mean metric over all tasks on ``"validation"`` or ``"test"``, and the metric on each."""
+        losses, metrics = [], []
+        for task, leg in enumerate(self.assignment.legs):
+            set_task(self.model, task)
+            loss, metric = self.evaluate(getattr(leg.splits, part))
+            losses.append(loss)
+            metrics.append(metric)
+        set_task(self.model, self.task)
+        return statistics.fmean(losses), statistics.fmean(metrics), metrics
+
+    def validate(self) -> None:
         """Note where the run stands."""
-        loss, metric = self.evaluate(split)
-        self.curve.gradient_evaluations.append(self.spent)
-        self.curve.train_loss.append(self.loss_sum.item() / self.loss_count)
-        self.curve.validation_loss.append(loss)
-        self.curve.validation_metric.append(metric)
+        loss, metric, by_task = self.evaluate_tasks("validation")
+        self.validated += 1
+        if self.task_is_over and len(by_task) > 1:
+            self.matrix.append(by_task)
+        trained = self.loss_sum.item() / self.loss_count
+        seen = {"train_loss": trained, "validation_loss": loss, "validation_metric": metric}
+        self.curve.note(gradient_evaluations=self.spent, **seen)
         self.loss_sum.zero_()
         self.loss_count = 0
-        self.diverged = not all(map(math.isfinite, (self.curve.train_loss[-1], loss, metric)))
-        if not self.diverged and self.reached is None and _reaches(self.workload, metric):
+        self.diverged = not all(map(math.isfinite, seen.values()))
+        if not self.diverged and self.reached is None and reaches(self.workload, metric):
             self.reached = self.spent
+
+    def measure(self, instruments: Sequence[Instrument], when: str) -> float:
+        """Ask the instruments of this moment, unless the run has diverged; returns the seconds that they took."""
+        if not (asked := [instrument for instrument in instruments if instrument.when == when]):
+            return 0.0
+        started = time.perf_counter()
+        if self.diverged:
+            found = {instrument.name: Reading(None) for instrument in asked}
+        else:
+            with evaluated(self.optimizer):
+                found = readings(asked, self.view)
+        values = {name: reading.value for name, reading in found.items()}
+        if when == "end":
+            self.measures = values
+        else:
+            self.curve.note(**values)
+        for name, reading in found.items():
+            if reading.note:
+                self.notes.setdefault(name, reading.note)
+        return time.perf_counter() - started
 
     def progress(self, steps: int) -> Progress:
         """What the last validation has seen, in a run of so many steps."""
@@ -138,9 +216,9 @@ class Run:
         return Progress(
             self.step / steps,
             self.spent,
-            curve.validation_metric[-1],
-            validation_loss=curve.validation_loss[-1],
-            train_loss=curve.train_loss[-1],
+            curve["validation_metric"][-1],
+            validation_loss=curve["validation_loss"][-1],
+            train_loss=curve["train_loss"][-1],
         )
 
     @property
@@ -149,11 +227,11 @@ class Run:
         return self.gradients.resumable and self.unsaved.is_nothing()
 
     def state_dict(self) -> State:
-        """All that an interrupted run needs to go on."""
+        """All that an interrupted run needs to resume."""
         return {
             **{name: getattr(self, name) for name in _COUNTED},
             "loss_sum": self.loss_sum,
-            "curve": dataclasses.asdict(self.curve),
+            "curve": dict(self.curve),
             "model": self.model.state_dict(),
             "buffers": dict(self.model.named_buffers()),  # those that no state_dict holds among them
             "modules": {name: plain_attributes(module) for name, module in self.model.named_modules()},
@@ -165,7 +243,7 @@ class Run:
             "generators": generator_states(self.loss_sum.device),
         }
 
-    def goes_on_from(self, state: State) -> bool:
+    def resume_from(self, state: State) -> bool:
         """Take up a saved state; if that fails halfway, or gives another state, say no: the run is then unusable."""
         try:
             self.model.load_state_dict(state["model"])
@@ -173,6 +251,7 @@ class Run:
                 buffer.copy_(state["buffers"][name])
             for name, module in self.model.named_modules():
                 vars(module).update(state["modules"][name])
+            self._go_to(state)
             self.optimizer.load_state_dict(state["optimizer"])
             vars(self.optimizer).update(state["optimizer_attributes"])
             self.gradients.load_state_dict(state["gradients"])
@@ -180,42 +259,45 @@ class Run:
             self.batches.load_state_dict(state["batches"])
             restore_generators(state["generators"], self.loss_sum.device)
             self.loss_sum.copy_(state["loss_sum"])
-            self.curve = Curve(**state["curve"])
-            for name in _COUNTED:
-                setattr(self, name, state[name])
+            self.curve = Curve(state["curve"])
             return same(self.state_dict(), state)  # an optimizer's tensors change their dtype with its parameters'
         except Exception:  # whatever a user's load_state_dict raises
             return False
+
+    def _go_to(self, state: State) -> None:
+        for name in _COUNTED:
+            setattr(self, name, state[name])
+        task = sum(self.step >= leg.stop for leg in self.assignment.legs[:-1])
+        if task > 0:
+            self.begin_task(task)
+        began = self.leg.start * self.method.cost
+        self.validated = sum(at > began for at in state["curve"]["gradient_evaluations"])
 
 
 @contextmanager
 def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
     """A run before its first step; everything that is random has been seeded."""
-    workload, method, splits, seed = assignment.workload, assignment.method, assignment.splits, assignment.seed
+    workload, method, train, seed = assignment.workload, assignment.method, assignment.splits.train, assignment.seed
     seed_generators(seed)
-    device = splits.train.inputs.device
+    device = train.inputs.device
     threads = torch.get_num_threads()
     model = fresh_model(workload).to(device)
     called = ranks.wrap(model)
-    optimizer = method.build(model, assignment.hyperparameters)
+    optimizer = _checked(method, method.build(model, assignment.hyperparameters))
     torch.set_num_threads(threads)  # whatever they thought best
     model.train()
-    _set_mode(optimizer, "train")
+    set_mode(optimizer, "train")
     ranks.draw_apart(seed)
     with attached(method.estimators, model, optimizer, seed) as gradients:
         yield Run(
-            workload,
-            method,
+            assignment,
             ranks,
             model,
             called,
             optimizer,
             gradients,
-            Batches(splits.train, assignment.batch_size, seed, workload.augment),
-            per_epoch=assignment.steps_per_epoch,
-            controller=assignment.lr_schedule.start(_checked(method, optimizer), assignment.steps),
             loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
-            evaluations=Evaluations(model, splits.train.inputs.ndim),
+            evaluations=Evaluations(model, train.inputs.ndim),
             unsaved=Unsaved(model, optimizer),
         )
 
@@ -250,21 +332,6 @@ def initial_weights(model: nn.Module, ranks: Ranks = ALONE) -> str | None:
     return f"{host[:8]}:{digest.hexdigest()[:32]}"
 
 
-@contextmanager
-def evaluated(optimizer: Optimizer) -> Iterator[None]:
-    """While a model is evaluated: an optimizer with other weights for that, as Schedule-Free has, puts them there."""
-    _set_mode(optimizer, "eval")
-    try:
-        yield
-    finally:
-        _set_mode(optimizer, "train")
-
-
-def _set_mode(optimizer: Optimizer, mode: str) -> None:
-    if all(callable(getattr(optimizer, name, None)) for name in ("train", "eval")):
-        getattr(optimizer, mode)()
-
-
 def _checked(method: Method, optimizer: Any) -> Any:
     """An optimizer whose learning rates a schedule can move."""
     groups = getattr(optimizer, "param_groups", None)
@@ -276,51 +343,3 @@ def _checked(method: Method, optimizer: Any) -> Any:
     if any("lr" not in group for group in groups):
         raise InputError(f"every parameter group of {method.name} must have an 'lr', which the schedule moves")
     return optimizer
-
-
-@torch.no_grad()
-def evaluate(workload: Workload, model: nn.Module, split: Split, ranks: Ranks = ALONE) -> tuple[float, float]:
-    """Mean loss and mean metric over a split, in evaluation mode; the model is left in training mode.
-
-    The ranks share the samples, and call the model equally often.
-    """
-    ranks.settle(model)
-    model.eval()
-    sums = torch.zeros(2, dtype=torch.float64, device="cpu")
-    for start in range(0, len(split), workload.evaluation_batch):
-        # Copies: a model, a loss or a metric that works in place must not change the data of the next evaluation.
-        inputs, targets = (t[start : start + workload.evaluation_batch].clone() for t in (split.inputs, split.targets))
-        mine = ranks.share(len(inputs))
-        count = mine.stop - mine.start
-        some = mine if count else slice(0, 1)
-        outputs, targets = model(inputs[some]), targets[some]
-        if count:
-            values = [
-                one_number(name, workload, f(outputs, targets))
-                for name, f in (("loss", workload.loss), ("metric", workload.metric))
-            ]
-            sums += count * torch.tensor(values, dtype=sums.dtype, device=sums.device)
-    model.train()
-    ranks.release(model)
-    loss, metric = ranks.total(sums).tolist()
-    return loss / len(split), metric / len(split)
-
-
-def one_number(name: str, workload: Workload, value: Any) -> float:
-    """A loss or a metric as a number.
-
-    Raises:
-        InputError: it is none, or several.
-    """
-    size = getattr(value, "shape", ())
-    if math.prod(size) == 1 and not isinstance(value, str | bytes):
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            pass
-    got = f"shape {tuple(size)}" if math.prod(size) != 1 else type(value).__name__
-    raise InputError(f"the {name} of {workload.name!r} must be one number, the mean over the batch, got {got}")
-
-
-def _reaches(workload: Workload, metric: float) -> bool:
-    return metric >= workload.target if workload.higher_is_better else metric <= workload.target

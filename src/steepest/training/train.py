@@ -2,34 +2,35 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from steepest.training.checkpoint import Checkpoint, State
 from steepest.training.definitions.assignment import Assignment
+from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.outcome import Outcome, Progress
-from steepest.training.run import Run, begun, evaluated, initial_weights
-from steepest.training.sharpness import measure_sharpness
+from steepest.training.run import Run, begun, initial_weights
 
 
 def train(
     assignment: Assignment,
     *,
     with_test: bool,
-    sharpness_samples: int = 0,
+    instruments: Sequence[Instrument] = (),
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], object] = lambda seen: None,
     ranks: Ranks = ALONE,
 ) -> Outcome:
     """Train once and measure.
 
-    Validation follows each epoch's worth of gradient evaluations; the run ends there as diverged if the loss or the
-    metric is no longer finite. The test data is looked at once, at the end, and only ``with_test``.
+    Validation follows each epoch's worth of gradient evaluations and the end of every task of a sequence, always on all
+    tasks: loss and metric are the mean over them. The run ends there as diverged if the loss or the metric is no longer
+    finite. The test data is looked at once, at the end, and only ``with_test``.
 
     Args:
-        sharpness_samples: measure the sharpness of the loss over so many training samples at the end, 0 for not at all.
-            It is charged neither in evaluations nor in seconds.
+        instruments: what is measured beside, at every validation or at the end of a run that was neither pruned nor
+            diverged. It is charged neither in evaluations nor in seconds. Of several ranks the first one measures.
         checkpoint: go on from what it holds of this very run, and write to it between steps when it is due. On the CPU
             the outcome is that of an uninterrupted run to the last bit, but for the seconds, which add up. The file
             stays: remove it once the outcome is safe.
@@ -45,9 +46,9 @@ def train(
         Seeds the global generators of torch, numpy and random.
     """
     started = time.perf_counter()
-    splits = assignment.splits
     steps = assignment.steps
-    identity = assignment.identity(ranks)
+    instruments = instruments if ranks.rank == 0 else ()
+    identity = assignment.identity(ranks, [instrument.name for instrument in instruments])
     pruned = False
     with ExitStack() as held:
 
@@ -57,15 +58,16 @@ def train(
         run = begin()
         weights = initial_weights(run.model, ranks)
         saved = _saved(checkpoint, identity, ranks) if checkpoint else None
-        if saved and not all(ranks.gathered(run.goes_on_from(saved))):
+        if saved and not all(ranks.gathered(run.resume_from(saved))):
             held.close()
             run = begin()
         started -= run.seconds
         while run.step < steps:
             run.take_step()
-            validates = run.validation_is_due or run.step == steps
+            validates = run.validation_is_due
             if validates:
-                run.validate(splits.validation)
+                run.validate()
+                started += run.measure(instruments, "validation")
                 if run.diverged:
                     break
                 seen = run.progress(steps)
@@ -76,6 +78,8 @@ def train(
                 if stop and run.step < steps:
                     pruned = True
                     break
+            if run.task_is_over and run.step < steps:
+                run.end_task()
             if checkpoint and (validates or ranks.size == 1) and ranks.agree(checkpoint.due()):
                 run.seconds = time.perf_counter() - started
                 if all(ranks.gathered(run.is_resumable)):
@@ -86,31 +90,29 @@ def train(
     curve, diverged = run.curve, run.diverged
     test_loss: float | None = None
     test_metric: float | None = None
+    test_metrics: list[float] = []
     if with_test and not diverged and not pruned:
-        test_loss, test_metric = run.evaluate(splits.test)
+        test_loss, test_metric, test_metrics = run.evaluate_tasks("test")
         if not (math.isfinite(test_loss) and math.isfinite(test_metric)):
-            diverged, test_loss, test_metric = True, None, None
+            diverged, test_loss, test_metric, test_metrics = True, None, None, []
     seconds = time.perf_counter() - started
-    sharpness: float | None = None
-    sharpness_note: str | None = None
-    if sharpness_samples and not diverged and not pruned:
-        with evaluated(run.optimizer):
-            sharpness, sharpness_note = measure_sharpness(
-                assignment.workload, run.model, splits.train, sharpness_samples
-            )
+    if not diverged and not pruned:
+        run.measure(instruments, "end")
     return Outcome(
         diverged=diverged,
         gradient_evaluations=run.spent,
         samples=run.spent * assignment.batch_size,
         evaluations_to_target=run.reached,
-        validation_loss=None if diverged else curve.validation_loss[-1],
-        validation_metric=None if diverged else curve.validation_metric[-1],
+        validation_loss=None if diverged else curve["validation_loss"][-1],
+        validation_metric=None if diverged else curve["validation_metric"][-1],
         test_loss=test_loss,
         test_metric=test_metric,
         curve=curve,
         seconds=seconds,
-        sharpness=sharpness,
-        sharpness_note=sharpness_note,
+        task_matrix=run.matrix or None,
+        test_metrics=test_metrics if len(assignment.legs) > 1 else None,
+        measures=run.measures,
+        notes=run.notes,
         pruned=pruned,
         weights=weights,
     )

@@ -36,7 +36,7 @@ class Across:
 
 def comparable(summaries: Sequence[Summary]) -> bool:
     """Whether :func:`across` has something to say: several workloads, and a result of every method on each."""
-    return len(summaries) > 1 and not any(_open(summary, row) for summary in summaries for row in summary.rows)
+    return len(summaries) > 1 and not any(_is_open(row) for summary in summaries for row in summary.rows)
 
 
 def across(summaries: Sequence[Summary], baseline: str) -> list[Across]:
@@ -76,16 +76,15 @@ def costs_of(summaries: Sequence[Summary]) -> dict[str, list[float]]:
                 f"{', '.join(method.name for method in summary.spec.methods)}"
             )
         for row in summary.rows:
-            if _open(summary, row):
+            if _is_open(row):
                 raise ValueError(f"{row.method.name} has no final run on {summary.spec.name} yet")
             costs[row.method.name].append(math.inf if row.evaluations_to_target is None else row.evaluations_to_target)
     return costs
 
 
-def _open(summary: Summary, row: Row) -> bool:
+def _is_open(row: Row) -> bool:
     """Whether a method has no result yet; a search that found nothing, or final runs that all fail, are misses."""
-    lost = len(row.tuned) == summary.spec.trials and row.chosen is None
-    return row.evaluations_to_target is None and not lost and len(row.finals) < len(summary.spec.seeds)
+    return row.evaluations_to_target is None and len(row.finals) < row.search.finals
 
 
 def performance_ratios(costs: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:

@@ -133,10 +133,8 @@ def _groups(costs: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
 
 def _against(reference: Order, order: Order) -> Order:
     places, others = ({n: i for i, group in enumerate(o.groups) for n in group} for o in (reference, order))
-    pairs = itertools.combinations(places.keys() & others.keys(), 2)
+    names = [name for group in reference.groups for name in sorted(group) if name in others]
     swapped = [
-        (a, b) if places[a] < places[b] else (b, a)
-        for a, b in pairs
-        if (places[a] - places[b]) * (others[a] - others[b]) < 0
+        (a, b) for a, b in itertools.combinations(names, 2) if (places[a] - places[b]) * (others[a] - others[b]) < 0
     ]
-    return Order(order.at, order.groups, tuple(sorted(swapped, key=lambda pair: (places[pair[0]], places[pair[1]]))))
+    return Order(order.at, order.groups, tuple(swapped))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from steepest.compare.analysis.choice import choose
+from steepest.compare.analysis.choice import Search, search_of
 from steepest.compare.analysis.statistics import Interval, student_interval
 from steepest.compare.analysis.verdicts import Comparison, compare, scores
 from steepest.compare.records.record import Record
@@ -20,7 +20,7 @@ class Row:
     """All that the report says of one method."""
 
     method: MethodSpec
-    chosen: Record | None
+    search: Search
     edges: dict[str, Edge]  # of the chosen point: hyperparameter to which end of what was tried
     tuned: list[Record]
     finals: list[Record]
@@ -34,7 +34,11 @@ class Row:
     pruned: int
     runs: int
     seconds: float | None  # median of the final runs
-    sharpness: list[float]  # of the final runs in which it was measured
+
+    @property
+    def chosen(self) -> Record | None:
+        """The search's best point, also before it is over."""
+        return self.search.best
 
     @property
     def seeds(self) -> int:
@@ -75,24 +79,20 @@ def summarize(spec: Spec, records: Sequence[Record]) -> Summary:
     ]
     sign = -1 if spec.workload.higher_is_better else 1
     rows.sort(key=lambda row: (row.mean is None, sign * (row.mean or 0.0)))
-    planned = 0
-    for row in rows:
-        searched_out = len(row.tuned) == spec.trials and row.chosen is None
-        planned += spec.trials + (0 if searched_out else len(spec.seeds))
-    return Summary(spec, rows, len(records), planned)
+    return Summary(spec, rows, len(records), sum(row.search.planned for row in rows))
 
 
 def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Record], comparison: Comparison) -> Row:
     tuned = [r for r in records if r.phase == "tune"]
-    chosen = choose(spec, tuned)
+    search = search_of(spec, tuned)
     values = list(scores(finals).values())
     ended = [r for r in finals if r.status != "failed"]
     to_target = [math.inf if r.evaluations_to_target is None else float(r.evaluations_to_target) for r in ended]
     seconds = [r.seconds for r in ended if r.seconds is not None]
     return Row(
         method=method,
-        chosen=chosen,
-        edges=_edges(chosen, tuned),
+        search=search,
+        edges=_edges(search.best, tuned),
         tuned=tuned,
         finals=finals,
         mean=statistics.fmean(values) if values else None,
@@ -105,7 +105,6 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
         pruned=sum(r.status == "pruned" for r in records),
         runs=len(records),
         seconds=statistics.median(seconds) if seconds else None,
-        sharpness=[r.sharpness for r in finals if r.sharpness is not None],
     )
 
 

@@ -14,7 +14,7 @@ _tuning_curve = functools.lru_cache(maxsize=256)(tuning_curve)
 
 def searched(spec: Spec, row: Row) -> TuningCurve | None:
     """The tuning curve of a method; ``None`` if its search is not over or found nothing."""
-    if len(row.tuned) < spec.trials or row.chosen is None:
+    if row.search.chosen is None:
         return None
     return _tuning_curve(tuple(r.found for r in row.tuned), spec.workload.higher_is_better)
 

@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from steepest._errors import ChangedError, InputError
 from steepest.compare.identity.digests import data_digest
-from steepest.compare.spec import GIVEN_PART, MethodSpec, StudySpec, WorkloadSpec
+from steepest.compare.spec import GIVEN_PART, Part, StudySpec, WorkloadSpec
 from steepest.data import Splits
 from steepest.training import loading, opened_files, user_code
 from steepest.training.definitions.workload import Workload
@@ -38,7 +38,7 @@ def refusal_in(error: str | None) -> str | None:
     return next((line.removeprefix(name) for line in (error or "").splitlines() if line.startswith(name)), None)
 
 
-def check_unchanged(frozen: MethodSpec | WorkloadSpec) -> None:
+def check_unchanged(frozen: Part) -> None:
     """Make sure that the user's file, and what it imports, are those that the study began with.
 
     Raises:

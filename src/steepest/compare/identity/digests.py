@@ -13,20 +13,20 @@ import torch
 from steepest._errors import InputError
 from steepest.compare.identity.objects import ObjectDigest
 from steepest.compare.spec import GIVEN_PART, StudySpec
-from steepest.data.splits import Splits
+from steepest.data.splits import Splits, Tasks
 from steepest.training import loading, opened_files, user_code
-from steepest.training.definitions.method import Method
+from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.workload import Workload
-from steepest.training.lookup import is_given, sources_of
+from steepest.training.lookup import Definition, is_given, sources_of
 
-Parts = Mapping[str, Workload | Method]  # by reference
+Parts = Mapping[str, Definition]  # by reference
 
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-def modules_of(reference: str, part: Workload | Method) -> dict[str, ModuleSpec]:
-    """The user's modules that a workload or method needs, but for the files that its reference names."""
+def modules_of(reference: str, part: Definition) -> dict[str, ModuleSpec]:
+    """The user's modules that a definition needs, but for the files that its reference names."""
     if is_given(reference):
         found = [_modules_of_given(_parts_of(part))]
     else:
@@ -34,7 +34,7 @@ def modules_of(reference: str, part: Workload | Method) -> dict[str, ModuleSpec]
     return {name: spec for some in [*found, loading.LATE.get(reference, {})] for name, spec in some.items()}
 
 
-def digests_of_given(reference: str, part: Workload | Method) -> dict[str, str]:
+def digests_of_given(reference: str, part: Definition) -> dict[str, str]:
     """Digests of the parts of a given object, as it is now: what it holds may change once its functions are called."""
     if not is_given(reference):
         return {}
@@ -46,7 +46,7 @@ def with_code(study: StudySpec, parts: Parts, given: Mapping[str, dict[str, str]
     """A study with the digests of its code.
 
     Args:
-        parts: its workloads and methods by reference, once their functions have been called.
+        parts: its workloads, methods and instruments by reference, once their functions have been called.
         given: what :func:`digests_of_given` said before, by reference.
 
     Raises:
@@ -61,6 +61,7 @@ def with_code(study: StudySpec, parts: Parts, given: Mapping[str, dict[str, str]
                 spec,
                 workload=replace(spec.workload, code=code[spec.workload.reference]),
                 methods=tuple(replace(m, code=code[m.reference]) for m in spec.methods),
+                instruments=tuple(replace(i, code=code[i.reference]) for i in spec.instruments),
             )
             for spec in study.comparisons
         )
@@ -83,6 +84,8 @@ def data_digest(splits: Splits) -> str:
         for tensor in (split.inputs, split.targets):
             digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    if isinstance(splits, Tasks):
+        digest.update(f"{splits.lengths}".encode())
     return digest.hexdigest()
 
 
@@ -92,11 +95,13 @@ def plain(value: object) -> str:
     return f"{type(value).__name__} {ObjectDigest().of(value)[:16]}" if _ADDRESS.search(written) else written
 
 
-def _parts_of(part: Workload | Method) -> dict[str, object]:
+def _parts_of(part: Definition) -> dict[str, object]:
     """What digests cannot see elsewhere in the spec; the data are digested themselves."""
     found: dict[str, object]
     if isinstance(part, Workload):
         found = {"model": part.model, "loss": part.loss, "metric": part.metric, "augment": part.augment}
+    elif isinstance(part, Instrument):
+        found = {"measure": part.measure, "caption": part.caption, "check": part.check}
     else:
         found = {"optimizer": part.optimizer, "prepare": part.prepare, "closure": part.closure or None}
         found |= {f"estimator {e.name}": (e.attach, dict(e.options)) for e in part.estimators}

@@ -1,4 +1,4 @@
-"""Stopping hopeless runs of the search before their end."""
+"""Pruning unpromising runs of the search before their end."""
 
 from dataclasses import dataclass
 

@@ -1,9 +1,10 @@
 """Which runs a study will have, and which of them come next."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 
-from steepest.compare.analysis.choice import choose
+from steepest.compare.analysis.choice import Search, search_of
 from steepest.compare.records.record import Job, Record
 from steepest.compare.spec import Spec, StudySpec
 
@@ -23,23 +24,22 @@ def jobs_left(study: StudySpec, records: Sequence[Record]) -> list[Job]:
 
 def _jobs(spec: Spec, records: Sequence[Record]) -> list[Job]:
     searches: list[Job] = []
-    finals: list[Job] = []
     points = {m.name: spec.points(m) for m in spec.methods}
     for i in range(spec.trials):
         searches += [Job(spec.name, m.name, "tune", i, spec.tuning_seed, points[m.name][i]) for m in spec.methods]
-    chosen = {}
     tuned: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
         if record.phase == "tune":
             tuned[record.method].append(record)
-    for m in spec.methods:
-        if len(tuned[m.name]) == spec.trials and (best := choose(spec, tuned[m.name])) is not None:
-            chosen[m.name] = best
-    for i in range(len(spec.seeds)):
-        finals += [final_job(spec, best, i) for best in chosen.values()]
-    return [*searches, *finals]
+    finals = [final_jobs(spec, search_of(spec, tuned[m.name])) for m in spec.methods]
+    by_seed = [job for jobs in itertools.zip_longest(*finals) for job in jobs if job is not None]
+    return [*searches, *by_seed]
 
 
-def final_job(spec: Spec, best: Record, index: int) -> Job:
-    """The final run of a search's best point on one of the seeds."""
-    return Job(spec.name, best.method, "final", index, spec.seeds[index], best.hyperparameters)
+def final_jobs(spec: Spec, search: Search) -> list[Job]:
+    """The final runs that follow a search; none while it is not over, or if it is lost."""
+    best = search.chosen
+    if best is None:
+        return []
+    seeds = enumerate(spec.seeds[: search.finals])
+    return [Job(spec.name, best.method, "final", i, seed, best.hyperparameters) for i, seed in seeds]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from steepest.compare.analysis.choice import choose
+from steepest.compare.analysis.choice import search_of
 from steepest.compare.records.record import Record
 from steepest.compare.records.recovery import written_records
 from steepest.compare.spec import StudySpec
@@ -27,11 +27,8 @@ def counted(study: StudySpec, records: Iterable[Record]) -> Counted:
     for record in records:
         if record.phase == "tune":
             tuned[record.workload, record.method].append(record)
-    chosen = {
-        (workload, method): choose(study.comparison(workload), own)
-        for (workload, method), own in tuned.items()
-        if len(own) == study.comparison(workload).trials
-    }
+    searches = {key: search_of(study.comparison(key[0]), own) for key, own in tuned.items()}
+    chosen = {key: search.chosen for key, search in searches.items() if search.is_over}
     found = Counted([], [], [])
     for record in records:
         best = chosen.get((record.workload, record.method))

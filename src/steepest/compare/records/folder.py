@@ -29,6 +29,7 @@ LOCK = ".lock"
 INVOCATIONS = "invocations.jsonl"
 _OF_A_STUDY = {spec_module.FILE, RECORDS, INVOCATIONS, EMBEDDED, SHARED}
 _INVOCATION = {"command": str, "jobs": int, "started": int | float, "machine": str, "versions": dict}
+_FINGERPRINTS = f"{spec_module.FORMAT}:"  # those of another format cannot be compared
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
 
 
@@ -141,9 +142,9 @@ def _frozen(folder: Path, asked: StudySpec) -> StudySpec | None:
             f"choose another folder with {argument('out')}"
         )
     if path.exists():
-        say_once(f"{lost}; it is kept as {put_aside(path).name} and made anew")
+        say_once(f"{lost}; it is kept as {put_aside(path).name} and rebuilt")
     elif _has_runs(folder):
-        say_once(f"{lost}; it is made anew")
+        say_once(f"{lost}; it is rebuilt")
     return None
 
 
@@ -163,7 +164,7 @@ def load_spec(folder: Path) -> StudySpec:
     except _DAMAGE as error:
         lost = f"{str(path)!r} is not a study's spec that steepest {__version__} can read ({reason_of(error)})"
     again = next((entry["command"] for entry in reversed(invocations(folder))), "")
-    raise InputError(f"{lost}; the command that ran the study makes it anew{f': {again}' if again else ''}")
+    raise InputError(f"{lost}; the command that ran the study rebuilds it{f': {again}' if again else ''}")
 
 
 def _read_spec(path: Path) -> StudySpec:
@@ -196,7 +197,7 @@ def _has_runs(folder: Path) -> bool:
 def _other_study(folder: Path, asked: StudySpec) -> str:
     """In what the runs of a folder whose spec is lost are not those of this study; nothing if they may be."""
     said = [entry["spec"] for entry in invocations(folder) if "spec" in entry]
-    if said and said[-1] != fingerprint(asked):
+    if said and said[-1].startswith(_FINGERPRINTS) and said[-1] != fingerprint(asked):
         return f"{INVOCATIONS} says so"
     return misfit(asked, stored_or_written(folder))
 
@@ -209,7 +210,8 @@ def fingerprint(spec: StudySpec) -> str:
             return {key: bare(item) for key, item in value.items() if key not in ("reference", "description")}
         return [bare(item) for item in value] if isinstance(value, list) else value
 
-    return hashlib.sha256(json.dumps(bare(json.loads(spec.to_json())), sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(bare(json.loads(spec.to_json())), sort_keys=True).encode()).hexdigest()
+    return f"{_FINGERPRINTS}{digest}"
 
 
 def _first(differences: list[str]) -> str:

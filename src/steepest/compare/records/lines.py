@@ -80,6 +80,7 @@ def record_of_json(text: str | bytes) -> Record:
     if not isinstance(raw, dict):
         raise TypeError("a record is an object")
     hints = _hints()
+    _upgrade(raw)
     known = {name: value for name, value in raw.items() if name in hints}
     more = {name: value for name, value in raw.items() if name not in hints}
     for name, value in known.items():
@@ -91,14 +92,27 @@ def record_of_json(text: str | bytes) -> Record:
     return record
 
 
+def _upgrade(raw: dict[str, Any]) -> None:
+    """A line from when the sharpness was the one instrument."""
+    sharpness, note = raw.pop("sharpness", None), raw.pop("sharpness_note", None)
+    if sharpness is not None or note is not None:
+        raw |= {"measures": {"sharpness": sharpness}, "notes": {} if note is None else {"sharpness": note}}
+
+
 def json_of_record(record: Record) -> str:
     """Its line; ``to_dict`` would copy the curve, which takes longer than all the rest."""
     return json.dumps(_plain(record), allow_nan=False)
 
 
+_OFTEN_EMPTY = ("measures", "notes", "task_matrix", "test_metrics")
+
+
 def _plain(record: Record) -> dict[str, Any]:
     known = dict(vars(record))
     del known["weights"]  # the same for many runs, which beginnings.json says once
+    for name in _OFTEN_EMPTY:
+        if not known[name]:
+            del known[name]
     return {**known, **known.pop("more", {})}
 
 
@@ -158,7 +172,7 @@ def attempts_note(folder: Path, records: Iterable[Record]) -> str:
         parts.append(f"{runs} that failed in an earlier call {were} tried again; {ATTEMPTS} says how {how} failed.")
     if failed:
         runs, them = ("1 run", "it") if failed == 1 else (f"{failed} runs", "them")
-        parts.append(f"{runs} failed; the same command tries {them} again, and goes on from the others.")
+        parts.append(f"{runs} failed; the same command tries {them} again, and resumes from the others.")
     return " ".join(parts)
 
 

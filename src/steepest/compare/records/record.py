@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from steepest.compare.spec import StudySpec
@@ -35,8 +35,10 @@ class Record:
     """A run that has ended. Written as one line of ``trials.jsonl``; numbers that do not exist are ``None``.
 
     ``workload`` is the name of its comparison. ``finished`` and ``started`` are seconds since the epoch. Metrics are
-    fractions where the workload shows percent. ``weights`` are those from which the run began, as
-    :func:`~.run.initial_weights` has them; its line does not have them.
+    fractions where the workload shows percent. ``measures`` is what instruments measured at its end, by their names;
+    ``notes`` says why a value is missing, or only near. Of a sequence of tasks ``task_matrix`` is the validation metric
+    after each task (row) on all of them (columns), ``test_metrics`` the test metric on each at the end. ``weights`` are
+    those from which the run began, as :func:`~.run.initial_weights` has them; its line does not have them.
     """
 
     workload: str
@@ -60,8 +62,10 @@ class Record:
     curve: dict[str, list[float | None]] | None = None
     torch: str | None = None
     device: str | None = None
-    sharpness: float | None = None
-    sharpness_note: str | None = None
+    measures: dict[str, float | None] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    task_matrix: list[list[float]] | None = None
+    test_metrics: list[float] | None = None
     weights: str | None = None
 
     @property

@@ -34,7 +34,7 @@ def recovered(folder: Path, study: StudySpec) -> list[Record]:
     try:
         lines = read_lines(path)
     except OSError as error:  # a folder in its place
-        say_once(f"{path} was damaged ({reason_of(error)}); it is kept as {put_aside(path).name} and made anew")
+        say_once(f"{path} was damaged ({reason_of(error)}); it is kept as {put_aside(path).name} and rebuilt")
         lines = Lines([], [])
     planned = set(all_keys(study))
     foreign = sum(record.key not in planned for record in lines.records)

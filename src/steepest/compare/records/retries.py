@@ -72,7 +72,7 @@ class Patience:
                 if now - since + delay > self._seconds or self._pause(delay):
                     raise StorageAwayError(
                         f"{self._place} is away ({reason_of(error)}), {now - since:.0f} seconds by now; "
-                        f"finished runs are safe, and the same command goes on from them"
+                        f"finished runs are safe, and the same command resumes from them"
                     ) from error
                 delay = min(2 * delay, self._longest)
             else:

@@ -167,7 +167,7 @@ def put_file_aside(path: Path, error: Exception) -> None:
     """Keep a damaged file, and what SQLite has beside it, under other names."""
     asides = [put_aside(each) for each in _with_side_files(path)]
     if asides:
-        say_once(f"{path} was damaged ({reason_of(error)}); it is kept as {asides[-1].name} and made anew")
+        say_once(f"{path} was damaged ({reason_of(error)}); it is kept as {asides[-1].name} and rebuilt")
 
 
 def put_side_files_aside(path: Path) -> list[Path]:

@@ -1,11 +1,14 @@
 """The figures of the report, as Plotly figures without a theme: the page gives them its colours, light or dark."""
 
-from steepest.compare.analysis.summary import Summary
+from collections.abc import Sequence
+
+from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.trust import searched
 from steepest.compare.report.forest import forest, forest_caption, forest_rows
 from steepest.compare.report.run_figures import curves, finals
 from steepest.compare.report.search_figures import best_so_far, expected_best, lr_sensitivity
 from steepest.compare.results.formats import format_metric_name, format_target
+from steepest.compare.spec import InstrumentSpec
 from steepest.page.figure import Figure
 from steepest.page.look import has_data
 from steepest.page.text import listed
@@ -50,7 +53,7 @@ def _of_final_runs(summary: Summary) -> list[Figure]:
             f"Validation {metric} while training",
             f"Mean over the seeds, band from the lowest to the highest seed. Dotted: the "
             f"target{'s' * (len(targets) > 1)}, {listed(targets, 'and')}. {ZOOM}",
-            curves(summary, rows, "validation_metric"),
+            curves(summary, rows, "validation_metric", metric),
             switches=("x",),
         ),
         Figure(
@@ -58,10 +61,23 @@ def _of_final_runs(summary: Summary) -> list[Figure]:
             "Training loss",
             "Mean over the seeds of the mean loss since the last point, band from the lowest to the highest seed."
             + (" With weight noise, the loss is that at the noisy weights." if _noisy(summary) else ""),
-            curves(summary, rows, "train_loss"),
+            curves(summary, rows, "train_loss", "training loss"),
             switches=("x", "y"),
         ),
+        *(_series(summary, rows, instrument) for instrument in spec.series),
     ]
+
+
+def _series(summary: Summary, rows: Sequence[Row], instrument: InstrumentSpec) -> Figure:
+    """What an instrument saw at every validation."""
+    said = summary.spec.captions.get(instrument.name, "")
+    return Figure(
+        f"series-{instrument.name}",
+        f"{instrument.label} while training",
+        f"{said} Mean over the seeds, band from the lowest to the highest seed.".strip(),
+        curves(summary, rows, instrument.name, instrument.label[:1].lower() + instrument.label[1:]),
+        switches=("x", "y"),
+    )
 
 
 def _of_the_search(summary: Summary) -> list[Figure]:

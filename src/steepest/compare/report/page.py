@@ -128,6 +128,7 @@ def _tables(summary: Summary, said: Mapping[str, Any]) -> dict[str, Table]:
     return {
         "final": tables.results(summary),
         "methods": tables.methods(summary),
+        **({"tasks": tables.tasks(summary)} if summary.spec.workload.tasks else {}),
         **({"targets": tables.targets(summary)} if said["to_targets"] else {}),
         **({"trusted": tables.trust(summary)} if said["trust"] else {}),
         **({"ordered": tables.order(summary)} if said["order_lines"] else {}),

@@ -54,7 +54,8 @@ def finals(summary: Summary, rows: Sequence[Row]) -> go.Figure:
     return plot
 
 
-def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
+def curves(summary: Summary, rows: Sequence[Row], what: str, label: str) -> go.Figure:
+    """A series of the final runs, mean and range over the seeds; ``label`` names its axis, if it is not the metric."""
     plot = go.Figure()
     looking = looks(summary)
     is_metric = what == "validation_metric"
@@ -92,13 +93,13 @@ def curves(summary: Summary, rows: Sequence[Row], what: str) -> go.Figure:
         for target in summary.spec.targets:
             plot.add_hline(y=target, line={"dash": "dot", "width": 1, "color": BASELINE_COLOUR})
     else:
-        losses = [y for trace in plot.data for y in trace.y]
-        if not losses or min(losses) >= 0 < max(losses):
-            plot.update_yaxes(title="training loss (log)", type="log", exponentformat="power", nticks=8)
+        drawn = [y for trace in plot.data for y in trace.y]
+        if not drawn or min(drawn) >= 0 < max(drawn):
+            plot.update_yaxes(title=f"{label} (log)", type="log", exponentformat="power", nticks=8)
         else:  # a logarithmic axis would leave out more than zeros
-            plot.update_yaxes(title="training loss")
+            plot.update_yaxes(title=label)
     return plot
 
 
 def _column(record: Record, name: str) -> list[float | None]:
-    return record.curve[name] if record.curve is not None else []
+    return (record.curve or {}).get(name, [])

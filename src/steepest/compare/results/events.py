@@ -47,14 +47,17 @@ def _write(folder: Path, spec: Spec, record: Record) -> None:
     metric = spec.workload.metric_name
     with tensorboard.SummaryWriter(str(folder)) as writer:
         curve = record.curve or {}
-        for column, tag in {**CURVES, "validation_metric": f"{metric}/validation"}.items():
-            for at, value in zip(curve.get("gradient_evaluations", []), curve.get(column, []), strict=True):
+        measured_on_the_way = {instrument.name: f"measured/{instrument.name}" for instrument in spec.series}
+        columns = {**CURVES, "validation_metric": f"{metric}/validation", **measured_on_the_way}
+        for column, tag in columns.items():
+            for at, value in zip(curve.get("gradient_evaluations", []), curve.get(column, []), strict=False):
                 if at is not None and value is not None:
                     writer.add_scalar(tag, value, int(at), walltime=record.finished)
         ends = {
             f"final/validation {metric}": record.validation_metric,
             f"final/test {metric}": record.test_metric,
             "final/evaluations to target": record.evaluations_to_target,
+            **{f"final/{name}": value for name, value in record.measures.items()},
         }
         told = {"method": record.method, "phase": record.phase, "status": record.status, "seed": record.seed}
         measured = {tag: value for tag, value in ends.items() if value is not None}

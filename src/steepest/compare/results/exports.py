@@ -11,17 +11,17 @@ from steepest.compare.analysis.summary import Summary
 from steepest.compare.results import tables
 from steepest.page.table import Table, Value
 from steepest.page.text import csv_cell
-
-CURVE = ("gradient_evaluations", "train_loss", "validation_loss", "validation_metric")
+from steepest.training.outcome import CURVE
 
 
 def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
     """Write ``final.csv``, ``runs.csv`` and ``curves.csv``; returns their paths. Files of these names are replaced.
 
     ``final.csv`` has a row a comparison and method, as the report's results; ``runs.csv`` one a run, ``curves.csv`` one
-    a point of a run's curve. All begin with the comparison's name; curves and runs share ``method``, ``phase`` and
-    ``trial``. Metrics are fractions where the report shows percent; what is missing is empty, a missed target ``inf``.
-    A text that a spreadsheet would take for a formula, such as a name that begins with ``=``, has an apostrophe first.
+    a point of a run's curve. Of a sequence of tasks ``tasks.csv`` has a row for each task after each of them. All begin
+    with the comparison's name; the last three share ``method``, ``phase`` and ``trial``. Metrics are fractions where
+    the report shows percent; what is missing is empty, a missed target ``inf``. A text that a spreadsheet takes for a
+    formula, such as a name that begins with ``=``, has an apostrophe first.
 
     Args:
         into: a folder, made if it is not there.
@@ -35,6 +35,8 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
         "runs.csv": run_table(summaries),
         "curves.csv": _joined(summaries, [_curves(summary) for summary in summaries]),
     }
+    if any(summary.spec.workload.tasks for summary in summaries):
+        found["tasks.csv"] = _joined(summaries, [tables.task_matrices(summary) for summary in summaries])
     if into.exists() and not into.is_dir():
         raise InputError(f"{argument('csv')} must be a folder, got the file {str(into)!r}")
     try:
@@ -64,12 +66,14 @@ def _with_metric(summary: Summary, table: Table) -> Table:
 
 
 def _curves(summary: Summary) -> Table:
+    series = [*CURVE, *(instrument.name for instrument in summary.spec.series)]
     rows: list[tuple[Value, ...]] = []
     for record in tables.records_of(summary):
         if record.curve is not None:
-            points = zip(*(record.curve[name] for name in CURVE), strict=True)
+            at = record.curve["gradient_evaluations"]
+            points = zip(*(record.curve.get(name, [None] * len(at)) for name in series), strict=True)
             rows += [(record.method, record.phase, record.trial, record.seed, *point) for point in points]
-    return Table(("method", "phase", "trial", "seed", *CURVE), rows)
+    return Table(("method", "phase", "trial", "seed", *series), rows)
 
 
 def _joined(summaries: Sequence[Summary], parts: Iterable[Table]) -> Table:

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steepest.compare.analysis.statistics import Interval
@@ -96,17 +96,12 @@ def format_others(row: Row) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in chosen.items() if name != "lr")
 
 
-def format_sharpness(row: Row) -> str:
-    """Median and range over the seeds, such as ``12.3 (9.8 to 15.1)``."""
-    return f"{format_sharpness_median(row)} ({format_sharpness_range(row)})" if row.sharpness else NONE
-
-
-def format_sharpness_median(row: Row) -> str:
-    return f"{statistics.median(row.sharpness):.3g}" if row.sharpness else NONE
-
-
-def format_sharpness_range(row: Row) -> str:
-    return f"{min(row.sharpness):.3g} to {max(row.sharpness):.3g}" if row.sharpness else ""
+def format_spread(values: Sequence[float], number: str) -> tuple[str, str]:
+    """Median and range over the seeds, such as ``12.3`` and ``9.8 to 15.1``."""
+    if not values:
+        return NONE, ""
+    low, high = (format(end, number) for end in (min(values), max(values)))
+    return format(statistics.median(values), number), f"{low} to {high}"
 
 
 def format_gradient(method: MethodSpec) -> str:

@@ -121,23 +121,19 @@ def schedule_sentence(spec: Spec) -> str:
     return SCHEDULES[spec.schedule].description + "".join(own)
 
 
-def sharpness_note(spec: Spec) -> str:
-    """What the column of the sharpness shows."""
-    used, there = spec.sharpness_samples, spec.workload.train_samples
-    samples = f"all {there:,} training samples" if used == there else f"the same {used:,} of {there:,} training samples"
-    return (
-        f"Sharpness: the largest eigenvalue of the Hessian of the loss at the final weights, over {samples}; "
-        f"median and range over the seeds. Lower is flatter; it also changes as training goes on. It costs no budget."
-    )
+def instrument_notes(spec: Spec) -> list[str]:
+    """What the columns of the instruments show."""
+    return [caption for instrument in spec.columns if (caption := spec.captions.get(instrument.name))]
 
 
-def sharpness_warnings(summary: Summary) -> list[str]:
-    """A sentence for every method whose sharpness is not to be had, or only nearly, in some final run."""
+def instrument_warnings(summary: Summary) -> list[str]:
+    """A sentence for every instrument and method for which it has no value, or only a near one, in some run."""
     found = []
-    for row in summary.rows:
-        if notes := [record.sharpness_note for record in row.finals if record.sharpness_note]:
-            runs = f"{len(notes)} of {count(len(row.finals), 'final run')}"
-            found.append(f"{row.method.name}: sharpness amiss in {runs}, first: {notes[0].rstrip('.')}.")
+    for name in (instrument.name for instrument in summary.spec.instruments):
+        for row in summary.rows:
+            if notes := [record.notes[name] for record in row.finals if name in record.notes]:
+                runs = f"{len(notes)} of {count(len(row.finals), 'final run')}"
+                found.append(f"{row.method.name}: {name} missing or inexact in {runs}, first: {notes[0].rstrip('.')}.")
     return found
 
 

@@ -6,87 +6,57 @@ from collections.abc import Iterable, Sequence
 
 from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.sensitivity import evaluations_to
-from steepest.compare.analysis.statistics import Interval
 from steepest.compare.analysis.summary import Row, Summary
-from steepest.compare.analysis.trust import assured, expected_of_half, refound
 from steepest.compare.records.errors import headline
 from steepest.compare.records.record import Record
 from steepest.compare.results.caveats import order_lines
-from steepest.compare.results.formats import format_gradient, format_options, format_ranges
+from steepest.compare.results.columns import method_columns, result_columns, searched_names, task_columns, trust_columns
 from steepest.compare.spec import Spec
-from steepest.page.table import Table, Value
+from steepest.page.table import Column, Table, Value, table_of
 
 
 def results(summary: Summary) -> Table:
     """One row a method, best mean first."""
-    searched = hyperparameters(summary)
-    rows = []
-    for row in summary.rows:
-        c, chosen = row.comparison, row.chosen
-        rows.append(
-            {
-                "method": row.method.name,
-                "test_metric": row.mean,
-                **_ends("test_metric", row.interval),
-                "seeds": row.seeds,
-                "difference": c.difference,
-                **_ends("difference", c.interval),
-                "verdict": c.verdict,
-                "reason": c.reason,
-                "evaluations_to_target": row.evaluations_to_target,
-                "seeds_at_target": row.reached,
-                "final_runs": len(row.finals),
-                **{name: None if chosen is None else chosen.hyperparameters.get(name) for name in searched},
-                **(_sharpness(row) if summary.spec.sharpness_samples else {}),
-                "diverged": row.diverged,
-                "failed": row.failed,
-                "pruned": row.pruned,
-                "runs": row.runs,
-                "seconds": row.seconds,
-            }
-        )
-    return _table(rows)
+    return _by_method(summary, result_columns(summary))
 
 
 def trust(summary: Summary) -> Table:
     """How far to trust it: what the seeds could have shown, and the luck of the search."""
-    spec = summary.spec
+    return _by_method(summary, trust_columns(summary))
+
+
+def methods(summary: Summary) -> Table:
+    """What was compared."""
+    return _by_method(summary, method_columns(summary))
+
+
+def tasks(summary: Summary) -> Table:
+    """Of a sequence of tasks, the metric on each."""
+    return _by_method(summary, task_columns(summary))
+
+
+def task_matrices(summary: Summary) -> Table:
+    """The validation metric after each task on all of them, of every run that came so far."""
     return _table(
         {
-            "method": row.method.name,
-            "detectable": row.comparison.detectable,
-            "p_value": row.comparison.p_value,
-            "adjusted_p_value": row.comparison.adjusted,
-            **_ends("bootstrap_difference", row.comparison.bootstrap),
-            "found": None if row.chosen is None else row.chosen.validation_metric,
-            "found_on_fresh_seeds": refound(row),
-            "another_search": assured(spec, row),
-            "half_the_search": expected_of_half(spec, row),
+            "method": r.method,
+            "phase": r.phase,
+            "trial": r.trial,
+            "seed": r.seed,
+            "after_task": after,
+            "task": task,
+            "validation_metric": value,
+            "test_metric": r.test_metrics[task - 1] if r.test_metrics and after == len(r.test_metrics) else None,
         }
-        for row in summary.rows
+        for r in records_of(summary)
+        for after, values in enumerate(r.task_matrix or [], 1)
+        for task, value in enumerate(values, 1)
     )
 
 
-def shown_columns(summary: Summary) -> dict[str, bool]:
-    """Which columns of the page's tables have anything to say; the files of ``--csv`` have them all."""
-    rows, spec = summary.rows, summary.spec
-    comparisons = [row.comparison for row in rows]
-    return {
-        "difference": len(rows) > 1,
-        "target": any(row.reached for row in rows),
-        "lr": any(row.chosen is not None for row in rows),
-        "sharpness": any(row.sharpness for row in rows),
-        "lost": any(row.diverged or row.failed or row.pruned for row in rows),
-        "detectable": any(c.detectable is not None for c in comparisons),
-        "p_value": any(c.p_value is not None for c in comparisons),
-        "bootstrap": any(c.bootstrap is not None for c in comparisons),
-        "another_search": any(
-            assured(spec, row) is not None or expected_of_half(spec, row) is not None for row in rows
-        ),
-        "fixed": any(row.method.fixed for row in rows),
-        "cost": any(row.method.evaluations_per_step > 1 for row in rows),
-        "seconds": any(row.seconds is not None for row in rows),
-    }
+def _by_method(summary: Summary, columns: Sequence[Column[Row]]) -> Table:
+    name = Column[Row](by="method", values=lambda row: {"method": row.method.name})
+    return table_of([name, *columns], summary.rows)
 
 
 def order(summary: Summary) -> Table:
@@ -127,22 +97,6 @@ def reached_at(spec: Spec, record: Record, target: float) -> float | None:
     return evaluations_to(record, target, spec.workload.higher_is_better)
 
 
-def methods(summary: Summary) -> Table:
-    """What was compared."""
-    return _table(
-        {
-            "method": row.method.name,
-            "optimizer": row.method.optimizer,
-            "gradient": format_gradient(row.method),
-            "searched": format_ranges(row.method.space),
-            "fixed": format_options(row.method.fixed),
-            "evaluations_per_step": row.method.evaluations_per_step,
-            "seconds": row.seconds,
-        }
-        for row in summary.rows
-    )
-
-
 def runs(summary: Summary) -> Table:
     """Every run of the search and every final run."""
     spec = summary.spec
@@ -163,7 +117,7 @@ def runs(summary: Summary) -> Table:
             "gradient_evaluations": r.gradient_evaluations,
             "samples": r.samples,
             "seconds": r.seconds,
-            **({"sharpness": r.sharpness} if spec.sharpness_samples else {}),
+            **{instrument.name: r.measures.get(instrument.name) for instrument in spec.columns},
             "device": r.device,
             "error": None if r.error is None else headline(r.error),
         }
@@ -214,22 +168,7 @@ def by_method(summaries: Sequence[Summary]) -> dict[str, list[Row]]:
 
 def hyperparameters(summary: Summary) -> list[str]:
     """Names of all that was searched, lr first."""
-    names = dict.fromkeys(name for method in summary.spec.methods for name in method.space)
-    return sorted(names, key=lambda name: name != "lr")
-
-
-def _ends(name: str, interval: Interval | None) -> dict[str, Value]:
-    low, high = (None, None) if interval is None else (interval.low, interval.high)
-    return {f"{name}_low": low, f"{name}_high": high}
-
-
-def _sharpness(row: Row) -> dict[str, Value]:
-    values = row.sharpness
-    return {
-        "sharpness": statistics.median(values) if values else None,
-        "sharpness_low": min(values, default=None),
-        "sharpness_high": max(values, default=None),
-    }
+    return searched_names(summary.spec)
 
 
 def _table(rows: Iterable[dict[str, Value]]) -> Table:

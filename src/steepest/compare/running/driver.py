@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from steepest._errors import StudyError
-from steepest.compare.analysis.choice import choose
+from steepest.compare.analysis.choice import search_of
 from steepest.compare.identity.checks import refusal_in
 from steepest.compare.policy.agenda import Agenda
-from steepest.compare.policy.queue import final_job, jobs_left
+from steepest.compare.policy.queue import final_jobs, jobs_left
 from steepest.compare.policy.standing import counted
 from steepest.compare.records.ledger import Runs
 from steepest.compare.records.lines import append_record, note_attempts
@@ -224,21 +224,19 @@ class Driver:
     def _begin_finals(self, workload: str, method: str) -> None:
         """The final runs of a method, once its search is finished."""
         spec = self._study.comparison(workload)
-        tuned = self._tuned[workload, method]
-        if len(tuned) < spec.trials:
+        search = search_of(spec, self._tuned[workload, method])
+        if not search.is_over:
             return
-        best = choose(spec, tuned)
+        best = search.chosen
         before = [r for r in self._pending if (r.workload, r.method) == (workload, method)]
         self._pending = [r for r in self._pending if r not in before]
         still = [r for r in before if best is not None and r.hyperparameters == best.hyperparameters]
         self._set_aside([r for r in before if r not in still])
         for record in still:
             self._add(self._runs.finish(record))
-        if best is not None:
-            jobs = [final_job(spec, best, i) for i in range(len(spec.seeds))]
-            jobs = [job for job in jobs if job.key not in self._known]
-            self._runs.plan(jobs)
-            self._left.add(job for job in jobs if job.key not in self._elsewhere)
+        jobs = [job for job in final_jobs(spec, search) if job.key not in self._known]
+        self._runs.plan(jobs)
+        self._left.add(job for job in jobs if job.key not in self._elsewhere)
 
     def _set_aside(self, outdated: Sequence[Record]) -> None:
         """Final runs of a point that is not the chosen one any more."""

@@ -23,7 +23,7 @@ class ProcessPool(Pool[Worker]):
         self._spares = spares or Spares(0)
 
     def _start(self) -> Worker:
-        worker = self._spares.take(self._setting.study.threads)
+        worker = self._spares.take(self._setting.study.shared.threads)
         try:
             worker.send(self._setting)
         except OSError:

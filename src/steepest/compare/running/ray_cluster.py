@@ -101,12 +101,13 @@ def slots(study: StudySpec) -> int:
 
 def _slots(resources: Mapping[str, float], study: StudySpec) -> int:
     """By the GPUs where the study needs one, else by the cores."""
-    room = int(resources.get("CPU", 0)) // study.threads
+    room = int(resources.get("CPU", 0)) // study.shared.threads
     if _on_cuda(study):
         room = min(room, int(resources.get("GPU", 0)))
     if room < 1:
         has = ", ".join(f"{resources.get(kind, 0):g} {kind}s" for kind in ("CPU", "GPU"))
-        needs = f"{study.threads} CPU{'s' if study.threads > 1 else ''}{' and a GPU' if _on_cuda(study) else ''}"
+        threads = study.shared.threads
+        needs = f"{threads} CPU{'s' if threads > 1 else ''}{' and a GPU' if _on_cuda(study) else ''}"
         raise InputError(f"a run needs {needs}, and the Ray cluster has {has}")
     return room
 
@@ -116,7 +117,7 @@ def _gpu_share(resources: Mapping[str, float], study: StudySpec, jobs: int) -> f
 
     Example:
         >>> from types import SimpleNamespace
-        >>> study = SimpleNamespace(device="cuda")
+        >>> study = SimpleNamespace(shared=SimpleNamespace(device="cuda"))
         >>> [_gpu_share({"GPU": 2.0}, study, jobs) for jobs in (1, 2, 3, 6)]
         [1.0, 1.0, 0.5, 0.3333]
     """
@@ -127,7 +128,7 @@ def _gpu_share(resources: Mapping[str, float], study: StudySpec, jobs: int) -> f
 
 
 def _on_cuda(study: StudySpec) -> bool:
-    return torch.device(study.device).type == "cuda"
+    return torch.device(study.shared.device).type == "cuda"
 
 
 class RayPool(Pool["_Worker"]):
@@ -140,10 +141,10 @@ class RayPool(Pool["_Worker"]):
 
     def __init__(self, size: int | None, setting: Setting) -> None:
         super().__init__(size or 0)
-        if setting.study.device.startswith("cuda:"):
+        if setting.study.shared.device.startswith("cuda:"):
             raise InputError(
                 f"{argument('device')} must be cuda with {argument('engine')} ray, which picks the GPU, "
-                f"got {setting.study.device}"
+                f"got {setting.study.shared.device}"
             )
         # A worker's folder need not be this one, and its environment has no STEEPEST_DATA.
         folder = data_folder(setting.data_dir)
@@ -156,11 +157,11 @@ class RayPool(Pool["_Worker"]):
             room = _slots(resources, study)
             self.size = self.size or room
             self._actor = self._ray.remote(concurrency_groups={"in": 1, "out": 1})(_Actor).options(
-                num_cpus=study.threads,
+                num_cpus=study.shared.threads,
                 num_gpus=_gpu_share(resources, study, self.size),
                 max_restarts=0,
                 max_task_retries=0,
-                runtime_env={"env_vars": worker_environment(study.threads)},
+                runtime_env={"env_vars": worker_environment(study.shared.threads)},
             )
             stack.push(super().__exit__)  # before Ray is left
             self._ended = stack.pop_all()

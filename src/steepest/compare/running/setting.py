@@ -1,6 +1,5 @@
 """What all runs of a study share, and what becomes of the outcome of one."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ class Setting:
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     """An outcome as the fields of a record: JSON has no NaN, so a number that is not finite becomes ``None``."""
-    fields = dataclasses.asdict(outcome)
+    fields = dict(vars(outcome))
     diverged, pruned = fields.pop("diverged"), fields.pop("pruned")
     status: Status = "diverged" if diverged else "pruned" if pruned else "finished"
     finite = {key: [x if abs(x) < float("inf") else None for x in values] for key, values in fields["curve"].items()}

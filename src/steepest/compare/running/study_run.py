@@ -108,7 +108,7 @@ def make_pool(
     engine: str, jobs: int | None, setting: Setting, spares: Spares | None = None
 ) -> ProcessPool | RayPool | RankPool:
     """The workers of an engine; ``jobs`` is theirs to choose with Ray alone. With a strategy all ranks are one."""
-    if setting.study.strategy is not None:
+    if setting.study.shared.strategy is not None:
         return RankPool(setting)
     if engine == "ray":
         return RayPool(jobs, setting)
@@ -218,7 +218,7 @@ def _sentence_for_lost_storage(folder: Path, storage: Storage | None) -> Iterato
         place = _place(folder, None if isinstance(error, OSError) else storage)
         raise StudyError(
             f"{place} can no longer be read or written ({reason_of(error)}); "
-            f"finished runs are safe, and the same command goes on from them"
+            f"finished runs are safe, and the same command resumes from them"
         ) from error
 
 

@@ -55,7 +55,7 @@ class RankPool(Pool["_Team"]):
 
     def _start(self) -> "_Team":
         if self._started:
-            raise StudyError("a rank of this study is gone; finished runs are safe, and the same command goes on")
+            raise StudyError("a rank of this study is gone; finished runs are safe, and the same command resumes")
         self._started = True
         return _Team(self._setting, self._store)
 
@@ -203,8 +203,8 @@ def _store() -> Store:
 def _process_group(setting: Setting, store: Store) -> ProcessGroup:
     study = setting.study
     if not dist.is_initialized():
-        ProcessGroup.begin(own_device(study.device), store)
-    return ProcessGroup(cast("Strategy", study.strategy), own_device(study.device))
+        ProcessGroup.begin(own_device(study.shared.device), store)
+    return ProcessGroup(cast("Strategy", study.shared.strategy), own_device(study.shared.device))
 
 
 def _packed(message: object) -> str:

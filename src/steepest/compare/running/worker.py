@@ -16,10 +16,11 @@ from steepest.compare.records.record import Job, may_be_pruned, record_of
 from steepest.compare.running.setting import Setting, outcome_fields
 
 if TYPE_CHECKING:
-    from steepest.compare.spec import MethodSpec, Spec, WorkloadSpec
+    from steepest.compare.spec import MethodSpec, Part, Spec, WorkloadSpec
     from steepest.data import Splits
     from steepest.training.checkpoint import Checkpoint
     from steepest.training.definitions.assignment import Assignment
+    from steepest.training.definitions.instrument import Instrument
     from steepest.training.definitions.method import Method
     from steepest.training.definitions.ranks import Ranks
     from steepest.training.definitions.workload import Workload
@@ -93,12 +94,12 @@ class _Runner:
         from steepest.training.definitions.ranks import ALONE
         from steepest.training.process_state import ProcessState
 
-        torch.set_num_threads(setting.study.threads)
+        torch.set_num_threads(setting.study.shared.threads)
         self._state = ProcessState(random_numbers=False)
         self._setting = setting
         self._study = setting.study
         self._ranks = ranks or ALONE
-        self._device = self._ranks.device or torch.device(setting.study.device)
+        self._device = self._ranks.device or torch.device(setting.study.shared.device)
         self._given: Given = cloudpickle.loads(setting.given) if setting.given else {}
         self._workloads: dict[str, Workload] = {}
         self._splits: dict[str, Splits] = {}
@@ -133,7 +134,7 @@ class _Runner:
         outcome = train(
             _assign(spec, workload, method, splits, job),
             with_test=job.phase == "final",
-            sharpness_samples=spec.sharpness_samples if job.phase == "final" and self._ranks.rank == 0 else 0,
+            instruments=self._instruments(spec, job),
             checkpoint=self._checkpoint(job),
             progress=progress,
             ranks=self._ranks,
@@ -166,12 +167,17 @@ class _Runner:
     def _import_all(self) -> None:
         """The user's code behind every method and workload of the study, always in the same order: what a file finds
         when it is imported does not depend on which run comes first. One that cannot be had is told by its own runs."""
+        from steepest.training.lookup import the_instrument
+
         for spec in self._study.comparisons:
             with suppress(Exception):
                 self._workload_named(spec.workload.reference)
             for method in spec.methods:
                 with suppress(Exception):
                     self._method_named(method.reference)
+        for instrument in self._study.shared.instruments:
+            with suppress(Exception):
+                the_instrument(instrument.reference, self._given)
 
     def _begin_anew(self) -> None:
         """The process as it was before its first run, whatever has happened in it since."""
@@ -197,6 +203,14 @@ class _Runner:
         from steepest.training.lookup import the_method
 
         return the_method(reference, self._given)
+
+    def _instruments(self, spec: "Spec", job: Job) -> "list[Instrument]":
+        from steepest.training.lookup import the_instrument
+
+        asked = [frozen for frozen in spec.instruments if frozen.in_search or job.phase == "final"]
+        for frozen in asked:
+            self._refuse_changed_code(frozen)
+        return [the_instrument(frozen.reference, self._given) for frozen in asked]
 
     def _workload_named(self, reference: str) -> "Workload":
         from steepest.training.lookup import the_workload
@@ -224,12 +238,11 @@ class _Runner:
 
     def _copied(self, splits: "Splits") -> "Splits":
         """Nobody else has these tensors: what the user's code changes in place of its own changes no later run."""
-        from steepest.data import Split, Splits
+        from steepest.data import Split
 
-        parts = [[t.to(self._device, copy=True) for t in (split.inputs, split.targets)] for split in splits]
-        return Splits(*(Split(inputs, targets) for inputs, targets in parts))
+        return splits.each(lambda s: Split(*(t.to(self._device, copy=True) for t in (s.inputs, s.targets))))
 
-    def _refuse_changed_code(self, frozen: "MethodSpec | WorkloadSpec") -> None:
+    def _refuse_changed_code(self, frozen: "Part") -> None:
         from steepest.compare.identity.checks import check_unchanged
 
         if frozen.reference not in self._checked:

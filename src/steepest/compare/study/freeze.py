@@ -17,20 +17,20 @@ from steepest.compare.identity.checks import check_fresh_models, check_same_data
 from steepest.compare.identity.digests import Parts, data_digest, digests_of_given, plain, with_code
 from steepest.compare.points import quasi_random_points
 from steepest.compare.policy.pruners import PRUNERS
-from steepest.compare.spec import TUNING_SEED, MethodSpec, Spec, StudySpec, WorkloadSpec
-from steepest.compare.study.request import ALL, Request
-from steepest.data import Splits
-from steepest.diagnostics import largest_hessian_eigenvalue
+from steepest.compare.spec import TUNING_SEED, InstrumentSpec, MethodSpec, Spec, StudySpec, WorkloadSpec
+from steepest.compare.study.request import Request
+from steepest.compare.study.values import ALL
+from steepest.data import Splits, Tasks
 from steepest.training import loading
 from steepest.training.checkpoint import same
 from steepest.training.definitions.budget import steps_in, steps_per_epoch
+from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.definitions.workload import Workload
-from steepest.training.lookup import digest_of, load_data, reference_of, the_method, the_workload
+from steepest.training.lookup import digest_of, load_data, reference_of, the_instrument, the_method, the_workload
 from steepest.training.process_state import ProcessState
 from steepest.training.randomness import generator_states
-from steepest.training.sharpness import SHARPNESS_SAMPLES, batches_for_sharpness
 from steepest.training.user_code import told
 
 T = TypeVar("T")
@@ -58,14 +58,16 @@ def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
 def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     if not request.workloads:
         raise InputError(f"{argument('workloads')} must name at least one workload, got none")
-    workloads = [(reference_of(w), the_workload(w)) for w in request.workloads]
+    workloads = [(reference_of(w, "workload"), the_workload(w)) for w in request.workloads]
     names = [workload.name for _, workload in workloads]
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"every workload must be given once, got {', '.join(duplicates)} more than once")
     methods = _methods(request)
+    instruments = [(reference_of(i, "instrument"), the_instrument(i)) for i in request.measure]
+    _check_once("measure", [instrument.name for _, instrument in instruments], "instrument")
     for name, by_workload in (
         ("epochs", request.epochs),
-        ("batch_size", request.batch_sizes),
+        ("batch_size", request.batch_size),
         ("targets", request.targets),
     ):
         if unknown := sorted(set(by_workload) - {*names, ALL}):
@@ -80,13 +82,15 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
         raise InputError(f"{argument('pruner')} must be one of {', '.join(PRUNERS)}, got {request.pruner!r}")
     device = device_named(request.device)
     if request.strategy is not None:
-        _check_strategy(request, device)
-    parts: Parts = dict([*workloads, *methods])
+        _check_strategy(request, device, [instrument for _, instrument in instruments])
+    parts: Parts = dict([*workloads, *methods, *instruments])
+    if same := {reference for reference, _ in workloads} & {reference for reference, _ in methods}:
+        raise InputError(f"a workload and a method are both {min(same)!r}; give one of them another name")
     given = {reference: digests_of_given(reference, part) for reference, part in parts.items()}
     found: list[Spec] = []
     for reference, workload in workloads:
         with loading.noting(reference):
-            found += _comparisons(request, reference, workload, methods, device, data_dir)
+            found += _comparisons(request, reference, workload, methods, instruments, device, data_dir)
     return with_code(StudySpec(tuple(found)), parts, given)
 
 
@@ -95,14 +99,16 @@ def _methods(request: Request) -> list[tuple[str, Method]]:
     names = [method.name for _, method in methods]
     if not names:
         raise InputError(f"{argument('methods')} must name at least one method, got none")
-    if duplicates := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(
-            f"{argument('methods')} must name each method once, got {', '.join(duplicates)} more than once"
-        )
-    if unknown := sorted(set(request.spaces) - set(names)):
+    _check_once("methods", names, "method")
+    if unknown := sorted(set(request.space) - set(names)):
         where = argument("space", unknown[0])
         raise InputError(f"{where} names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}")
-    return [(reference, method.with_space(request.spaces.get(method.name, {}))) for reference, method in methods]
+    return [(reference, method.with_space(request.space.get(method.name, {}))) for reference, method in methods]
+
+
+def _check_once(name: str, values: Sequence[T], each: str) -> None:
+    if duplicates := sorted({str(value) for value in values if values.count(value) > 1}):
+        raise InputError(f"{argument(name)} must name each {each} once, got {', '.join(duplicates)} more than once")
 
 
 def _check_positive(name: str, value: int) -> None:
@@ -119,31 +125,34 @@ def _comparisons(
     reference: str,
     workload: Workload,
     methods: Sequence[tuple[str, Method]],
+    instruments: Sequence[tuple[str, Instrument]],
     device: str,
     data_dir: Path | None,
 ) -> list[Spec]:
     """A workload's comparisons: one, or one for every batch size."""
     epochs = _of(request.epochs, workload, workload.epochs)
-    batch_sizes = list(_of(request.batch_sizes, workload, [workload.batch_size])) or [workload.batch_size]
+    batch_sizes = list(_of(request.batch_size, workload, [workload.batch_size])) or [workload.batch_size]
     targets = tuple(_of(request.targets, workload, [workload.target])) or (workload.target,)
     _check_positive("epochs", epochs)
     for size in batch_sizes:
         _check_positive("batch_size", size)
-    if duplicates := sorted({size for size in batch_sizes if batch_sizes.count(size) > 1}):
-        raise InputError(f"{argument('batch_size')} must name each size once, got {duplicates[0]} more than once")
+    _check_once("batch_size", batch_sizes, "size")
     _check_targets(workload, targets)
     splits = _checked_data(workload, data_dir)
     _check_model(workload)
     for size in batch_sizes:
-        _check_budget(epochs * steps_per_epoch(len(splits.train), size), size, [m for _, m in methods], request.ranks)
-    if request.sharpness:
-        _check_sharpness(workload, splits)
+        for task in splits.tasks:
+            budget = epochs * steps_per_epoch(len(task.train), size)
+            _check_budget(budget, size, [m for _, m in methods], request.ranks)
+    for _, instrument in instruments:
+        _check_instrument(instrument, workload, splits)
     for _, method in methods:
-        if method.name in request.spaces:
+        if method.name in request.space:
             _check_space(workload, method)
     frozen = _workload_spec(reference, workload, splits, targets[0])
     specs = tuple(_method_spec(reference, method, request.trials) for reference, method in methods)
     names = [method.name for _, method in methods]
+    captions = {instrument.name: instrument.caption(workload, splits) for _, instrument in instruments}
     return [
         Spec(
             name=workload.name if len(batch_sizes) == 1 else f"{workload.name}, batch {size}",
@@ -158,7 +167,8 @@ def _comparisons(
             device=device,
             targets=targets,
             schedule=request.schedule,
-            sharpness_samples=min(SHARPNESS_SAMPLES, len(splits.train)) if request.sharpness else 0,
+            instruments=tuple(_instrument_spec(reference, instrument) for reference, instrument in instruments),
+            captions=captions,
             pruner=request.pruner,
             strategy=request.strategy,
             ranks=request.ranks,
@@ -183,16 +193,17 @@ def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks
             )
 
 
-def _check_strategy(request: Request, device: str) -> None:
+def _check_strategy(request: Request, device: str, instruments: Sequence[Instrument]) -> None:
     if ":" in device or torch.device(device).type not in ("cpu", "cuda"):
         raise InputError(
             f"{argument('device')} must be cpu or cuda with {argument('strategy')}, which picks each rank's GPU, "
             f"got {device}"
         )
-    if request.sharpness and request.strategy == "fsdp2":
+    whole = [instrument.name for instrument in instruments if instrument.whole_weights]
+    if whole and request.strategy == "fsdp2":
         raise InputError(
-            f"{argument('sharpness')} cannot be had with {argument('strategy')} fsdp2, whose weights are in parts; "
-            f"ddp can measure it"
+            f"{argument('measure')} {whole[0]} is unavailable with {argument('strategy')} fsdp2, whose weights are in "
+            f"parts; ddp can measure it"
         )
 
 
@@ -240,15 +251,16 @@ def _check_model(workload: Workload) -> None:
         raise InputError(f"the model of {workload.name!r} could not be built: {told(error)}") from error
 
 
-def _check_sharpness(workload: Workload, splits: Splits) -> None:
-    """Whether the loss has a second derivative is better known before the first run than after the last."""
+def _check_instrument(instrument: Instrument, workload: Workload, splits: Splits) -> None:
+    """What cannot be measured is better known before the first run than after the last."""
+    if instrument.check is None:
+        return
     try:
-        batches = batches_for_sharpness(splits.train, 2)
-        largest_hessian_eigenvalue(workload.model(), workload.loss, batches, iterations=1)
+        instrument.check(workload, splits)
     except (Exception, SystemExit) as error:  # whatever the user's model raises
         raise InputError(
-            f"{argument('sharpness')} needs the second derivative of the loss of {workload.name!r}, and it "
-            f"cannot be had: {type(error).__name__}: {error}"
+            f"{argument('measure')} {instrument.name} is unavailable for {workload.name!r}: {type(error).__name__}: "
+            f"{error}"
         ) from error
 
 
@@ -266,6 +278,7 @@ def _workload_spec(reference: str, workload: Workload, splits: Splits, target: f
         percent=workload.percent,
         source_sha256=digest_of(reference),
         data_sha256=data_digest(splits),
+        tasks=tuple(len(task.train) for task in splits.tasks) if isinstance(splits, Tasks) else (),
     )
 
 
@@ -284,4 +297,17 @@ def _method_spec(reference: str, method: Method, trials: int) -> MethodSpec:
         estimators=json.loads(json.dumps({e.name: dict(e.options) for e in method.estimators}, default=plain)),
         points=tuple(quasi_random_points(method.space, trials, TUNING_SEED)),
         schedule=None if method.schedule is None else method.schedule.description or method.schedule.name,
+    )
+
+
+def _instrument_spec(reference: str, instrument: Instrument) -> InstrumentSpec:
+    return InstrumentSpec(
+        reference=reference,
+        name=instrument.name,
+        label=instrument.label or instrument.name,
+        when=instrument.when,
+        number=instrument.number,
+        in_search=instrument.in_search,
+        source_sha256=digest_of(reference),
+        description=instrument.description,
     )

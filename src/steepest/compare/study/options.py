@@ -10,6 +10,7 @@ from typing import Any
 
 from steepest._errors import InputError, Spelling
 from steepest.compare.spec import StudySpec
+from steepest.compare.study.request import options_in
 from steepest.training.lookup import is_given, nearest
 
 
@@ -109,27 +110,9 @@ def options_of(spec: StudySpec) -> dict[str, Any]:
     Raises:
         InputError: it refers to what a program gave as objects.
     """
-    first = spec.comparisons[0]
-    references = {c.workload.reference for c in spec.comparisons} | {m.reference for m in spec.methods}
-    if given := sorted(filter(is_given, references)):
+    if given := sorted(part.reference for part in spec.parts if is_given(part.reference)):
         raise InputError(f"the study was given {given[0].partition(':')[2]!r} as an object; run it from that program")
-    names = dict.fromkeys(c.workload.name for c in spec.comparisons)
-    by_name = {name: [c for c in spec.comparisons if c.workload.name == name] for name in names}
-    return {
-        "workloads": list(dict.fromkeys(c.workload.reference for c in spec.comparisons)),
-        "methods": [m.reference for m in spec.methods],
-        "trials": first.trials,
-        "seeds": len(first.seeds),
-        "epochs": {name: comparisons[0].epochs for name, comparisons in by_name.items()},
-        "batch_size": {name: [c.batch_size for c in comparisons] for name, comparisons in by_name.items()},
-        "targets": {name: list(comparisons[0].targets) for name, comparisons in by_name.items()},
-        "space": {m.name: m.space for m in spec.methods},
-        "schedule": first.schedule,
-        "sharpness": bool(first.sharpness_samples),
-        "pruner": first.pruner,
-        "strategy": first.strategy,
-        "device": first.device,
-    }
+    return options_in(spec)
 
 
 def _reason(error: Exception) -> str:

@@ -18,9 +18,9 @@ from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.definitions.workload import Workload
+from steepest.training.evaluate import evaluate
 from steepest.training.lookup import Given, load_data, the_method, the_workload
 from steepest.training.process_state import ProcessState
-from steepest.training.run import evaluate
 from steepest.training.train import train
 
 _FEWEST_STEPS = 4  # that are timed
@@ -94,7 +94,7 @@ def make_plan(study: StudySpec, *, jobs: int, data_dir: Path | None, given: Give
             startup += 2 * (time.perf_counter() - began)  # by the command, and again by its workers
             for method in spec.methods:
                 before.restore()
-                torch.set_num_threads(study.threads)
+                torch.set_num_threads(study.shared.threads)
                 found.append(_method_plan(spec, workload, splits, method.name, given))
     finally:
         before.restore()
@@ -146,7 +146,7 @@ def _seconds_of_a_run(
             Assignment(
                 workload,
                 method,
-                splits._replace(train=few),
+                Splits(few, splits.validation, splits.test),
                 point,
                 seed=spec.tuning_seed,
                 epochs=1,

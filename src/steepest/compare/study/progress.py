@@ -1,7 +1,6 @@
 """What a study shows in the terminal while it runs: bars."""
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console, Group
@@ -10,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from steepest._errors import one_line
-from steepest.compare.analysis.choice import choose
+from steepest.compare.analysis.choice import choose, unbegun
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.results.formats import format_metric
 from steepest.compare.spec import Spec, StudySpec
@@ -141,8 +140,7 @@ class _Counts:
         self.searches = spec.trials * len(spec.methods)
         self.searched = self.ended = 0
         self.best: Record | None = None
-        self._tuned: Counter[str] = Counter()
-        self._with_result: set[str] = set()
+        self._search = {method.name: unbegun(spec) for method in spec.methods}
         self._keys: set[Key] = set()
 
     def add(self, record: Record) -> None:
@@ -153,10 +151,8 @@ class _Counts:
             self.ended += 1
             return
         self.searched += 1
-        self._tuned[record.method] += 1
-        if choose(self.spec, [record]) is not None:
-            self._with_result.add(record.method)
-            self.best = choose(self.spec, [record] if self.best is None else [self.best, record])
+        self._search[record.method] = self._search[record.method].after(self.spec, record)
+        self.best = choose(self.spec, [record] if self.best is None else [self.best, record])
 
     @property
     def spent(self) -> int:
@@ -165,9 +161,8 @@ class _Counts:
 
     @property
     def finals(self) -> int:
-        """Final runs of all methods but those whose search ended without a result."""
-        lost = sum(n == self.spec.trials and name not in self._with_result for name, n in [*self._tuned.items()])
-        return len(self.spec.seeds) * (len(self.spec.methods) - lost)
+        """Final runs of all methods."""
+        return sum(search.finals for search in self._search.values())
 
 
 def _plain(text: str) -> str:

@@ -1,48 +1,113 @@
-"""What a user asks for, before it is resolved and frozen."""
+"""What a user asks for, before it is resolved and frozen: every option, declared once."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any
 
-from steepest.compare.names import DEFAULT_METHODS
+import torch
+
+from steepest.compare.names import DEFAULT_METHODS, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.spec import Spec, StudySpec
+from steepest.compare.study import values
+from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method, Range
 from steepest.training.definitions.workload import Workload
 
-ALL = ""  # every workload that is not named
+Check = Callable[[str, Any], Any]
+Of = Callable[[StudySpec], Any]
+
+
+def option(check: Check, of: Of, **default: Any) -> Any:
+    """A field of :class:`Request`.
+
+    Args:
+        check: called with the option's name and what the user gave; returns what the field holds, or raises an
+            InputError.
+        of: what the user gave, from the study's spec: asked again, it gives that study again.
+        default: as :func:`dataclasses.field` takes it.
+    """
+    return field(metadata={"check": check, "of": of}, **default)
+
+
+def _by_name(study: StudySpec, value: Callable[[list[Spec]], Any]) -> dict[str, Any]:
+    """A value of each workload's comparisons."""
+    names = dict.fromkeys(c.workload.name for c in study.comparisons)
+    return {name: value([c for c in study.comparisons if c.workload.name == name]) for name in names}
+
+
+def _device(name: str, value: object) -> str:
+    return values.text(name, str(value) if isinstance(value, torch.device) else value)
+
+
+def _optional(check: Check) -> Check:
+    return lambda name, value: None if value is None else check(name, value)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for, as flags, a file and the Python API say it; every field but the first has a default.
+    """What a user asks for, as flags, a file and the Python API say it, under the names of the arguments of ``Study``.
 
-    Numbers that may differ by workload are given for one name of a workload each, or under ``ALL`` for the others.
-
-    Args:
-        workloads: references, at least one; or workloads themselves.
-        methods: references; or methods themselves.
-        trials: points that every method tries, at least 1.
-        seeds: final runs of every method, at least 1.
-        epochs: instead of the workload's own.
-        batch_sizes: instead of the workload's own; each is a comparison of its own.
-        targets: instead of the workload's own; the first of them counts in the table.
-        spaces: method name to ranges that replace its own, or search what it has fixed.
-        schedule: of the learning rate, one of ``SCHEDULES``.
-        sharpness: measure it after every final run.
-        pruner: one of ``PRUNERS``, to stop hopeless runs of the search; ``None`` for none.
-        strategy: one of ``STRATEGIES``, by which ``ranks`` processes do every run together; ``None`` for one process.
-        device: ``"auto"`` (the GPU if there is one), or anything ``torch.device`` takes.
+    Numbers that may differ by workload are given for one name of a workload each, or under ``values.ALL`` for the
+    others. ``ranks`` processes do every run together; it is no option, but what torchrun says.
     """
 
-    workloads: Sequence[str | Workload]
-    methods: Sequence[str | Method] = DEFAULT_METHODS
-    trials: int = 8
-    seeds: int = 5
-    epochs: Mapping[str, int] = field(default_factory=dict)
-    batch_sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    targets: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    spaces: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
-    schedule: str = "linear"
-    sharpness: bool = False
-    pruner: str | None = None
-    strategy: str | None = None
+    workloads: Sequence[str | Workload] = option(
+        partial(values.parts, kind=Workload), lambda s: list(dict.fromkeys(c.workload.reference for c in s.comparisons))
+    )
+    methods: Sequence[str | Method] = option(
+        partial(values.parts, kind=Method), lambda s: [m.reference for m in s.methods], default=DEFAULT_METHODS
+    )
+    trials: int = option(values.runs, lambda s: s.shared.trials, default=8)
+    seeds: int = option(values.runs, lambda s: len(s.shared.seeds), default=5)
+    epochs: Mapping[str, int] = option(
+        partial(values.by_workload, convert=values.positive),
+        lambda s: _by_name(s, lambda comparisons: comparisons[0].epochs),
+        default_factory=dict,
+    )
+    batch_size: Mapping[str, Sequence[int]] = option(
+        partial(values.by_workload, convert=values.listed(values.positive)),
+        lambda s: _by_name(s, lambda comparisons: [c.batch_size for c in comparisons]),
+        default_factory=dict,
+    )
+    targets: Mapping[str, Sequence[float]] = option(
+        partial(values.by_workload, convert=values.listed(values.number)),
+        lambda s: _by_name(s, lambda comparisons: list(comparisons[0].targets)),
+        default_factory=dict,
+    )
+    space: Mapping[str, Mapping[str, Range]] = option(
+        values.spaces, lambda s: {m.name: m.space for m in s.methods}, default_factory=dict
+    )
+    schedule: str = option(partial(values.one_of, allowed=SCHEDULES), lambda s: s.shared.schedule, default="linear")
+    measure: Sequence[str | Instrument] = option(
+        partial(values.parts, kind=Instrument, none=True),
+        lambda s: [i.reference for i in s.shared.instruments],
+        default=(),
+    )
+    pruner: str | None = option(
+        _optional(partial(values.one_of, allowed=PRUNERS)), lambda s: s.shared.pruner, default=None
+    )
+    strategy: str | None = option(
+        _optional(partial(values.one_of, allowed=STRATEGIES)), lambda s: s.shared.strategy, default=None
+    )
+    device: str = option(_device, lambda s: s.shared.device, default="auto")
     ranks: int = 1
-    device: str = "auto"
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> "Request":
+        """From what a user gave, by the names of the options; other names are left out.
+
+        Raises:
+            InputError: a value is not what it must be.
+        """
+        return cls(**{f.name: f.metadata["check"](f.name, given[f.name]) for f in options() if f.name in given})
+
+
+def options() -> list[Any]:
+    """The fields of :class:`Request` that are options."""
+    return [f for f in fields(Request) if f.metadata]
+
+
+def options_in(spec: StudySpec) -> dict[str, Any]:
+    """What a user would have to ask for to have this study."""
+    return {f.name: f.metadata["of"](spec) for f in options()}

@@ -4,6 +4,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from steepest._errors import InputError, Spelling, StudyError, argument, check_extra, spelled_by
 from steepest._machine import device_named, usable_cores
 from steepest.compare.analysis.summary import Summary, summarize_study
-from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.names import DEFAULT_METHODS, ENGINES
 from steepest.compare.records.record import Record
 from steepest.compare.records.storage import Storage
 from steepest.compare.results.exports import final_table, run_table
@@ -31,6 +32,7 @@ from steepest.compare.study.progress import ProgressDisplay
 from steepest.compare.study.request import Request
 from steepest.compare.study.result import without_result, write
 from steepest.page.table import Table
+from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method, Range
 from steepest.training.definitions.workload import Workload
 from steepest.training.lookup import Given, pickled, reference_of
@@ -63,16 +65,18 @@ class Study:
         space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the
             method's own range, or of a fixed value.
         schedule: of the learning rate: linear, constant, cosine, polynomial or step.
-        sharpness: measure the largest Hessian eigenvalue after every final run.
-        pruner: stop hopeless runs of the search: median or halving.
+        measure: instruments: built-in names (``"sharpness"``, ``"lr"``), ``path/to/file.py:name``,
+            ``package.module:name``, or :class:`Instrument` objects.
+        sharpness: short for ``"sharpness"`` among what is measured; ``False``: not among it.
+        pruner: prune unpromising runs of the search: median or halving.
         strategy: ddp or fsdp2: the processes of a torchrun do every run together; ``None`` for one process a run.
         device: cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.
-        out: the study's folder; ``studies/NAME`` if not given. The same study in the same folder goes on where it
+        out: the study's folder; ``studies/NAME`` if not given. The same study in the same folder resumes where it
             stopped.
         data_dir: where data files lie; otherwise the environment variable ``STEEPEST_DATA`` says so.
         jobs: runs at a time, one thread each; if not given, all cores, or 1 on a GPU; with Ray, as many as it has room
             for.
-        checkpoint_seconds: between two checkpoints of a run, from which it goes on if it is interrupted.
+        checkpoint_seconds: between two checkpoints of a run, from which it resumes if it is interrupted.
         retry_failed: run again what failed in an earlier call.
         engine: ``"processes"`` of this machine, or ``"ray"``: actors of the cluster that ``RAY_ADDRESS`` or ``ray
             start`` names, or else of a Ray that is started for the study (see :mod:`.running.ray_cluster`).
@@ -110,7 +114,8 @@ class Study:
         targets: float | Sequence[float] | Mapping[str, float | Sequence[float]] | None = None,
         space: Ranges | None = None,
         schedule: str = "linear",
-        sharpness: bool = False,
+        measure: str | Instrument | Sequence[str | Instrument] = (),
+        sharpness: bool | None = None,
         pruner: str | None = None,
         strategy: str | None = None,
         device: str | torch.device = "auto",
@@ -123,23 +128,12 @@ class Study:
         storage: str | None = None,
         study: str | None = None,
     ) -> None:
+        given = dict(locals())
         self._spelling: Spelling | None = None
-        self._request = Request(
-            workloads=values.parts("workloads", workloads, Workload),
-            methods=values.parts("methods", methods, Method),
-            trials=values.runs("trials", trials),
-            seeds=values.runs("seeds", seeds),
-            epochs=values.by_workload("epochs", epochs, values.positive),
-            batch_sizes=values.by_workload("batch_size", batch_size, values.listed(values.positive)),
-            targets=values.by_workload("targets", targets, values.listed(values.number)),
-            spaces=values.spaces(space),
-            schedule=values.one_of("schedule", schedule, SCHEDULES),
-            sharpness=values.flag("sharpness", sharpness),
-            pruner=None if pruner is None else values.one_of("pruner", pruner, PRUNERS),
-            strategy=strategy,
-            ranks=1 if strategy is None else number_of_ranks(values.one_of("strategy", strategy, STRATEGIES)),
-            device=values.text("device", str(device) if isinstance(device, torch.device) else device),
-        )
+        measured = _instruments(measure, None if sharpness is None else values.flag("sharpness", sharpness))
+        self._request = Request.checked({**given, "measure": measured})
+        if strategy is not None:
+            self._request = replace(self._request, ranks=number_of_ranks(strategy))
         if strategy is None:  # a rank has a GPU of its own, and touches no other
             device_named(self._request.device)
         self._jobs = None if jobs is None else values.positive("jobs", jobs)
@@ -205,7 +199,7 @@ class Study:
         if self._frozen is not None:
             spec = spec.with_points_of(self._frozen)
         if self._frozen is not None and (differences := self._frozen.differences(spec)):
-            raise InputError(f"this study cannot be had again as it was: {'; '.join(differences)}")
+            raise InputError(f"this study cannot be reproduced as it was: {'; '.join(differences)}")
         return spec
 
     @property
@@ -324,8 +318,16 @@ class Study:
         return pickled(self._given())
 
     def _given(self) -> Given:
-        parts = [*self._request.workloads, *self._request.methods]
+        parts = [*self._request.workloads, *self._request.methods, *self._request.measure]
         return {reference_of(part): part for part in parts if not isinstance(part, str)}
+
+
+def _instruments(measure: Any, sharpness: bool | None) -> Any:
+    """What is measured, with or without the sharpness if that is said."""
+    found = list(measure) if isinstance(measure, list | tuple) else [measure]
+    if sharpness is None or sharpness == ("sharpness" in found):
+        return found
+    return [*found, "sharpness"] if sharpness else [name for name in found if name != "sharpness"]
 
 
 def _frame(table: Table) -> "pd.DataFrame":

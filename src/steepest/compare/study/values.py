@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from steepest._errors import InputError, argument
-from steepest.compare.study.request import ALL
 from steepest.training.definitions.method import Range
 
 T = TypeVar("T")
+ALL = ""  # every workload that is not named
 MOST = 100_000  # points of a search, or final seeds: each is written down before anything runs
 
 
@@ -92,14 +92,17 @@ def _unicode(name: str, value: str) -> str:
     return value
 
 
-def parts(name: str, value: object, kind: type[T]) -> list[str | T]:
+def parts(name: str, value: object, kind: type[T], *, none: bool = False) -> list[str | T]:
     """Names, or objects of that kind, in their order; one alone stands for a list of one.
+
+    Args:
+        none: there may be none.
 
     Raises:
         InputError: there is none, it is something else, or it has no order, or no end (a set, a generator).
     """
     found: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
-    if not found:
+    if not found and not none:
         raise InputError(f"{argument(name)} must name at least one {name[:-1]}, got none")
     for part in found:
         if not isinstance(part, str | kind):
@@ -137,26 +140,26 @@ def by_workload(name: str, value: object, convert: Callable[[str, object], T]) -
     return {workload: convert(name, given) for workload, given in value.items()}
 
 
-def spaces(value: object) -> dict[str, dict[str, Range]]:
+def spaces(name: str, value: object) -> dict[str, dict[str, Range]]:
     """Method name to hyperparameter to range: a :class:`Range`, ``[low, high]`` or ``{low, high, log}``.
 
     Raises:
         InputError: it is none of these.
 
     Example:
-        >>> spaces({"sgd": {"lr": [0.01, 1.0], "momentum": {"low": 0.8, "high": 0.99, "log": False}}})["sgd"]["lr"]
-        Range(low=0.01, high=1.0, log=True)
+        >>> spaces("space", {"sgd": {"lr": [0.01, 1.0], "momentum": {"low": 0.8, "high": 0.9, "log": False}}})["sgd"]
+        {'lr': Range(low=0.01, high=1.0, log=True), 'momentum': Range(low=0.8, high=0.9, log=False)}
     """
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(ranges and isinstance(ranges, Mapping) for ranges in value.values()):
         raise InputError(
-            f"{argument('space')} must be a table of methods, each with its hyperparameters and ranges, got {value!r}"
+            f"{argument(name)} must be a table of methods, each with its hyperparameters and ranges, got {value!r}"
         )
-    if strange := [name for ranges in (value, *value.values()) for name in ranges if not isinstance(name, str)]:
-        raise InputError(f"{argument('space')} must name methods and hyperparameters, got {strange[0]!r}")
+    if strange := [key for ranges in (value, *value.values()) for key in ranges if not isinstance(key, str)]:
+        raise InputError(f"{argument(name)} must name methods and hyperparameters, got {strange[0]!r}")
     return {
-        method: {name: _range(argument(f"space.{method}.{name}", method), given) for name, given in ranges.items()}
+        method: {key: _range(argument(f"{name}.{method}.{key}", method), given) for key, given in ranges.items()}
         for method, ranges in value.items()
     }
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
@@ -16,12 +18,22 @@ from steepest.training.definitions.schedule import SCHEDULES, Schedule
 from steepest.training.definitions.workload import Workload
 
 
+class Leg(NamedTuple):
+    """The part of a run that is spent on one task: steps ``start`` to ``stop``, with ``per_epoch`` batches an epoch."""
+
+    splits: Splits
+    start: int
+    stop: int
+    per_epoch: int
+
+
 @dataclass(frozen=True)
 class Assignment:
     """One run: a workload, a method at a point of its search space, a seed and a budget.
 
     The budget is ``epochs`` times the batches of an epoch, counted in gradient evaluations: a method that pays two
-    a step takes half the steps, one that evaluates the two halves of a batch at two points pays one.
+    a step takes half the steps, one that evaluates the two halves of a batch at two points pays one. In a sequence of
+    tasks each has a budget of its own, and the schedule begins anew with it.
 
     Args:
         splits: the workload's data, on the device to train on; the model goes there too.
@@ -46,14 +58,19 @@ class Assignment:
         """The method's own schedule, or else the one of all methods."""
         return self.method.schedule or self.schedule
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of an epoch.
+    @cached_property
+    def legs(self) -> tuple["Leg", ...]:
+        """The run's way through the tasks of its workload, most often one, each with ``epochs`` of its own.
 
         Raises:
-            InputError: not one batch fits.
+            InputError: in one of them not one batch fits, or not one step can be paid.
         """
-        return steps_per_epoch(len(self.splits.train), self.batch_size)
+        found: list[Leg] = []
+        for task in self.splits.tasks:
+            per_epoch = steps_per_epoch(len(task.train), self.batch_size)
+            start = found[-1].stop if found else 0
+            found.append(Leg(task, start, start + steps_in(self.epochs * per_epoch, self.method), per_epoch))
+        return tuple(found)
 
     @property
     def steps(self) -> int:
@@ -62,12 +79,13 @@ class Assignment:
         Raises:
             InputError: not one.
         """
-        return steps_in(self.epochs * self.steps_per_epoch, self.method)
+        return self.legs[-1].stop
 
-    def identity(self, ranks: Ranks) -> str:
-        """A digest of what a checkpoint must share with a run that resumes from it."""
+    def identity(self, ranks: Ranks, instruments: Sequence[str] = ()) -> str:
+        """A digest of what a checkpoint must share with a run that resumes from it; ``instruments`` by their names."""
         sizes = [tuple(split.inputs.shape) for split in self.splits]
         names = [self.workload.name, self.method.name, dict(self.hyperparameters)]
-        run = [*names, self.seed, self.epochs, self.batch_size, self.lr_schedule.name, sizes]
+        run = [*names, self.seed, self.epochs, self.batch_size, self.lr_schedule.name, sizes, *instruments]
+        run += [[leg.stop for leg in self.legs]] if len(self.legs) > 1 else []
         versions = [__version__, torch.__version__, self.splits.train.inputs.device.type, ranks.name]
         return hashlib.sha256(json.dumps([run, versions], sort_keys=True).encode()).hexdigest()

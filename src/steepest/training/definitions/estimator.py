@@ -24,6 +24,7 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     ranks: Ranks = ALONE
+    task: int = 0  # of a sequence of tasks, counted from 0
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -71,12 +72,14 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Resumable:
-    """What ``attach`` yields so that an interrupted run can go on from a checkpoint.
+    """What ``attach`` yields so that an interrupted run can resume from a checkpoint.
 
     Args:
         take: the function, or ``None`` for a calibration.
         parts: what changes from step to step, as objects with ``state_dict()`` and ``load_state_dict(state)``; the
-            states may hold tensors, numbers, strings and containers of them. Empty if nothing does.
+            states may hold tensors, numbers, strings and containers of them. Empty if nothing does. Where a workload is
+            a sequence of tasks, one that has ``end_task(view)`` is told of the end of each but the last, with a
+            :class:`RunView`; what gradients it takes then are not counted.
     """
 
     take: Take | None = None
@@ -93,7 +96,7 @@ class Estimator:
     optimizer sees it: its ``attach`` yields ``None``. A method can have one of each.
 
     An ``attach`` that yields either within a :class:`Resumable` says what of its state to save, and a run that is
-    interrupted goes on from its last checkpoint. Without it the run begins anew: right, but slower.
+    interrupted resumes from its last checkpoint. Without it the run begins anew: right, but slower.
 
     Args:
         name: what a user writes before the ``+``.

@@ -44,7 +44,7 @@ class Workload:
         evaluation_batch: samples that are evaluated at a time; a question of memory only.
 
     What a model keeps from step to step belongs into parameters and buffers, or into attributes that are numbers or
-    strings, so that a run that is interrupted can go on.
+    strings, so that a run that is interrupted can resume.
 
     Raises:
         ValueError: a field is not what it must be: a number below 1, an empty name, a model in the place of a function.

@@ -1,0 +1,51 @@
+"""The columns of what was compared."""
+
+from steepest.compare.analysis.summary import Row, Summary
+from steepest.compare.results.columns.parts import RowColumn, Show
+from steepest.compare.results.formats import NONE, format_gradient, format_options, format_ranges
+from steepest.page.table import Cell, Column, Plain
+
+
+def method_columns(summary: Summary) -> list[RowColumn]:
+    """What was compared."""
+    rows = summary.rows
+    with_estimators = any(row.method.estimators for row in rows)
+
+    def text(by: str, heading: str, shown: bool, show: Show, code: bool = False) -> RowColumn:
+        return Column(
+            by=by,
+            values=lambda row: {by: show(row)},
+            heading=heading,
+            cell=lambda row: Cell(show(row), code=code),
+            number=False,
+            shown=shown,
+            markdown=(Plain(heading.lower(), show),) if shown or by != "gradient" else (),
+        )
+
+    return [
+        text("optimizer", "Optimizer", True, lambda row: row.method.optimizer, code=True),
+        text("gradient", "Gradient", with_estimators, lambda row: format_gradient(row.method)),
+        text("searched", "Searched", True, lambda row: format_ranges(row.method.space)),
+        text("fixed", "Fixed", any(row.method.fixed for row in rows), lambda row: format_options(row.method.fixed)),
+        Column(
+            by="evaluations_per_step",
+            values=lambda row: {"evaluations_per_step": row.method.evaluations_per_step},
+            heading="Evaluations per step",
+            cell=lambda row: Cell(str(row.method.evaluations_per_step)),
+            shown=any(row.method.evaluations_per_step > 1 for row in rows),
+            markdown=(Plain("evaluations per step", lambda row: str(row.method.evaluations_per_step)),),
+        ),
+        Column(
+            by="seconds",
+            values=lambda row: {"seconds": row.seconds},
+            heading="Seconds per final run",
+            under="median",
+            cell=lambda row: Cell(_seconds(row)),
+            shown=any(row.seconds is not None for row in rows),
+            markdown=(Plain("seconds per final run (median)", _seconds),),
+        ),
+    ]
+
+
+def _seconds(row: Row) -> str:
+    return NONE if row.seconds is None else f"{row.seconds:.2f}"

@@ -1,0 +1,145 @@
+"""A comparison, in full."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from steepest.compare.points import quasi_random_points
+from steepest.compare.spec.parts import InstrumentSpec, MethodSpec, WorkloadSpec, code_differences
+from steepest.training.definitions.budget import steps_per_epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What all comparisons of a study have in common: methods, the size of the search and of the final comparison.
+
+    ``seeds`` are those of the final runs; the search itself runs on ``tuning_seed``. ``methods[0]`` need not be the
+    baseline: that is ``baseline``. ``pruner`` prunes unpromising runs of the search. With a ``strategy`` so many
+    ``ranks`` do every run together.
+    """
+
+    methods: tuple[MethodSpec, ...]
+    baseline: str
+    trials: int
+    tuning_seed: int
+    seeds: tuple[int, ...]
+    device: str
+    schedule: str = "linear"
+    threads: int = 1
+    instruments: tuple[InstrumentSpec, ...] = ()
+    pruner: str | None = None
+    strategy: str | None = None
+    ranks: int = 1
+
+    @property
+    def columns(self) -> list[InstrumentSpec]:
+        """The instruments that add a column to the results."""
+        return [instrument for instrument in self.instruments if instrument.when == "end"]
+
+    @property
+    def series(self) -> list[InstrumentSpec]:
+        """The instruments that add a series to the curve of a run."""
+        return [instrument for instrument in self.instruments if instrument.when == "validation"]
+
+    def method(self, name: str) -> MethodSpec:
+        return next(method for method in self.methods if method.name == name)
+
+    def points(self, method: MethodSpec) -> tuple[dict[str, float], ...]:
+        """What a method's search tries; computed where a spec from before format 3 does not say."""
+        return method.points or tuple(quasi_random_points(method.space, self.trials, self.tuning_seed))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec(Shared):
+    """A comparison: one workload at one batch size, beside all that its study says.
+
+    ``name`` tells it from the other comparisons of its study. The first of ``targets`` is the workload's. ``captions``
+    is what the report says of an instrument on this workload, by the instrument's name.
+    """
+
+    name: str
+    workload: WorkloadSpec
+    epochs: int
+    batch_size: int
+    targets: tuple[float, ...]
+    captions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """The budget of one run."""
+        samples = self.workload.tasks or (self.workload.train_samples,)
+        return self.epochs * sum(steps_per_epoch(count, self.batch_size) for count in samples)
+
+    def with_points_of(self, frozen: "Spec") -> "Spec":
+        """The same with the search points that a study of these very methods and ranges has been given before."""
+        if (self.trials, self.tuning_seed) != (frozen.trials, frozen.tuning_seed):
+            return self
+        there = {method.name: method for method in frozen.methods if method.points}
+        return replace(self, methods=tuple(_with_points_of(m, there.get(m.name)) for m in self.methods))
+
+    def differences(self, asked: "Spec") -> list[str]:
+        """What differs between this comparison and the one asked for; where a file lies makes no difference."""
+        names, asked_names = ([m.name for m in spec.methods] for spec in (self, asked))
+        found = []
+        if names != asked_names:
+            found.append(f"methods are {', '.join(names)} there and {', '.join(asked_names)} here")
+        common = set(names) & set(asked_names)
+        mine, theirs = (_flat(_plain(spec), common) for spec in (self, asked))
+        for key in sorted(mine.keys() | theirs.keys()):
+            there, here = (flat.get(key, "nothing") for flat in (mine, theirs))
+            if there == here or key.endswith(("reference", "description")):
+                continue
+            what = key.removesuffix("_sha256").replace("source", "source file")
+            values = "" if key.endswith("_sha256") else f": {there} there, {here} here"
+            found.append(f"{what} differs{values}")
+        found += _between_instruments(self.instruments, asked.instruments)
+        found += code_differences(f"workload {self.workload.name!r}", self.workload.code, asked.workload.code)
+        for name in (name for name in names if name in common):
+            found += code_differences(f"method {name!r}", self.method(name).code, asked.method(name).code)
+            points = [spec.method(name).points for spec in (self, asked)]
+            if not found and all(points) and points[0] != points[1]:
+                found.append(f"the search points of method {name!r} differ")
+        return found
+
+
+def _with_points_of(asked: MethodSpec, frozen: MethodSpec | None) -> MethodSpec:
+    if frozen is None or frozen.space != asked.space:
+        return asked
+    return replace(asked, points=tuple({name: point[name] for name in asked.space} for point in frozen.points))
+
+
+def _between_instruments(there: Sequence[InstrumentSpec], here: Sequence[InstrumentSpec]) -> list[str]:
+    names, asked = (", ".join(instrument.name for instrument in some) or "none" for some in (there, here))
+    if names != asked:
+        return [f"instruments are {names} there and {asked} here"]
+    found = []
+    for one, other in zip(there, here, strict=True):
+        if one.source_sha256 != other.source_sha256:
+            found.append(f"source file of instrument {one.name!r} differs")
+        found += code_differences(f"instrument {one.name!r}", one.code, other.code)
+    return found
+
+
+def _plain(spec: Spec) -> dict[str, Any]:
+    """As JSON has it, without what is compared in a way of its own."""
+    raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec)))
+    del raw["instruments"], raw["captions"]
+    for part in (raw["workload"], *raw["methods"]):
+        part.pop("code")
+        part.pop("points", None)
+    for method in raw["methods"]:  # a file's module is named after where it lies
+        method["optimizer"] = re.sub(r"^steepest_user_[0-9a-f]+\.", "", method["optimizer"])
+    return raw
+
+
+def _flat(value: Any, methods: set[str], path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        items = value.items()
+    elif path == "methods":
+        items = {m["name"]: m for m in value if m["name"] in methods}.items()
+    else:
+        return {path: value}
+    return {k: v for key, item in items for k, v in _flat(item, methods, f"{path}.{key}".lstrip(".")).items()}

@@ -1,0 +1,107 @@
+"""The frozen specification of a study: everything that its results depend on, and nothing else."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from steepest.compare.spec.comparison import Shared, Spec
+from steepest.compare.spec.formats import FORMAT, SHARED, of_this_format, own_part
+from steepest.compare.spec.parts import InstrumentSpec, MethodSpec, WorkloadSpec
+from steepest.training.definitions.method import Range
+
+Part = WorkloadSpec | MethodSpec | InstrumentSpec
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """A study: comparisons of the same methods, each of its own name."""
+
+    comparisons: tuple[Spec, ...]
+
+    def __post_init__(self) -> None:
+        if not self.comparisons:
+            raise ValueError("a study has at least one comparison")
+        if any(shared_of(spec) != self.shared for spec in self.comparisons[1:]):
+            raise ValueError("the comparisons of a study have their methods and numbers of runs in common")
+
+    @cached_property
+    def shared(self) -> Shared:
+        """What its comparisons have in common."""
+        return shared_of(self.comparisons[0])
+
+    @property
+    def methods(self) -> tuple[MethodSpec, ...]:
+        return self.shared.methods
+
+    def comparison(self, name: str) -> Spec:
+        return next(spec for spec in self.comparisons if spec.name == name)
+
+    def to_json(self) -> str:
+        comparisons = [own_part(dataclasses.asdict(comparison)) for comparison in self.comparisons]
+        raw = {"format": FORMAT, "study": dataclasses.asdict(self.shared), "comparisons": comparisons}
+        return json.dumps(raw, indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "StudySpec":
+        """Read what :meth:`to_json` wrote, or an older version.
+
+        Raises:
+            ValueError, KeyError, TypeError: the text is no such specification.
+        """
+        raw = of_this_format(json.loads(text))
+        shared = _shared(raw["study"])
+        return cls(tuple(_comparison(shared, comparison) for comparison in raw["comparisons"]))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing that older formats did not freeze."""
+        return all(part.code is not None for part in self.parts) and all(m.points for m in self.methods)
+
+    @property
+    def parts(self) -> list[Part]:
+        """All workloads, methods and instruments."""
+        return [*(spec.workload for spec in self.comparisons), *self.shared.methods, *self.shared.instruments]
+
+    def with_points_of(self, frozen: "StudySpec") -> "StudySpec":
+        """The same with the search points of ``frozen``, of a study that has begun, wherever it searches as that does.
+
+        They count, and not what this release of SciPy would draw.
+        """
+        there = {spec.name: spec for spec in frozen.comparisons}
+        return StudySpec(
+            tuple(spec.with_points_of(there[spec.name]) if spec.name in there else spec for spec in self.comparisons)
+        )
+
+    def differences(self, asked: "StudySpec") -> list[str]:
+        """What differs between this spec, of a folder, and the one asked for; where a file lies makes no difference."""
+        names, asked_names = ([spec.name for spec in study.comparisons] for study in (self, asked))
+        if names != asked_names:
+            return [f"workloads are {', '.join(names)} there and {', '.join(asked_names)} here"]
+        found: list[str] = []
+        for there, here in zip(self.comparisons, asked.comparisons, strict=True):
+            found += [difference for difference in there.differences(here) if difference not in found]
+        return found
+
+
+def shared_of(spec: Spec) -> Shared:
+    """Of a comparison, what all of its study have in common."""
+    return Shared(**{name: getattr(spec, name) for name in SHARED})
+
+
+def _shared(raw: dict[str, Any]) -> Shared:
+    methods = tuple(
+        MethodSpec(
+            **{**m, "space": {k: Range(**r) for k, r in m["space"].items()}, "points": tuple(m.get("points", ()))}
+        )
+        for m in raw["methods"]
+    )
+    instruments = tuple(InstrumentSpec(**instrument) for instrument in raw.get("instruments", ()))
+    return Shared(**{**raw, "seeds": tuple(raw["seeds"]), "methods": methods, "instruments": instruments})
+
+
+def _comparison(shared: Shared, raw: dict[str, Any]) -> Spec:
+    workload = WorkloadSpec(**{**raw["workload"], "tasks": tuple(raw["workload"].get("tasks", ()))})
+    own = {**raw, "workload": workload, "targets": tuple(raw["targets"])}
+    return Spec(**{**{name: getattr(shared, name) for name in SHARED}, **own})
