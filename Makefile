@@ -62,7 +62,7 @@ compare: setup
 bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/harness.py --data-dir $(DATA)
 
-# The documentation, into site/; a warning is an error. `make test` builds it too.
+# The documentation, into site/; a warning is an error. The first build runs a study for the live report, about a minute.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
