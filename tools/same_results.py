@@ -76,10 +76,11 @@ def _results(tree: Path, name: str, out: Path) -> tuple[dict[str, dict[str, obje
 
 def _timeless(record: dict[str, object]) -> dict[str, object]:
     found = {key: value for key, value in record.items() if key not in TIMES}
-    if "sharpness" in found:  # as it was while it was the one instrument
-        value, note = found.pop("sharpness"), found.pop("sharpness_note")
-        found["measures"] = {} if value is None and note is None else {"sharpness": value}
-        found["notes"] = {} if note is None else {"sharpness": note}
+    value, note = found.pop("sharpness", None), found.pop("sharpness_note", None)
+    if value is not None or note is not None:  # as it was while it was the one instrument
+        found["measures"] = {"sharpness": value}
+    if note is not None:
+        found["notes"] = {"sharpness": note}
     return found
 
 
