@@ -115,13 +115,18 @@ def parts_of(reference: str) -> list[str]:
     """The references of the estimators, then that of the method; a ``+`` in the path of a file parts nothing.
 
     Example:
-        >>> parts_of("csgd + ssgd+path/to/file.py:name")
-        ['csgd', 'ssgd', 'path/to/file.py:name']
+        >>> parts_of("csgd + ssgd+path/to/file.py:name"), parts_of("path/to/file.py:halves+sngm")
+        (['csgd', 'ssgd', 'path/to/file.py:name'], ['path/to/file.py:halves', 'sngm'])
     """
     found = []
-    while "+" in reference and not Path(reference.rpartition(":")[0]).is_file():
-        part, _, reference = reference.partition("+")
-        found.append(part.strip())
+    while "+" in reference:
+        source, colon, name = reference.partition(":")
+        in_file = bool(colon) and Path(source.strip()).is_file()
+        part, plus, rest = name.partition("+") if in_file else reference.partition("+")
+        found.append(f"{source}:{part}".strip() if in_file else part.strip())
+        if not plus:
+            return found
+        reference = rest
     return [*found, reference.strip()]
 
 
