@@ -157,6 +157,19 @@ def test_combinations_with_a_file_of_the_users(own, monkeypatch):
     assert source_digest("ssgd+sngm") is None
     monkeypatch.chdir(own.parent)
     assert find_method("ssgd+own.py:m").name == "ssgd+mine"
+    before_built_in = find_method("own.py:wide+sngm")
+    assert (before_built_in.name, before_built_in.optimizer) == ("wide+sngm", METHODS["sngm"].optimizer)
+    assert find_method("own.py:wide + csgd+own.py:m").name == "wide+csgd+mine"
+
+
+@pytest.mark.parametrize(
+    "reference", ["a+b/c+d.py:m", "ssgd+a+b/c+d.py:m", "a+b/c+d.py:wide+a+b/c+d.py:m", "a+b/c+d.py:wide+sngm"]
+)
+def test_a_plus_in_the_path_of_a_file_parts_nothing(own, reference, monkeypatch):
+    (own.parent / "a+b").mkdir()
+    own.rename(own.parent / "a+b" / "c+d.py")
+    monkeypatch.chdir(own.parent)
+    assert find_method(reference).name in ("mine", "ssgd+mine", "wide+mine", "wide+sngm")
 
 
 def test_two_files_of_the_users_have_one_digest(own):
