@@ -14,6 +14,7 @@ from steepest import __version__
 from steepest.cli import run
 from steepest.training.builtin import WORKLOADS
 from steepest.training.lookup import find_method, find_workload
+from tests import warm
 
 ROOT = Path(__file__).parent.parent
 TINY = str(ROOT / "tests" / "compare" / "tiny.py")
@@ -102,7 +103,7 @@ def test_by_default_the_update_rules_are_compared(capsys):
 def test_missing_data_says_which_files_and_how_to_get_them(tmp_path):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     environment.pop("STEEPEST_DATA", None)
-    done = subprocess.run([*STEEPEST, "compare", "fashion-mlp"], capture_output=True, text=True, env=environment)
+    done = warm.run([*STEEPEST, "compare", "fashion-mlp"], capture_output=True, text=True, env=environment)
     assert done.returncode == 2
     assert done.stderr.startswith("error: fashion-mnist needs the files train-images-idx3-ubyte.gz, ")
     assert "--data-dir" in done.stderr
@@ -130,7 +131,7 @@ def test_progress_in_a_terminal(tmp_path):
     parent, child = pty.openpty()
     arguments = ["compare", f"{TINY}:clouds", "--methods", f"{TINY}:slow", "--out", str(tmp_path / "s"), "--jobs", "1"]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "110", "LINES": "30"}
-    process = subprocess.Popen([*STEEPEST, *arguments], stdout=child, stderr=child, env=environment)
+    process = warm.Popen([*STEEPEST, *arguments], stdout=child, stderr=child, env=environment)
     os.close(child)
     screen = b""
     while True:
@@ -157,7 +158,7 @@ def test_progress_in_a_terminal(tmp_path):
 def test_report_again(tmp_path, capsys):
     out = tmp_path / "study"
     arguments = ["--methods", f"{TINY}:good", "--trials", "1", "--seeds", "2", "--out", str(out)]
-    subprocess.run([*STEEPEST, "compare", f"{TINY}:clouds", *arguments], check=True, capture_output=True)
+    warm.run([*STEEPEST, "compare", f"{TINY}:clouds", *arguments], check=True, capture_output=True)
     before = (out / "report.md").read_text()
     (out / "report.html").unlink()
     (out / "report.md").unlink()
@@ -193,7 +194,7 @@ def test_the_example_is_short_and_runs(tmp_path):
     assert len(example.read_text().splitlines()) <= 40
     methods = f"sgd,sngm,{example}:rmsprop"
     arguments = ["--methods", methods, "--trials", "2", "--seeds", "2", "--out", str(tmp_path / "s")]
-    done = subprocess.run([*STEEPEST, "compare", f"{example}:wine", *arguments], capture_output=True, text=True)
+    done = warm.run([*STEEPEST, "compare", f"{example}:wine", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "rmsprop" in done.stdout
 

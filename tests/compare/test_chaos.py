@@ -16,6 +16,7 @@ from steepest.cli import run
 from steepest.compare import Study
 from steepest.compare.records.lines import RECORDS
 from steepest.compare.running.study_run import finished_records
+from tests import warm
 from tests.compare.postgresql import PostgreSQL
 
 TINY = str(Path(__file__).with_name("tiny.py"))
@@ -34,7 +35,7 @@ def command(out, jobs, **options):
 
 def start(out, jobs, **options):
     with open(said_in(out), "w") as said:
-        return subprocess.Popen(
+        return warm.Popen(
             command(out, jobs, **options), start_new_session=True, stdout=subprocess.DEVNULL, stderr=said,
             env={**os.environ, "STEEPEST_GRACE": "2"},
         )  # fmt: skip
@@ -61,15 +62,14 @@ def wait_for(condition, process):
 
 
 def workers(pid):
-    """The processes of a command's runs: its own children, or forks of the one that is there for that."""
+    """The processes of a command's runs: its own children, or forks of the one that is there for that, which alone of
+    its children has any."""
     found = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError, IndexError):
             parent = parent_of(folder)
-            words = (folder / "cmdline").read_bytes()
-            if (parent == pid and b"spawn_main" in words) or (
-                b"forkserver" in words and parent_of(Path(f"/proc/{parent}")) == pid
-            ):
+            is_spawned = parent == pid and b"spawn_main" in (folder / "cmdline").read_bytes()
+            if is_spawned or parent_of(Path(f"/proc/{parent}")) == pid:
                 found.append(int(folder.name))
     return sorted(found)
 

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
 from steepest.compare.study.plan import MethodPlan, Plan, make_plan
 from steepest.training.definitions.schedule import SCHEDULES
+from tests import warm
 from tests.compare import tiny
 from tests.compare.frozen import freeze
 from tests.compare.runs import train
@@ -32,7 +32,7 @@ def study_of(*methods, **options):
 
 def command(*arguments):
     line = [sys.executable, "-m", "steepest", "compare", f"{TINY}:clouds", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=300)
+    return warm.run(line, capture_output=True, text=True, timeout=300)
 
 
 def test_it_counts_what_the_study_will_do():

@@ -138,7 +138,7 @@ def test_an_interrupted_study_leaves_the_cluster_idle_and_goes_on(cluster, tmp_p
     monkeypatch.setenv("RAY_ADDRESS", cluster)
     out = tmp_path / "study"
     options = {"methods": "slow", "trials": 4, "seeds": 1, "epochs": 30, "jobs": 1, "engine": "ray"}
-    code, stderr = stopped_after(1, out, lambda pid: os.killpg(pid, signal.SIGINT), **options)
+    code, stderr = stopped_after(1, out, lambda pid: os.killpg(pid, signal.SIGINT), subprocess.Popen, **options)
     assert (code, stderr) == (
         130,
         "error: interrupted with 1 of 5 runs finished; the same command resumes there.\n",
@@ -160,7 +160,7 @@ def test_a_ray_of_the_study_ends_with_it(tmp_path, number):
         assert ray_processes(pid)
         os.kill(pid, number)
 
-    stopped_after(1, tmp_path / "study", send, methods="held", trials=4, engine="ray")
+    stopped_after(1, tmp_path / "study", send, subprocess.Popen, methods="held", trials=4, engine="ray")
     # Two of Ray's processes see only after a minute that their driver was killed -9.
     for _ in range(1800):
         if not ray_processes(group[0]):

@@ -15,6 +15,7 @@ from steepest.compare.records.folder import load_spec
 from steepest.compare.running.study_run import finished_records
 from steepest.compare.study.freeze import freeze_study
 from steepest.compare.study.request import Request
+from tests import warm
 from tests.compare import tiny
 from tests.compare.test_study import results
 
@@ -56,9 +57,7 @@ PYTHON = {
 @pytest.fixture(scope="module")
 def by_flags(tmp_path_factory):
     out = tmp_path_factory.mktemp("flags") / "study"
-    done = subprocess.run(
-        [sys.executable, "-m", "steepest", "compare", *FLAGS, "--out", out], capture_output=True, text=True
-    )
+    done = warm.run([sys.executable, "-m", "steepest", "compare", *FLAGS, "--out", out], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out
 

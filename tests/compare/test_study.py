@@ -16,6 +16,7 @@ from steepest.compare.records.folder import LOCK
 from steepest.compare.records.lines import RECORDS
 from steepest.compare.running.study_run import finished_records
 from steepest.training.builtin import METHODS
+from tests import warm
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 
@@ -37,13 +38,11 @@ def command(out, methods="good,twin", workload="clouds", trials=2, seeds=2, jobs
     ]  # fmt: skip
 
 
-def compare(out, *, limit_bytes=None, jobs=1, **options):
-    def limit():
-        if limit_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-
+def compare(out, *, limit_bytes=None, jobs=1, start=warm.run, **options):
+    """The command's end; it begins warm, as others in this file, unless ``start`` is :func:`subprocess.run`."""
     line = command(out, jobs=jobs, **options)
-    return subprocess.run(line, capture_output=True, text=True, timeout=300, preexec_fn=limit)
+    limits = {} if limit_bytes is None else {"limits": {resource.RLIMIT_FSIZE: limit_bytes}}
+    return start(line, capture_output=True, text=True, timeout=300, **limits)
 
 
 def records(out):
@@ -80,7 +79,7 @@ def test_workers_keep_their_memory_unless_the_user_says_otherwise(tmp_path, monk
 
 def test_a_study_from_end_to_end(tmp_path):
     out = tmp_path / "study"
-    done = compare(out, methods="good,twin,exploding,raising", trials=3, seeds=2)
+    done = compare(out, methods="good,twin,exploding,raising", trials=3, seeds=2, start=subprocess.run)
     assert done.returncode == 0, done.stderr
     assert "On clouds, where good reaches" in done.stdout
     assert "raising: 3 of 3 runs failed, first with: ValueError: planted in step" in done.stdout
@@ -130,12 +129,10 @@ def test_one_job_or_two_give_the_same_numbers(whole_study, tmp_path):
     assert final_table(tmp_path / "study") == final_table(whole_study)
 
 
-def stopped_after(finished, out, send, **options):
+def stopped_after(finished, out, send, start=warm.Popen, **options):
     """Start a study whose runs stand still once so many are finished, and stop it then: no race with its end."""
     environment = {**os.environ, "TINY_HOLD": f"{out / RECORDS}:{finished}"}
-    process = subprocess.Popen(
-        command(out, **options), start_new_session=True, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    process = start(command(out, **options), start_new_session=True, stderr=subprocess.PIPE, text=True, env=environment)
     while Path(out / RECORDS).exists() is False or (out / RECORDS).read_text().count("\n") < finished:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)

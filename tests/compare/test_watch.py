@@ -19,6 +19,7 @@ import pytest
 from steepest import cli
 from steepest._errors import InputError
 from steepest.compare.report import watch
+from tests import warm
 
 from .pages import made_up, opened, until, with_fields
 from .test_study import compare
@@ -218,7 +219,7 @@ def test_a_reader_who_leaves_is_no_error_and_all_else_is(capsys):
 
 def test_ctrl_c_ends_quietly(folder):
     command = [sys.executable, "-u", "-m", "steepest", "watch", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with warm.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         address = process.stdout.readline().split()[0]
         assert address.startswith("http://127.0.0.1:")
         assert ask(int(address.strip("/").rpartition(":")[2]))[0] == 200

@@ -1,7 +1,6 @@
 """The networks behind the built-in workloads, what is made from a user's data, and that each of it trains."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from steepest.training.builtin.language import AttentionBlock, CharGPT, CharLSTM
 from steepest.training.builtin.models import toy_cnn
 from steepest.training.builtin.resnet import Block, resnet20
 from steepest.training.lookup import absolute_reference, find_method, find_workload, load_data, source_digest
+from tests import warm
 from tests.compare.runs import train
 from tests.data.pictures import picture, write_folder, write_parquet
 
@@ -297,7 +297,7 @@ def test_the_list_of_workloads(capsys):
 def test_a_study_of_a_text(own_data):
     """Workers make the workload from its reference anew."""
     arguments = ["char-lstm:my text+1.txt", "--methods", "insgd", "--trials", "1", "--seeds", "1", "--epochs", "1"]
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-m", "steepest", "compare", *arguments, "--jobs", "1", "--device", "cpu"],
         capture_output=True,
         text=True,

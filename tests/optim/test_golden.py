@@ -1,5 +1,6 @@
 """Trajectories: the shared step against torch.optim.SGD to the last bit, the methods against float64 textbook loops."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -71,13 +72,21 @@ def sgd_cases():
             )
 
 
+@functools.cache
+def trained_by_torch(path, dtype, **options):
+    """The network and its optimizer; every family is held against the same."""
+    model = small_network(dtype=dtype)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, **options, **PATHS[path])
+    train_steps(model, optimizer, 50)
+    return model, optimizer
+
+
 @pytest.mark.parametrize(("family", "path", "dtype", "options"), list(sgd_cases()))
 def test_scale_one_is_torch_sgd_bit_for_bit(family, path, dtype, options):
-    ours, theirs = small_network(dtype=dtype), small_network(dtype=dtype)
+    ours = small_network(dtype=dtype)
     mine = family(ours.parameters(), lr=0.05, **options, **PATHS[path])
-    reference = torch.optim.SGD(theirs.parameters(), lr=0.05, **options, **PATHS[path])
     train_steps(ours, mine, 50)
-    train_steps(theirs, reference, 50)
+    theirs, reference = trained_by_torch(path, dtype, **options)
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(p, q)
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -123,6 +132,13 @@ def ours(path, optimizer_class, steps, named, groups=1, **options) -> list[np.nd
     return [p.detach().numpy() for p in params]
 
 
+@functools.cache
+def expected_of(method, layout=None, **options) -> list[np.ndarray]:
+    """Of the textbook, which knows neither paths nor groups; ``layout`` says what it takes for a block."""
+    blocks = [] if layout is None else [{"layers": LAYERS, "tensors": TENSORS}[layout]]
+    return method(start(), textbook_gradient, 30, *blocks, **options)
+
+
 DECAYS = [{}, {"weight_decay": 0.1}, {"weight_decay": 0.1, "decoupled_weight_decay": True}]
 MOMENTA: list[dict[str, object]] = [
     {"momentum": 0.0},
@@ -138,7 +154,7 @@ STEPS = [(path, m) for path in PATHS for m in MOMENTA if not (path == "fused" an
 @pytest.mark.parametrize("decay", [*DECAYS, {"weight_decay": 0.1, "normalize_decay": True}], ids=str)
 def test_sngm_is_the_textbook(decay, momentum, groups, path):
     options = {"lr": 0.02, **decay, **momentum}
-    expected = textbook.sngm(start(), textbook_gradient, 30, **options)
+    expected = expected_of(textbook.sngm, **options)
     agree(ours(path, SNGM, 30, named=groups == 2, groups=groups, **options), expected)
 
 
@@ -149,7 +165,7 @@ def test_sngm_is_the_textbook(decay, momentum, groups, path):
 @pytest.mark.parametrize("decay", DECAYS, ids=str)
 def test_block_normalized_is_the_textbook(decay, momentum, ratio, named, groups, path):
     options = {"lr": 0.02, "ratio": ratio, **decay, **momentum}
-    expected = textbook.block_normalized(start(), textbook_gradient, 30, LAYERS if named else TENSORS, **options)
+    expected = expected_of(textbook.block_normalized, "layers" if named else "tensors", **options)
     agree(ours(path, BlockNormalizedSGD, 30, named=named, groups=groups, **options), expected)
 
 
@@ -159,7 +175,7 @@ def test_block_normalized_is_the_textbook(decay, momentum, ratio, named, groups,
 @pytest.mark.parametrize("decay", DECAYS, ids=str)
 def test_lars_is_the_textbook(decay, momentum, named, groups, path):
     options = {"lr": 0.5, "trust": 0.01, **decay, **momentum}
-    expected = textbook.lars(start(), textbook_gradient, 30, LAYERS if named else TENSORS, **options)
+    expected = expected_of(textbook.lars, "layers" if named else "tensors", **options)
     agree(ours(path, LARS, 30, named=named, groups=groups, **options), expected)
 
 
