@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from steepest._errors import InputError
-from steepest.compare import Estimator, Method, Range, Resumable, Schedule, Study
+from steepest.compare import Estimator, Instrument, Method, Range, Resumable, Schedule, Study
 from steepest.compare.analysis.tasks import forgetting
 from steepest.compare.identity.digests import data_digest
 from steepest.compare.records.lines import json_of_record, record_of_json
@@ -149,6 +149,19 @@ def test_a_schedule_of_its_own_finds_the_values_of_the_beginning():
 
     run(dataclasses.replace(SGD, fixed={"momentum": 0.5}), schedule=Schedule("raising", "", controller=Raising))
     assert found == [(12, 0.5), (8, 0.5), (10, 0.5)]
+
+
+def test_what_an_optimizer_keeps_in_its_groups_stays():
+    class Counting(torch.optim.SGD):
+        def step(self, closure=None):
+            group = self.param_groups[0]
+            group["k"] = group.get("k", 0) + 1
+            return super().step(closure)
+
+    seen = []
+    count = Instrument("k", lambda view: seen.append(view.optimizer.param_groups[0]["k"]), when="validation")
+    run(dataclasses.replace(SGD, optimizer=Counting), instruments=[count])
+    assert seen == [6, 12, 16, 20, 25, 30]
 
 
 def test_parts_are_told_of_the_end_of_a_task():

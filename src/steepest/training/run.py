@@ -68,7 +68,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self.workload, self.method = self.assignment.workload, self.assignment.method
-        self._values = [dict(group) for group in self.optimizer.param_groups]
+        asked = {"lr", *self.method.space, *self.method.fixed}  # other values of a group are the optimizer's own
+        self._values = [{n: v for n, v in group.items() if n in asked} for group in self.optimizer.param_groups]
         self.begin_task(0)
 
     @property
@@ -94,8 +95,8 @@ class Run:
         """Its batches, and the schedule from its beginning."""
         self.task, self.validated = task, 0
         if task > 0:
-            for group, values in zip(self.optimizer.param_groups, self._values, strict=True):
-                group.update({name: value for name, value in values.items() if name != "params"})
+            for group, values in zip(self.optimizer.param_groups, self._values, strict=False):
+                group.update(values)
         asked = self.assignment
         seed = derived_seed(f"task {task}", asked.seed) if task else asked.seed
         self.batches = Batches(self.leg.splits.train, asked.batch_size, seed, self.workload.augment)
