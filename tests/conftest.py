@@ -22,6 +22,17 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _warm_workers():
+    """Studies in this process fork their workers from what has imported torch already."""
+    from steepest.compare.running import fork_server
+    from tests import warm
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fork_server.forkserver, "ForkServer", warm.ForkServer)
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with MNIST, Fashion-MNIST and the like."""

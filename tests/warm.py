@@ -27,7 +27,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing import util
+from multiprocessing import forkserver, resource_tracker, util
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,11 @@ class Popen(subprocess.Popen):
     _report: int | None = None
     limits: dict[int, int]
 
-    def __init__(self, command: Any, *, limits: dict[int, int] | None = None, **options: Any) -> None:
+    def __init__(
+        self, command: Any, *, limits: dict[int, int] | None = None, is_warm: bool | None = None, **options: Any
+    ) -> None:
         self.limits = limits or {}
-        self._is_warm = _can_be_forked([str(word) for word in command], options)
+        self._is_warm = _can_be_forked([str(word) for word in command], options) if is_warm is None else is_warm
         if self.limits and not self._is_warm:
             options["preexec_fn"] = functools.partial(_limit, self.limits)
         super().__init__(command, **options)
@@ -83,16 +85,16 @@ class Popen(subprocess.Popen):
     def _execute_child(self, args: Any, *others: Any) -> None:  # type: ignore[override]
         if not self._is_warm:
             return super()._execute_child(args, *others)  # type: ignore[misc]
-        _, _, _, _, cwd, env, _, _, _, p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *_ = others
+        _, _, _, numbers, cwd, env, _, _, _, p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *_ = others
         words = [os.fspath(word) for word in args][1:]
         found = {"words": words, "cwd": os.fspath(cwd or os.getcwd()), "environment": dict(env or os.environ)}
-        found |= {"session": others[-2], "limits": self.limits}
+        found |= {"session": others[-2], "limits": self.limits, "numbers": list(numbers)}
         self._report, theirs = os.pipe()
         streams = [
             own if own != -1 else ours for own, ours in zip((p2cread, c2pwrite, errwrite), range(3), strict=True)
         ]
         try:
-            _server().ask(found, [*streams, theirs])
+            _server().ask(found, [*streams, *numbers, theirs])
         finally:
             os.close(theirs)
             self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
@@ -126,6 +128,10 @@ class Popen(subprocess.Popen):
                 pid, status = self._try_wait(os.WNOHANG)
                 if pid:
                     self._handle_exitstatus(status)
+            except RuntimeError:
+                if _deadstate is None:
+                    raise
+                self.returncode = _deadstate
             finally:
                 self._waitpid_lock.release()
         return self.returncode
@@ -159,6 +165,29 @@ def _can_be_forked(command: list[str], options: dict[str, Any]) -> bool:
         and options.keys() <= known
         and (_but_for_memory(options.get("env") or os.environ) == _but_for_memory(_BEFORE))
     )
+
+
+class ForkServer(forkserver.ForkServer):
+    """What this process's own studies fork their workers from; itself a fork, if its environment is the usual one."""
+
+    _process: Popen | None = None
+
+    def ensure_running(self) -> None:
+        usual = _read_once(os.environ) == _read_once({**_BEFORE, **_WORKERS})
+        if self._process is None and not (usual and fork_server.can_fork()):
+            super().ensure_running()
+        elif self._process is None or self._process.poll() is not None:
+            self._forkserver_pid = None
+            resource_tracker.ensure_running()
+            start, util.spawnv_passfds = util.spawnv_passfds, self._start
+            try:
+                super().ensure_running()
+            finally:
+                util.spawnv_passfds = start
+
+    def _start(self, path: str, args: list[str], passfds: list[int]) -> int:
+        self._process = Popen([path, "-c", args[-1]], pass_fds=passfds, is_warm=True)
+        return self._process.pid
 
 
 def _read_once(environment: Any) -> dict[str, str]:
@@ -273,18 +302,31 @@ def _become(wanted: dict[str, Any], descriptors: list[int]) -> Callable[[], obje
     os.chdir(wanted["cwd"])
     for own, given in enumerate(descriptors[:3]):
         os.dup2(given, own)
-    os.closerange(3, max(map(int, os.listdir("/proc/self/fd"))) + 1)
+    _keep_only(descriptors[3:-1], wanted["numbers"])
     os.environ.clear()
     os.environ.update(wanted["environment"])
     _limit(wanted["limits"])
     words = wanted["words"]
-    _open_streams(unbuffered=words[0] == "-u")
+    _open_streams(unbuffered=words[0] == "-u" or bool(os.environ.get("PYTHONUNBUFFERED")))
     sys.modules["numpy"].random.seed()
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
     importlib.invalidate_caches()
-    _keep_a_spare()
+    if not wanted["numbers"]:
+        _keep_a_spare()
     return functools.partial(_run_to_the_end, _main_program(words[words[0] == "-u" :]))
+
+
+def _keep_only(descriptors: list[int], numbers: list[int]) -> None:
+    """Close all files but the streams and these, which get other numbers."""
+    aside = [fcntl.fcntl(given, fcntl.F_DUPFD, 200) for given in descriptors]
+    for opened in map(int, os.listdir("/proc/self/fd")):
+        if opened > 2 and opened not in aside:
+            with suppress(OSError):  # that of the list itself
+                os.close(opened)
+    for given, number in zip(aside, numbers, strict=True):
+        os.dup2(given, number)
+        os.close(given)
 
 
 def _open_streams(unbuffered: bool) -> None:
@@ -293,6 +335,7 @@ def _open_streams(unbuffered: bool) -> None:
         before = getattr(sys, name)
         buffering = 0 if number and unbuffered else -1
         file = open(number, "wb" if number else "rb", buffering, closefd=False)  # noqa: SIM115 - stays open
+        getattr(file, "raw", file).name = f"<{name}>"
         stream = io.TextIOWrapper(
             file, encoding=before.encoding, errors=before.errors, newline="\n" if number else None,
             line_buffering=number == 2 or os.isatty(number), write_through=bool(number and unbuffered),
@@ -377,11 +420,7 @@ def _wait_to_serve(connection: socket.socket) -> None:
         connection.close()
         os.environ.clear()
         os.environ.update(wanted["environment"])
-        above = [fcntl.fcntl(given, fcntl.F_DUPFD, 100) for given in descriptors]
-        os.closerange(3, 100)
-        for given, number in zip(above, wanted["numbers"], strict=True):
-            os.dup2(given, number)
-            os.close(given)
+        _keep_only(descriptors, wanted["numbers"])
         with suppress(SystemExit):
             exec(wanted["code"], {})
     os._exit(0)
