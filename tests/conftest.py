@@ -1,6 +1,7 @@
 """What tests need from outside: real data and a browser. Absent, a test skips and says what to install; with
 STEEPEST_REQUIRE_ALL=1, as in CI, a skipped test is a failure."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,12 @@ from hypothesis import settings
 ROOT = Path(__file__).parent.parent
 settings.register_profile("steepest", deadline=None)  # no test asserts on seconds
 settings.load_profile("steepest")
+
+
+def pytest_collection_finish():
+    """What is imported by now stays, and need not be looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -123,15 +123,13 @@ class Popen(subprocess.Popen):
     def _internal_poll(self, _deadstate: int | None = None, **_: Any) -> int | None:
         if self._report is None:
             return super()._internal_poll(_deadstate)  # type: ignore[misc]
-        if self.returncode is None and self._waitpid_lock.acquire(blocking=False):
+        if _deadstate is not None:  # this object goes away; perhaps the interpreter, too
+            self.returncode = _deadstate
+        elif self.returncode is None and self._waitpid_lock.acquire(blocking=False):
             try:
                 pid, status = self._try_wait(os.WNOHANG)
                 if pid:
                     self._handle_exitstatus(status)
-            except RuntimeError:
-                if _deadstate is None:
-                    raise
-                self.returncode = _deadstate
             finally:
                 self._waitpid_lock.release()
         return self.returncode

@@ -57,7 +57,8 @@ def test_the_whole_is_more_than_the_steps():
     assert Plan(methods, jobs=4).seconds == pytest.approx((2 * 5 * 10 + 2 * 2 * 4) / 4 + 10 * 0.01)
 
 
-def test_a_method_that_fails_is_told_before_anything_runs():
+def test_a_method_that_fails_is_told_before_anything_runs(monkeypatch):
+    monkeypatch.setattr("steepest.compare.study.plan._seconds_of_imports", lambda: 5.0)
     plan = make_plan(study_of("raising", "good"), jobs=1, data_dir=None)
     raising, good = plan.methods
     assert raising.seconds is None

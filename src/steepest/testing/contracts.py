@@ -28,7 +28,7 @@ def takes_a_plain_step(case: Case) -> None:
 def agrees_with_the_float64_loop(case: Case) -> None:
     """Weights after some steps, to the rounding of the case's dtype."""
     loop = case.but(dtype=torch.float64, path={**case.path, **_loop_options(case)})
-    expect_close(case.train(), loop.train(), case.fresh(), case.dtype)
+    expect_close(case.trained_once(), loop.trained_once(), case.fresh(), case.dtype)
 
 
 def _loop_options(case: Case) -> dict[str, bool]:
@@ -45,8 +45,7 @@ def _loop_options(case: Case) -> dict[str, bool]:
 def resumes_bit_for_bit(case: Case) -> None:
     """Save to a file in the middle, load into a new optimizer of a new model, go on: not a bit may differ."""
     middle = STEPS // 2
-    straight = case.fresh()
-    case.take_steps(case.build(straight), straight)
+    straight = case.trained_once()
     params = case.fresh()
     optimizer = case.build(params)
     case.take_steps(optimizer, params, middle)
