@@ -277,7 +277,6 @@ def serve(descriptor: int) -> Callable[[], object]:
             *others, report = descriptors
             for other in others:
                 os.close(other)
-            os.write(report, b"%d\n" % pid)
             reports[pid] = report
 
 
@@ -297,6 +296,7 @@ def _become(wanted: dict[str, Any], descriptors: list[int]) -> Callable[[], obje
     """Make this fork what a process would be that has just started to run ``wanted``."""
     if wanted["session"]:
         os.setsid()
+    os.write(descriptors[-1], b"%d\n" % os.getpid())  # from here on it can be found, and its group
     os.chdir(wanted["cwd"])
     for own, given in enumerate(descriptors[:3]):
         os.dup2(given, own)
@@ -336,7 +336,8 @@ def _open_streams(unbuffered: bool) -> None:
         getattr(file, "raw", file).name = f"<{name}>"
         stream = io.TextIOWrapper(
             file, encoding=before.encoding, errors=before.errors, newline="\n" if number else None,
-            line_buffering=number == 2 or os.isatty(number), write_through=bool(number and unbuffered),
+            line_buffering=not unbuffered and (number == 2 or os.isatty(number)),
+            write_through=bool(number and unbuffered),
         )  # fmt: skip
         stream.mode = before.mode
         setattr(sys, name, stream)
