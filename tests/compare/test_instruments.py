@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from torch import nn
 
 from steepest._errors import InputError
 from steepest.compare import Instrument, Method, Range, Reading, Study
@@ -89,13 +90,41 @@ def peek(view):
     return 1.0
 
 
-@pytest.mark.parametrize(("measure", "value", "note"), [(meddle, None, CHANGED), (peek, 1.0, None)])
-def test_the_run_goes_on_as_if_nothing_had_been_measured(plain, measure, value, note):
-    outcome = run(Instrument("meddler", measure, when="validation"))
+def swap(view):
+    """Other weights by another way."""
+    for p in view.model.parameters():
+        p.data = p.data + 1.0
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ("measure", "value", "note"), [(meddle, None, CHANGED), (swap, None, CHANGED), (peek, 1.0, None)]
+)
+@pytest.mark.parametrize("whole_weights", [True, False])
+def test_the_run_goes_on_as_if_nothing_had_been_measured(plain, measure, value, note, whole_weights):
+    outcome = run(Instrument("meddler", measure, when="validation", whole_weights=whole_weights))
     assert outcome.test_loss == plain.test_loss
     assert {name: outcome.curve[name] for name in plain.curve} == plain.curve
     assert outcome.curve["meddler"] == [value] * 3
     assert outcome.notes.get("meddler") == note
+
+
+def test_what_a_forward_pass_leaves_in_buffers_is_put_back_and_the_value_counts():
+    def forward(view):
+        with torch.no_grad():
+            return view.model(view.splits.train.inputs).mean().item()  # in training mode: the statistics move
+
+    normalised = dataclasses.replace(
+        tiny.clouds, model=lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+    )
+    options = {"seed": 1, "epochs": 3, "batch_size": 20, "with_test": True}
+    alone, measured = (
+        train(normalised, tiny.good, SPLITS, {"lr": 0.1}, instruments=some, **options)
+        for some in ((), [Instrument("mean", forward, when="validation")])
+    )
+    assert measured.test_loss == alone.test_loss
+    assert all(isinstance(value, float) for value in measured.curve["mean"])
+    assert measured.notes == {}
 
 
 def raises(view):
@@ -162,6 +191,7 @@ def test_an_interrupted_run_resumes_with_its_series(tmp_path):
     ("fields", "sentence"),
     [
         ({"name": ""}, "an instrument's name must not be empty"),
+        ({"name": "train_loss"}, "an instrument's name must be none of gradient_evaluations, train_loss, validation_l"),
         ({"measure": 3}, "instrument 'i': measure must be a function of a steepest.compare.RunView, got 3"),
         ({"when": "always"}, "instrument 'i': when must be 'end' or 'validation', got 'always'"),
         ({"when": ["end"]}, "instrument 'i': when must be 'end' or 'validation', got ['end']"),
@@ -259,3 +289,13 @@ def test_a_name_that_nobody_has_and_one_that_is_given_twice():
 def test_sharpness_is_short_for_an_instrument(measure, sharpness, names):
     study = Study(tiny.clouds, methods=[tiny.good], measure=measure, sharpness=sharpness)
     assert [instrument.name for instrument in study.spec.shared.instruments] == names
+
+
+@pytest.mark.parametrize(
+    "name", ["test_metric", "seconds", "difference", "lr", "momentum", "error", "diverged", "seed"]
+)
+def test_an_instrument_takes_no_other_column_s_place(name):
+    methods = [dataclasses.replace(tiny.good, space={**LR, "momentum": Range(0.1, 0.9)})]
+    study = Study(tiny.clouds, methods=methods, trials=1, seeds=1, measure=Instrument(name, steps_seen))
+    with pytest.raises(InputError, match=f"measure has an instrument '{name}', and so is a column of the results"):
+        study.spec  # noqa: B018

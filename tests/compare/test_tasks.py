@@ -14,6 +14,8 @@ from steepest.compare import Estimator, Instrument, Method, Range, Resumable, Sc
 from steepest.compare.analysis.tasks import forgetting
 from steepest.compare.identity.digests import data_digest
 from steepest.compare.records.lines import json_of_record, record_of_json
+from steepest.compare.records.pruning import Pruning, _values_in
+from steepest.compare.records.recovery import misfit
 from steepest.compare.results.exports import export_csv
 from steepest.compare.spec import StudySpec
 from steepest.data import Split, Splits, Tasks, digits, standardize
@@ -290,3 +292,20 @@ def test_a_bad_task_is_named_before_the_first_run(tmp_path):
     study = Study(dataclasses.replace(sequence, data=broken), methods=[SGD], trials=1, seeds=1, out=tmp_path / "s")
     with pytest.raises(InputError, match="on its test data of task 3"):
         study.run(progress=False)
+
+
+def test_a_pruner_knows_every_validation_of_a_sequence(tmp_path):
+    twice = dataclasses.replace(SGD, name="twice", evaluations_per_step=2)
+    methods = [SGD, twice]
+    study = Study(sequence, methods=methods, trials=7, seeds=1, epochs=3, batch_size=20, jobs=1, pruner="median",
+                  out=tmp_path / "study")  # fmt: skip
+    assert study.run(progress=False)
+    [spec] = study.spec.comparisons
+    told = Pruning(tmp_path / "study", study.spec).asked
+    for record in (r for r in study.records() if r.phase == "tune"):
+        assert told[record.key].values == _values_in(spec, record), record.key
+    whole = next(r for r in study.records() if r.method == "twice" and r.status == "finished")
+    assert list(_values_in(spec, whole)) == list(range(1, 9))
+    assert spec.spent(spec.method("twice")) == whole.gradient_evaluations == 20
+    assert misfit(study.spec, study.records()) == ""
+    assert [plan.steps for plan in study.plan().methods] == [21, 10]

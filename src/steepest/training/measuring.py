@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from steepest.optim.norms import local
+from steepest.training.checkpoint import same
 from steepest.training.definitions.instrument import Instrument, Reading, RunView
 from steepest.training.randomness import generator_states, restore_generators
 
@@ -13,22 +15,22 @@ CHANGED = "it changed the weights, which have been put back"
 
 
 def readings(instruments: Sequence[Instrument], view: RunView) -> dict[str, Reading]:
-    """What each says, by its name."""
+    """What each says, by its name; nothing of one that has left the run with other weights."""
     found = {}
     for instrument in instruments:
-        with _left_alone(view.model, weights=instrument.whole_weights) as changed:
+        with _left_alone(view.model) as changed:
             reading = instrument.read(view)
         found[instrument.name] = Reading(None, CHANGED) if changed else reading
     return found
 
 
 @contextmanager
-def _left_alone(model: nn.Module, *, weights: bool) -> Iterator[list[str]]:
-    """Put modes, global generators and, with ``weights``, weights back afterwards; names the weights that had to be."""
-    tensors = dict([*model.named_parameters(), *model.named_buffers()]) if weights else {}
-    before = {name: (tensor._version, tensor.detach().clone()) for name, tensor in tensors.items()}
+def _left_alone(model: nn.Module) -> Iterator[list[str]]:
+    """Put weights, buffers, modes and global generators back afterwards; names the weights that had to be."""
+    weights = dict(model.named_parameters())
+    before = {name: tensor.clone() for name, tensor in _tensors(model).items()}
     modes = [(module, module.training) for module in model.modules()]
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = next((p.device for p in weights.values()), torch.device("cpu"))
     random = generator_states(device)
     changed: list[str] = []
     try:
@@ -37,13 +39,14 @@ def _left_alone(model: nn.Module, *, weights: bool) -> Iterator[list[str]]:
         restore_generators(random, device)
         for module, training in modes:
             module.training = training
-        with torch.no_grad():
-            for name, (version, value) in before.items():
-                if tensors[name]._version != version and not _is_equal(tensors[name], value):
-                    tensors[name].copy_(value)
-                    changed.append(name)
+        after = _tensors(model)
+        for name, value in before.items():
+            if not same(after[name], value):
+                after[name].copy_(value)
+                changed += [name] if name in weights else []
 
 
-def _is_equal(tensor: torch.Tensor, value: torch.Tensor) -> bool:
-    """Whether they hold the same numbers, NaN among them."""
-    return torch.allclose(tensor, value, rtol=0.0, atol=0.0, equal_nan=True)
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights and buffers as they lie in memory, on this rank."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {name: local(tensor.detach()) for name, tensor in named}

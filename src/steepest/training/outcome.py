@@ -73,3 +73,4 @@ class Progress:
     validation_metric: float
     validation_loss: float = math.nan
     train_loss: float = math.nan
+    validations: int = 0  # so far, this one among them

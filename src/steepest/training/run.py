@@ -220,6 +220,7 @@ class Run:
             curve["validation_metric"][-1],
             validation_loss=curve["validation_loss"][-1],
             train_loss=curve["train_loss"][-1],
+            validations=len(curve["validation_metric"]),
         )
 
     @property

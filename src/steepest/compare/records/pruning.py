@@ -103,8 +103,10 @@ def _values_in(spec: Spec, record: Record) -> dict[int, float]:
     """What a run told the pruner, as its curve has it: all but the last point of a run that came to its end."""
     curve = record.curve or {}
     points = zip(curve.get("gradient_evaluations", []), curve.get("validation_metric", []), strict=False)
-    steps = [(int(at) * spec.epochs // spec.gradient_evaluations, x) for at, x in points if at is not None]
-    return {step: float("nan") if x is None else x for step, x in steps if step < spec.epochs}
+    numbered = [(int(at), i, x) for i, (at, x) in enumerate(points, 1) if at is not None]
+    whole = spec.spent(spec.method(record.method))
+    steps = [(spec.pruning_step(at, i), x) for at, i, x in numbered if at < whole]
+    return {step: float("nan") if x is None else x for step, x in steps}
 
 
 def _read(path: Path, stored: Path) -> dict[Key, Asked]:

@@ -120,10 +120,9 @@ def misfit(study: StudySpec, records: Iterable[Record]) -> str:
             return f"it has a run {record.phase} {record.trial} of {record.method!r} with seed {record.seed}"
         if not _in_space(record, method):
             return f"it has a run of {record.method!r} at {record.hyperparameters}"
-        cost = method.evaluations_per_step
-        spent = record.gradient_evaluations
-        if record.status == "finished" and spent is not None and abs(spent - spec.gradient_evaluations) >= cost:
-            return f"it has a run of {spent} gradient evaluations, not {spec.gradient_evaluations}"
+        spent, whole = record.gradient_evaluations, spec.spent(method)
+        if record.status == "finished" and spent is not None and abs(spent - whole) >= method.evaluations_per_step:
+            return f"it has a run of {spent} gradient evaluations, not {whole}"
     return ""
 
 

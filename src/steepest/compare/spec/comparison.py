@@ -68,10 +68,27 @@ class Spec(Shared):
     captions: dict[str, str] = field(default_factory=dict)
 
     @property
+    def budgets(self) -> list[int]:
+        """The gradient evaluations of one run on each of its tasks, most often one."""
+        samples = self.workload.tasks or (self.workload.train_samples,)
+        return [self.epochs * steps_per_epoch(count, self.batch_size) for count in samples]
+
+    @property
     def gradient_evaluations(self) -> int:
         """The budget of one run."""
-        samples = self.workload.tasks or (self.workload.train_samples,)
-        return self.epochs * sum(steps_per_epoch(count, self.batch_size) for count in samples)
+        return sum(self.budgets)
+
+    def steps(self, method: MethodSpec) -> int:
+        """Steps that the budget pays for, task by task."""
+        return sum(budget // method.evaluations_per_step for budget in self.budgets)
+
+    def spent(self, method: MethodSpec) -> int:
+        """The gradient evaluations of a whole run: what the budget leaves over pays for no step."""
+        return self.steps(method) * method.evaluations_per_step
+
+    def pruning_step(self, evaluations: int, number: int) -> int:
+        """What a pruner calls a run's validation, the ``number``-th, from 1, after so many gradient evaluations."""
+        return number if self.workload.tasks else evaluations * self.epochs // self.gradient_evaluations
 
     def with_points_of(self, frozen: "Spec") -> "Spec":
         """The same with the search points that a study of these very methods and ranges has been given before."""

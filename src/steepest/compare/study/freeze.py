@@ -1,9 +1,11 @@
 """From what a user asks for to a frozen specification."""
 
+import dataclasses
 import json
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -13,10 +15,13 @@ import torch
 
 from steepest._errors import InputError, argument
 from steepest._machine import device_named
+from steepest.compare.analysis.summary import summarize
 from steepest.compare.identity.checks import check_fresh_models, check_same_data
 from steepest.compare.identity.digests import Parts, data_digest, digests_of_given, plain, with_code
 from steepest.compare.points import quasi_random_points
 from steepest.compare.policy.pruners import PRUNERS
+from steepest.compare.records.record import Record
+from steepest.compare.results.columns import result_columns
 from steepest.compare.spec import TUNING_SEED, InstrumentSpec, MethodSpec, Spec, StudySpec, WorkloadSpec
 from steepest.compare.study.request import Request
 from steepest.compare.study.values import ALL
@@ -91,6 +96,8 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     for reference, workload in workloads:
         with loading.noting(reference):
             found += _comparisons(request, reference, workload, methods, instruments, device, data_dir)
+    for spec in found:
+        _check_columns(spec)
     return with_code(StudySpec(tuple(found)), parts, given)
 
 
@@ -262,6 +269,18 @@ def _check_instrument(instrument: Instrument, workload: Workload, splits: Splits
             f"{argument('measure')} {instrument.name} is unavailable for {workload.name!r}: {type(error).__name__}: "
             f"{error}"
         ) from error
+
+
+def _check_columns(spec: Spec) -> None:
+    """An instrument adds a column to tables, and must not take the place of another."""
+    summary = summarize(spec, [])
+    columns = Counter(name for column in result_columns(summary) for name in column.values(summary.rows[0]))
+    taken = {field.name for field in dataclasses.fields(Record)}
+    for name in (instrument.name for instrument in spec.instruments):
+        if name in taken or any(columns[f"{name}{end}"] > 1 for end in ("", "_low", "_high")):
+            raise InputError(
+                f"{argument('measure')} has an instrument {name!r}, and so is a column of the results called; rename it"
+            )
 
 
 def _workload_spec(reference: str, workload: Workload, splits: Splits, target: float) -> WorkloadSpec:

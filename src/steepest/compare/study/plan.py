@@ -111,7 +111,7 @@ def _seconds_of_imports() -> float:
 def _method_plan(spec: Spec, workload: Workload, splits: Splits, name: str, given: Given | None) -> MethodPlan:
     frozen = spec.method(name)
     method = the_method(frozen.reference, given)
-    steps = spec.gradient_evaluations // method.cost
+    steps = spec.steps(frozen)
     runs = spec.trials + len(spec.seeds)
     plan = MethodPlan(
         workload=spec.name,

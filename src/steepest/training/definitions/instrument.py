@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from steepest.data.splits import Splits
 from steepest.training.definitions import fields
 from steepest.training.definitions.workload import Workload
+from steepest.training.outcome import CURVE
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class Instrument:
 
     def __post_init__(self) -> None:
         fields.named("an instrument's name", self.name)
+        if self.name in CURVE:
+            raise ValueError(f"an instrument's name must be none of {', '.join(CURVE)}, got {self.name!r}")
         of = f"instrument {self.name!r}: "
         fields.function(f"{of}measure", self.measure, "of a steepest.compare.RunView")
         if not isinstance(self.when, str) or self.when not in ("end", "validation"):
