@@ -1,5 +1,6 @@
 """What a study is about: that it notices when the user's files, data or objects are others than they were."""
 
+import dataclasses
 import json
 import os
 import py_compile
@@ -16,11 +17,15 @@ from torch import nn
 from steepest._errors import ChangedError, InputError, StudyError
 from steepest.compare import Method, Range, Study, Workload
 from steepest.compare.identity.checks import check_fresh_models, check_unchanged, refusal_in
+from steepest.compare.identity.digests import data_digest
+from steepest.compare.records.folder import fingerprint
 from steepest.compare.records.record import Job
 from steepest.compare.running.setting import Setting
 from steepest.compare.running.worker import Pipe, serve
 from steepest.compare.spec import StudySpec
-from steepest.training.lookup import find_method, find_workload
+from steepest.data import Split
+from steepest.training.lookup import find_method, find_workload, load_data
+from tests.compare import tiny
 from tests.compare.frozen import freeze
 
 TASK = """
@@ -395,3 +400,43 @@ def test_a_program_that_ends_itself_in_a_users_function_is_an_error_with_its_pla
     path.write_text(path.read_text().replace("return [(x", "raise SystemExit; return [(x"))
     with pytest.raises(InputError, match=r"the data of 'helper' could not be loaded: SystemExit \(task.py, line 8\)"):
         spec_of(reference)
+
+
+def rounded_by_threads(data_dir=None):
+    """As standardized images are: a mean over so many numbers depends on the number of threads."""
+    clouds = tiny.two_clouds(None)
+    many = torch.randn(4_000_000, generator=torch.Generator().manual_seed(0))
+    shift = many.sum() - many.sum().round()
+    return clouds.each(lambda split: Split(split.inputs + shift, split.targets))
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_data_do_not_depend_on_the_number_of_threads(two_threads, tmp_path):
+    """The command has all cores, a worker one thread."""
+    workload = dataclasses.replace(tiny.clouds, name="rounded", data=rounded_by_threads)
+    digests = {n: data_digest(load_data(workload, None, n)) for n in (1, 2)}
+    assert digests[1] != digests[2]  # else this tests nothing
+    assert data_digest(load_data(workload, None)) == digests[1]
+    assert torch.get_num_threads() == 2
+    study = Study(workload, methods=[tiny.good], trials=1, seeds=1, epochs=1, jobs=1, out=tmp_path / "study")
+    assert study.run(progress=False)
+    frozen = study.spec.comparisons[0]
+    assert (frozen.workload.data_sha256, frozen.workload.data_sha256_before) == (digests[1], digests[2])
+    older = dataclasses.replace(
+        frozen, workload=dataclasses.replace(frozen.workload, data_sha256=digests[2], data_sha256_before=None)
+    )
+    assert older.differences(frozen) == []  # a folder from before data was made with one thread
+    other = dataclasses.replace(older, workload=dataclasses.replace(older.workload, data_sha256="0"))
+    assert other.differences(frozen) == ["workload.data differs"]
+    assert fingerprint(StudySpec((frozen,))) == fingerprint(
+        StudySpec(
+            (dataclasses.replace(frozen, workload=dataclasses.replace(frozen.workload, data_sha256_before=None)),)
+        )
+    )

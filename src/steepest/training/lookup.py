@@ -7,12 +7,14 @@ method can have gradient estimators in front, each with a `+`: `ssgd+sngm`, `csg
 import dataclasses
 import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os.path import abspath
 from pathlib import Path
 from typing import TypeVar
 
 import cloudpickle
+import torch
 
 from steepest._errors import InputError
 from steepest.data.place import data_folder
@@ -187,22 +189,35 @@ def _find(kind: Kind, reference: str, builtin: Mapping[str, T], wanted: type[T],
     return found
 
 
-def load_data(workload: Workload, data_dir: Path | None) -> Splits:
-    """The workload's data.
+def load_data(workload: Workload, data_dir: Path | None, threads: int = 1) -> Splits:
+    """The workload's data, made with one thread: a mean over many numbers is rounded otherwise by each number of
+    threads, and the data must be the same in the command, in its workers and on every machine.
 
     Raises:
-        InputError: it cannot be had, or the user's function raises or returns something else.
+        InputError: it is unavailable, or the user's function raises or returns something else.
     """
     try:
-        parts = workload.data(data_folder(data_dir))
-        try:
-            return as_splits(parts)
-        except InputError as error:
-            raise InputError(f"workload {workload.name!r}: {error}") from error
+        with _threads(threads):
+            parts = workload.data(data_folder(data_dir))
+            try:
+                return as_splits(parts)
+            except InputError as error:
+                raise InputError(f"workload {workload.name!r}: {error}") from error
     except InputError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise InputError(f"the data of {workload.name!r} could not be loaded: {told(error)}") from error
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Let torch compute with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 Definition = Workload | Method | Instrument

@@ -29,6 +29,7 @@ LOCK = ".lock"
 INVOCATIONS = "invocations.jsonl"
 _OF_A_STUDY = {spec_module.FILE, RECORDS, INVOCATIONS, EMBEDDED, SHARED}
 _INVOCATION = {"command": str, "jobs": int, "started": int | float, "machine": str, "versions": dict}
+_NO_MATTER = ("reference", "description", "data_sha256_before")
 _FINGERPRINTS = f"{spec_module.FORMAT}:"  # those of another format cannot be compared
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
 
@@ -207,7 +208,7 @@ def fingerprint(spec: StudySpec) -> str:
 
     def bare(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: bare(item) for key, item in value.items() if key not in ("reference", "description")}
+            return {key: bare(item) for key, item in value.items() if key not in _NO_MATTER}
         return [bare(item) for item in value] if isinstance(value, list) else value
 
     digest = hashlib.sha256(json.dumps(bare(json.loads(spec.to_json())), sort_keys=True).encode()).hexdigest()

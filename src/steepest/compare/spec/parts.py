@@ -35,7 +35,10 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class WorkloadSpec:
-    """A workload as it was when the study began; of a sequence ``tasks`` are the training samples of each."""
+    """A workload as it was when the study began; of a sequence ``tasks`` are the training samples of each.
+
+    ``data_sha256_before`` is the digest as it was before data was made with one thread, by which older folders know it.
+    """
 
     reference: str
     name: str
@@ -51,6 +54,7 @@ class WorkloadSpec:
     data_sha256: str
     code: dict[str, str] | None = None
     tasks: tuple[int, ...] = ()
+    data_sha256_before: str | None = None
 
 
 @dataclass(frozen=True)

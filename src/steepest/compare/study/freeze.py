@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -145,7 +146,7 @@ def _comparisons(
         _check_positive("batch_size", size)
     _check_once("batch_size", batch_sizes, "size")
     _check_targets(workload, targets)
-    splits = _checked_data(workload, data_dir)
+    splits, older_digest = _checked_data(workload, data_dir)
     _check_model(workload)
     for size in batch_sizes:
         for task in splits.tasks:
@@ -156,7 +157,7 @@ def _comparisons(
     for _, method in methods:
         if method.name in request.space:
             _check_space(workload, method)
-    frozen = _workload_spec(reference, workload, splits, targets[0])
+    frozen = replace(_workload_spec(reference, workload, splits, targets[0]), data_sha256_before=older_digest)
     specs = tuple(_method_spec(reference, method, request.trials) for reference, method in methods)
     names = [method.name for _, method in methods]
     captions = {instrument.name: instrument.caption(workload, splits) for _, instrument in instruments}
@@ -235,8 +236,9 @@ def _check_space(workload: Workload, method: Method) -> None:
         ) from error
 
 
-def _checked_data(workload: Workload, data_dir: Path | None) -> Splits:
+def _checked_data(workload: Workload, data_dir: Path | None) -> tuple[Splits, str | None]:
     """The workload's data, loaded twice where that is cheap or where it draws random numbers; a worker looks again.
+    And their digest as older versions made it, with all threads, where that is cheap.
 
     Raises:
         InputError: it cannot be had, or differs from call to call.
@@ -246,7 +248,8 @@ def _checked_data(workload: Workload, data_dir: Path | None) -> Splits:
     cheap = time.perf_counter() - started < _CHEAP_SECONDS
     if cheap or not same(random, generator_states(_CPU)):
         check_same_data(workload.name, splits, load_data(workload, data_dir))
-    return splits
+    threads = torch.get_num_threads()
+    return splits, data_digest(load_data(workload, data_dir, threads)) if cheap and threads > 1 else None
 
 
 def _check_model(workload: Workload) -> None:
