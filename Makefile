@@ -7,7 +7,7 @@ DATA ?= $(or $(STEEPEST_DATA),../shared/data)
 # Where `make dist` leaves what it made: a new temporary folder, unless a release says otherwise.
 DIST ?=
 
-.PHONY: setup test test-slow test-wheel test-oldest coverage check layers compare bench docs dist changelog clean
+.PHONY: setup test test-slow test-cuda test-wheel test-oldest coverage check layers compare bench docs dist changelog clean
 setup: .venv/.installed
 
 # torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages.
@@ -41,6 +41,10 @@ test: check
 # What takes longer than a minute: the real data sets, whole studies.
 test-slow: setup
 	STEEPEST_DATA=$(DATA) OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+# What only a GPU can show; without one nothing is collected, and pytest says so. PYTHON is one that has torch with CUDA.
+test-cuda:
+	PYTHONPATH=src OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/cuda
 
 # The oldest releases that pyproject.toml admits, in a folder of their own: the optimizers' tests and a small study.
 test-oldest: .venv/.release-installed

@@ -1,10 +1,10 @@
 """What the harness costs: samples per second of a run inside `steepest compare` over those of a bare torch loop.
 
-    python benchmarks/harness.py --data-dir DIR
+    python benchmarks/harness.py --data-dir DIR [--workload fashion-cnn] [--device cuda]
 
-Both train `fashion-mlp` with SGD at the same batch size on one thread. The run of `compare` is a whole one, in its own
-worker process, with its schedule, its validation after every epoch and its records; the bare loop only trains. They are
-interleaved, and the median of each is compared. Prints figures, asserts nothing.
+Both train `fashion-mlp`, or another workload, with SGD at the same batch size on one thread. The run of `compare` is a
+whole one, in its own worker process, with its schedule, its validation after every epoch and its records; the bare loop
+only trains. They are interleaved, and the median of each is compared. Prints figures, asserts nothing.
 """
 
 import argparse
@@ -30,17 +30,20 @@ from steepest.training.lookup import load_data
 
 
 def bare_loop(train: Split, model: nn.Module, batch_size: int, epochs: int, lr: float) -> float:
-    """Seconds of the loop that a user would write."""
+    """Seconds of the loop that a user would write, with its data on the model's device."""
+    device = train.inputs.device
     started = time.perf_counter()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
     for _ in range(epochs):
-        for batch in torch.split(torch.randperm(len(train)), batch_size):
+        for batch in torch.split(torch.randperm(len(train), device=device), batch_size):
             if len(batch) < batch_size:
                 break
             loss = nn.functional.cross_entropy(model(train.inputs[batch]), train.targets[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
@@ -49,20 +52,22 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder with fashion-mnist/; default: STEEPEST_DATA, or the hub")
     parser.add_argument("--epochs", type=int, default=5, help="default: 5, the workload's own")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--workload", choices=sorted(WORKLOADS), default="fashion-mlp")
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)
-    workload = WORKLOADS["fashion-mlp"]
-    train = load_data(workload, arguments.data_dir).train
+    workload = WORKLOADS[arguments.workload]
+    train = load_data(workload, arguments.data_dir).train.to(arguments.device)
     batch_size, epochs = workload.batch_size, arguments.epochs
-    request = Request([workload.name], ["sgd"], epochs={ALL: epochs}, device="cpu")
+    request = Request([workload.name], ["sgd"], epochs={ALL: epochs}, device=arguments.device)
     setting = Setting(freeze_study(request, arguments.data_dir), arguments.data_dir)
     samples = epochs * (len(train) // batch_size) * batch_size
     bare: list[float] = []
     harness: list[float] = []
     with ProcessPool(1, setting) as pool:
         for i in range(arguments.rounds + 1):
-            seconds = bare_loop(train, workload.model(), batch_size, epochs, lr=0.05)
+            seconds = bare_loop(train, workload.model().to(arguments.device), batch_size, epochs, lr=0.05)
             started = time.perf_counter()
             pool.submit(Job(workload.name, "sgd", "final", i, i, {"lr": 0.05}))
             while pool.running:

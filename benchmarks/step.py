@@ -60,7 +60,25 @@ def written_by_hand(foreach: bool) -> Make:
     return make
 
 
-def contenders() -> dict[str, Make]:
+def graphed(make: Make) -> Make:
+    """The step as a CUDA graph that is replayed."""
+
+    def made(params: list[tuple[str, Tensor]]) -> Callable[[], Any]:
+        step = make(params)
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            step()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step()
+        return graph.replay
+
+    return made
+
+
+def contenders(device: str) -> dict[str, Make]:
     made = {
         BASE: optimizer(torch.optim.SGD, fused=True),
         "torch SGD loop": optimizer(torch.optim.SGD, foreach=False),
@@ -76,6 +94,15 @@ def contenders() -> dict[str, Make]:
         "LARS foreach": optimizer(LARS, weight_decay=1e-4, foreach=True),
         "SNGM loop": optimizer(SNGM, foreach=False, fused=False),
     }
+    if device == "cuda":
+        made |= {
+            "SNGM fused": optimizer(SNGM, fused=True),
+            "BNG unit fused": optimizer(BlockNormalizedSGD, fused=True),
+            "LARS fused": optimizer(LARS, weight_decay=1e-4, fused=True),
+            "torch SGD fused, graph": graphed(optimizer(torch.optim.SGD, fused=True)),
+            "SNGM foreach, graph": graphed(optimizer(SNGM)),
+            "LARS foreach, graph": graphed(optimizer(LARS, weight_decay=1e-4)),
+        }
     if importlib.util.find_spec("pytorch_optimizer"):
         import pytorch_optimizer
 
@@ -102,7 +129,7 @@ def measure(shapes: Shapes, rounds: int, device: str, wanted: list[str] | None) 
         p.grad = 1e-3 * torch.randn(p.shape, device=device, generator=generator)
     steps = {
         name: make(params)
-        for name, make in contenders().items()
+        for name, make in contenders(device).items()
         if wanted is None or name == BASE or any(w in name for w in wanted)
     }
     times: dict[str, list[float]] = {name: [] for name in steps}

@@ -593,21 +593,3 @@ def test_parameters_that_the_graph_does_not_show_are_refused():
     for loss_fn in (lambda o, t: o.detach().mean(), lambda o, t: torch.ones((), requires_grad=True)):
         with pytest.raises(RuntimeError, match="does not depend on any trainable parameter"):
             largest_hessian_eigenvalue(mlp(), loss_fn, [samples()])
-
-
-if torch.cuda.is_available():  # CI has none, and allows no test to be skipped
-
-    def test_on_the_gpu_it_is_the_same():
-        loss_fn, loader = nn.CrossEntropyLoss(), DataLoader(TensorDataset(*samples()), batch_size=6)
-        cpu, gpu = mlp(nn.BatchNorm1d(6), nn.Dropout()), mlp(nn.BatchNorm1d(6), nn.Dropout()).cuda()
-        random = torch.cuda.get_rng_state()
-        expected = largest_hessian_eigenvalue(cpu, loss_fn, loader, tolerance=1e-6)
-        found = largest_hessian_eigenvalue(gpu, loss_fn, loader, tolerance=1e-6)
-        assert close(found.value, expected.value, 1e-9)
-        assert found.iterations == expected.iterations
-        assert torch.equal(torch.cuda.get_rng_state(), random)
-        always = mlp(Restless()).cuda()
-        assert largest_hessian_eigenvalue(always, loss_fn, loader) == largest_hessian_eigenvalue(
-            always, loss_fn, loader
-        )
-        assert torch.equal(torch.cuda.get_rng_state(), random)

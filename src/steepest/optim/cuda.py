@@ -23,8 +23,11 @@ Layout = tuple[Tensor, Tensor, Tensor]
 
 
 def cuda_step(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> None:
-    """Take the step; what the kernel cannot walk through takes the path over lists."""
-    if not _TRITON:
+    """Take the step; what the kernel cannot walk through takes the path over lists, and so does a CUDA graph.
+
+    A graph would read the addresses again at every replay, from memory of the host that is long given back.
+    """
+    if not _TRITON or _is_captured(blocks):
         foreach_step(optimizer, blocks, signals)
         return
     last: dict[Any, Layout] = optimizer._plan if isinstance(optimizer._plan, dict) else {}
@@ -41,6 +44,10 @@ def cuda_step(optimizer: Method, blocks: list[list[Entry]], signals: Signals) ->
         for item in others:
             move_list(batch._replace(items=[item]), signals.grad_scale)
     optimizer._plan = layouts  # of this step alone: they lie on the device
+
+
+def _is_captured(blocks: list[list[Entry]]) -> bool:
+    return blocks[0][0].param.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def _serves(item: Item) -> bool:
