@@ -4,6 +4,7 @@ STEEPEST_REQUIRE_ALL=1, as in CI, a skipped test is a failure."""
 import gc
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ from hypothesis import settings
 ROOT = Path(__file__).parent.parent
 settings.register_profile("steepest", deadline=None)  # no test asserts on seconds
 settings.load_profile("steepest")
+
+
+def pytest_configure():
+    """Let Ctrl-C reach the commands of tests, also where a shell has this run in its background and ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():

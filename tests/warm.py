@@ -101,6 +101,11 @@ class Popen(subprocess.Popen):
         self._child_created = True
         self.pid = int(self._line())
 
+    def __exit__(self, kind: type | None, *others: Any) -> None:
+        if kind is not None:
+            self.kill()  # a test that has failed waits for nothing
+        super().__exit__(kind, *others)
+
     def _line(self) -> str:
         said = b""
         while not said.endswith(b"\n"):
