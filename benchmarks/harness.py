@@ -26,7 +26,7 @@ from steepest.compare.study.request import Request
 from steepest.compare.study.values import ALL
 from steepest.data import Split
 from steepest.training.builtin import WORKLOADS
-from steepest.training.lookup import load_data
+from steepest.training.code.lookup import load_data
 
 
 def bare_loop(train: Split, model: nn.Module, batch_size: int, epochs: int, lr: float) -> float:

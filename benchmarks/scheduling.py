@@ -28,9 +28,9 @@ import torch
 from steepest.compare import Study
 from steepest.compare.policy.queue import jobs_left
 from steepest.training.builtin import METHODS, WORKLOADS
+from steepest.training.code.lookup import load_data
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.schedule import SCHEDULES
-from steepest.training.lookup import load_data
 from steepest.training.train import train
 
 

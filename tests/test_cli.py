@@ -13,7 +13,7 @@ import torch
 from steepest import __version__
 from steepest.cli import run
 from steepest.training.builtin import WORKLOADS
-from steepest.training.lookup import find_method, find_workload
+from steepest.training.code.lookup import find_method, find_workload
 from tests import warm
 
 ROOT = Path(__file__).parent.parent

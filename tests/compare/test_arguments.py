@@ -13,7 +13,7 @@ from steepest.cli import run
 from steepest.compare import Method, Range, Study, names
 from steepest.compare.policy.pruners import PRUNERS
 from steepest.training.definitions.schedule import SCHEDULES
-from steepest.training.process_group import STRATEGIES
+from steepest.training.process.group import STRATEGIES
 
 TINY = f"{Path(__file__).with_name('tiny.py')}:clouds"
 

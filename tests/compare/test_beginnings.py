@@ -8,7 +8,7 @@ from torch import nn
 
 from steepest._errors import StudyError
 from steepest.compare.spec import StudySpec
-from steepest.training.run import initial_weights
+from steepest.training.loop.run import initial_weights
 from tests.compare import tiny
 from tests.compare.frozen import freeze
 from tests.compare.inline import outcome, run

@@ -15,12 +15,12 @@ from torch import nn
 
 from steepest import INSGD, track_input_power
 from steepest.compare import Estimator, Method, Range, Resumable
-from steepest.training import checkpoint as checkpoint_module
 from steepest.training.builtin import ESTIMATORS
 from steepest.training.builtin.instruments import SHARPNESS
-from steepest.training.checkpoint import Checkpoint, checkpoint_path, same
+from steepest.training.code.lookup import find_method
 from steepest.training.definitions.schedule import SCHEDULES
-from steepest.training.lookup import find_method
+from steepest.training.loop import checkpoint as checkpoint_module
+from steepest.training.loop.checkpoint import Checkpoint, checkpoint_path, same
 from tests.compare import tiny
 from tests.compare.runs import train
 

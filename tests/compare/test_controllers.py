@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from steepest.compare import Method, Range, Schedule
-from steepest.training.checkpoint import Checkpoint
 from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.loop.checkpoint import Checkpoint
 from tests.compare import tiny
 from tests.compare.runs import train
 

@@ -11,7 +11,7 @@ from steepest._errors import InputError
 from steepest.compare import Estimator, Method, Range, Workload, accuracy
 from steepest.data import digits
 from steepest.training.builtin import ESTIMATORS, METHODS, WORKLOADS
-from steepest.training.lookup import find_method, find_workload, parts_of, source_digest
+from steepest.training.code.lookup import find_method, find_workload, parts_of, source_digest
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from steepest._errors import InputError
 from steepest.compare import Batch, Estimator, Method, Range
 from steepest.data import digits
 from steepest.training.builtin import ESTIMATORS, METHODS, WORKLOADS
-from steepest.training.gradients import attached
-from steepest.training.lookup import find_method
+from steepest.training.code.lookup import find_method
+from steepest.training.loop.gradients import attached
 from tests.compare import tiny
 from tests.compare.runs import train
 

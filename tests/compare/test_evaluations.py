@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from steepest.training.evaluations import Evaluations
+from steepest.training.loop.evaluations import Evaluations
 
 
 class Plain:

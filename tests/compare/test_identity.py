@@ -24,7 +24,7 @@ from steepest.compare.running.setting import Setting
 from steepest.compare.running.worker import Pipe, serve
 from steepest.compare.spec import StudySpec
 from steepest.data import Split
-from steepest.training.lookup import find_method, find_workload, load_data
+from steepest.training.code.lookup import find_method, find_workload, load_data
 from tests.compare import tiny
 from tests.compare.frozen import freeze
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from steepest._errors import InputError
 from steepest.cli.messages import print_instruments, print_methods, print_workloads
 from steepest.compare import Study
-from steepest.training.installed import installed
-from steepest.training.lookup import find_instrument, find_method, reference_of
+from steepest.training.code.installed import installed
+from steepest.training.code.lookup import find_instrument, find_method, reference_of
 
 CODE = """
 import torch

@@ -15,8 +15,8 @@ from steepest.compare.results.columns import result_columns
 from steepest.compare.results.exports import export_csv
 from steepest.compare.spec import StudySpec
 from steepest.training.builtin.instruments import LR as MEAN_LR
-from steepest.training.checkpoint import Checkpoint
-from steepest.training.measuring import CHANGED
+from steepest.training.loop.checkpoint import Checkpoint
+from steepest.training.loop.measuring import CHANGED
 from tests.compare import tiny
 from tests.compare.runs import train
 

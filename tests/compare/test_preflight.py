@@ -20,8 +20,8 @@ from steepest.compare.running.worker import Pipe, serve
 from steepest.compare.study.freeze import freeze_study
 from steepest.compare.study.request import Request
 from steepest.data import Split, Splits
+from steepest.training.code.lookup import reference_of
 from steepest.training.definitions.estimator import Resumable
-from steepest.training.lookup import reference_of
 from tests.compare import tiny
 
 SPLITS = tiny.two_clouds(None)

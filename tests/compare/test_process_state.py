@@ -25,8 +25,8 @@ from steepest.compare.running.spares import Spares
 from steepest.compare.running.worker import Pipe, serve
 from steepest.compare.study.freeze import freeze_study
 from steepest.compare.study.request import Request
-from steepest.training.lookup import reference_of
-from steepest.training.process_state import ProcessState, users_code
+from steepest.training.code.lookup import reference_of
+from steepest.training.process.state import ProcessState, users_code
 from tests.compare import tiny
 from tests.compare.runs import train
 

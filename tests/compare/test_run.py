@@ -12,8 +12,8 @@ from steepest._errors import InputError
 from steepest.compare import Method, Range
 from steepest.training.builtin import METHODS
 from steepest.training.builtin.instruments import SHARPNESS
-from steepest.training.checkpoint import Checkpoint
 from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.loop.checkpoint import Checkpoint
 from tests.compare import tiny
 from tests.compare.runs import train
 

@@ -17,10 +17,10 @@ from torch import nn
 from steepest.cli import run as run_command
 from steepest.compare.records.folder import load_spec
 from steepest.compare.records.lines import RECORDS
-from steepest.training.checkpoint import Checkpoint, same
+from steepest.training.code.lookup import find_method
 from steepest.training.definitions.ranks import ALONE
-from steepest.training.lookup import find_method
-from steepest.training.process_group import ProcessGroup
+from steepest.training.loop.checkpoint import Checkpoint, same
+from steepest.training.process.group import ProcessGroup
 from tests.compare import tiny
 from tests.compare.runs import train
 from tests.compare.tiny import Held

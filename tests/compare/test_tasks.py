@@ -19,9 +19,9 @@ from steepest.compare.records.recovery import misfit
 from steepest.compare.results.exports import export_csv
 from steepest.compare.spec import StudySpec
 from steepest.data import Split, Splits, Tasks, digits, standardize
-from steepest.training.checkpoint import Checkpoint
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.loop.checkpoint import Checkpoint
 from tests.compare import tiny
 from tests.compare.runs import train
 

@@ -11,7 +11,7 @@ from steepest.training.builtin import ESTIMATORS
 from steepest.training.builtin.instruments import sharpness as sharpness_module
 from steepest.training.builtin.instruments.sharpness import SHARPNESS, batches_of
 from steepest.training.definitions.budget import steps_per_epoch
-from steepest.training.evaluate import evaluate
+from steepest.training.loop.evaluate import evaluate
 from tests.compare import tiny
 from tests.compare.runs import train
 

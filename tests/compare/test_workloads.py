@@ -19,7 +19,7 @@ from steepest.training.builtin import METHODS, TEMPLATES, WORKLOADS
 from steepest.training.builtin.language import AttentionBlock, CharGPT, CharLSTM, bits_per_character, character_loss
 from steepest.training.builtin.models import toy_cnn
 from steepest.training.builtin.resnet import Block, resnet20
-from steepest.training.lookup import absolute_reference, find_method, find_workload, load_data, source_digest
+from steepest.training.code.lookup import absolute_reference, find_method, find_workload, load_data, source_digest
 from tests import warm
 from tests.compare.runs import train
 from tests.data.pictures import picture, write_folder, write_parquet

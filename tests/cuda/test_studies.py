@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from steepest.training.builtin import ESTIMATORS, METHODS
-from steepest.training.checkpoint import same
-from steepest.training.lookup import find_method
+from steepest.training.code.lookup import find_method
+from steepest.training.loop.checkpoint import same
 from tests.compare import tiny
 from tests.compare.runs import train
 from tests.compare.test_checkpoint import EveryFew

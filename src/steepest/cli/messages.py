@@ -26,7 +26,7 @@ from steepest.compare.study.plan import Plan
 from steepest.compare.study.result import write
 from steepest.page.text import count, format_duration, listed
 from steepest.training.builtin import ESTIMATORS, INSTRUMENTS, METHODS, TEMPLATES, WORKLOADS
-from steepest.training.installed import Kind, installed
+from steepest.training.code.installed import Kind, installed
 
 _COMBINING = (
     "An estimator goes in front of any method: ssgd+sngm, csgd+adamw; alone it stands in front of sgd. One of csgd,\n"

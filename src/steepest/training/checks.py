@@ -13,9 +13,9 @@ from steepest.data import Split, Splits, Tasks
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.ranks import Ranks
 from steepest.training.definitions.workload import Workload
-from steepest.training.evaluate import evaluate, one_number, set_task
-from steepest.training.randomness import seed_generators
-from steepest.training.run import begun, fresh_model, initial_weights
+from steepest.training.loop.evaluate import evaluate, one_number, set_task
+from steepest.training.loop.run import begun, fresh_model, initial_weights
+from steepest.training.process.randomness import seed_generators
 
 _SECONDS = 1.0  # for evaluating a whole split, if it is to be had in so many
 _MOST_LABELS = 2000

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from steepest.training.checkpoint import Checkpoint, State
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.instrument import Instrument
+from steepest.training.definitions.outcome import Outcome, Progress
 from steepest.training.definitions.ranks import ALONE, Ranks
-from steepest.training.outcome import Outcome, Progress
-from steepest.training.run import Run, begun, initial_weights
+from steepest.training.loop.checkpoint import Checkpoint, State
+from steepest.training.loop.run import Run, begun, initial_weights
 
 
 def train(

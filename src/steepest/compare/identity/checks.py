@@ -20,11 +20,11 @@ from steepest._errors import ChangedError, InputError
 from steepest.compare.identity.digests import data_digest
 from steepest.compare.spec import GIVEN_PART, Part, StudySpec, WorkloadSpec
 from steepest.data import Splits
-from steepest.training import loading, opened_files, user_code
+from steepest.training.code import loading, opened_files, user_code
+from steepest.training.code.lookup import digest_of, is_given, sources_of
 from steepest.training.definitions.workload import Workload
-from steepest.training.lookup import digest_of, is_given, sources_of
-from steepest.training.process_state import ProcessState
-from steepest.training.randomness import seed_generators
+from steepest.training.process.randomness import seed_generators
+from steepest.training.process.state import ProcessState
 
 
 def refusal_in(error: str | None) -> str | None:

@@ -14,10 +14,10 @@ from steepest._errors import InputError
 from steepest.compare.identity.objects import ObjectDigest
 from steepest.compare.spec import GIVEN_PART, StudySpec
 from steepest.data.splits import Splits, Tasks
-from steepest.training import loading, opened_files, user_code
+from steepest.training.code import loading, opened_files, user_code
+from steepest.training.code.lookup import Definition, is_given, sources_of
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.workload import Workload
-from steepest.training.lookup import Definition, is_given, sources_of
 
 Parts = Mapping[str, Definition]  # by reference
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from steepest.training.user_code import is_users, located
+from steepest.training.code.user_code import is_users, located
 
 _MADE_BY_PYTHON = {
     "__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__static_attributes__", "__slotnames__",

@@ -11,7 +11,7 @@ from steepest.compare.analysis.summary import Summary
 from steepest.compare.results import tables
 from steepest.page.table import Table, Value
 from steepest.page.text import csv_cell
-from steepest.training.outcome import CURVE
+from steepest.training.definitions.outcome import CURVE
 
 
 def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:

@@ -23,8 +23,8 @@ from steepest.compare.running.beginnings import Beginnings
 from steepest.compare.running.deaths import Deaths
 from steepest.compare.running.pool import Event, Pool
 from steepest.compare.spec import StudySpec
-from steepest.training.checkpoint import checkpoint_path
-from steepest.training.outcome import Progress
+from steepest.training.definitions.outcome import Progress
+from steepest.training.loop.checkpoint import checkpoint_path
 
 _POLL_SECONDS = 0.2
 _SYNC_SECONDS = 1.0  # a power failure costs the runs that ended in so short a time, where they are many

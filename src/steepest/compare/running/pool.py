@@ -8,7 +8,7 @@ from typing import Generic, Literal, Protocol, Self, TypeVar, cast
 
 from steepest._errors import StudyError
 from steepest.compare.records.record import Job, Record
-from steepest.training.outcome import Progress
+from steepest.training.definitions.outcome import Progress
 
 _STARTS = 10
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from steepest.compare.records.record import Status
 from steepest.compare.spec import StudySpec
-from steepest.training.outcome import Outcome
+from steepest.training.definitions.outcome import Outcome
 
 CHECKPOINT_SECONDS = 30.0
 

@@ -28,8 +28,8 @@ from steepest.compare.records.record import Job, Record
 from steepest.compare.running.pool import Pool
 from steepest.compare.running.setting import Setting
 from steepest.compare.running.worker import Pipe, serve
-from steepest.training.checkpoint import Checkpoint, checkpoint_path
-from steepest.training.process_group import ProcessGroup, Strategy, own_device
+from steepest.training.loop.checkpoint import Checkpoint, checkpoint_path
+from steepest.training.process.group import ProcessGroup, Strategy, own_device
 
 _FOREVER = datetime.timedelta(days=365)
 _GRACE = datetime.timedelta(seconds=30)  # between the errors of two ranks that have the same one

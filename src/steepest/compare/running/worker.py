@@ -18,14 +18,14 @@ from steepest.compare.running.setting import Setting, outcome_fields
 if TYPE_CHECKING:
     from steepest.compare.spec import MethodSpec, Part, Spec, WorkloadSpec
     from steepest.data import Splits
-    from steepest.training.checkpoint import Checkpoint
+    from steepest.training.code.lookup import Given
     from steepest.training.definitions.assignment import Assignment
     from steepest.training.definitions.instrument import Instrument
     from steepest.training.definitions.method import Method
+    from steepest.training.definitions.outcome import Progress
     from steepest.training.definitions.ranks import Ranks
     from steepest.training.definitions.workload import Workload
-    from steepest.training.lookup import Given
-    from steepest.training.outcome import Progress
+    from steepest.training.loop.checkpoint import Checkpoint
 
 
 class _NobodyListensError(Exception):
@@ -92,7 +92,7 @@ class _Runner:
         import torch
 
         from steepest.training.definitions.ranks import ALONE
-        from steepest.training.process_state import ProcessState
+        from steepest.training.process.state import ProcessState
 
         torch.set_num_threads(setting.study.shared.threads)
         self._state = ProcessState(random_numbers=False)
@@ -167,7 +167,7 @@ class _Runner:
     def _import_all(self) -> None:
         """The user's code behind every method and workload of the study, always in the same order: what a file finds
         when it is imported does not depend on which run comes first. One that cannot be had is told by its own runs."""
-        from steepest.training.lookup import the_instrument
+        from steepest.training.code.lookup import the_instrument
 
         for spec in self._study.comparisons:
             with suppress(Exception):
@@ -187,7 +187,7 @@ class _Runner:
             os.environ.update(self._environment)
 
     def _checkpoint(self, job: Job) -> "Checkpoint | None":
-        from steepest.training.checkpoint import Checkpoint, checkpoint_path
+        from steepest.training.loop.checkpoint import Checkpoint, checkpoint_path
 
         if self._setting.folder is None:
             return None
@@ -200,12 +200,12 @@ class _Runner:
         return found
 
     def _method_named(self, reference: str) -> "Method":
-        from steepest.training.lookup import the_method
+        from steepest.training.code.lookup import the_method
 
         return the_method(reference, self._given)
 
     def _instruments(self, spec: "Spec", job: Job) -> "list[Instrument]":
-        from steepest.training.lookup import the_instrument
+        from steepest.training.code.lookup import the_instrument
 
         asked = [frozen for frozen in spec.instruments if frozen.in_search or job.phase == "final"]
         for frozen in asked:
@@ -213,7 +213,7 @@ class _Runner:
         return [the_instrument(frozen.reference, self._given) for frozen in asked]
 
     def _workload_named(self, reference: str) -> "Workload":
-        from steepest.training.lookup import the_workload
+        from steepest.training.code.lookup import the_workload
 
         if reference not in self._workloads:
             self._workloads[reference] = the_workload(reference, self._given)
@@ -221,7 +221,7 @@ class _Runner:
 
     def _workload(self, frozen: "WorkloadSpec") -> "tuple[Workload, Splits]":
         from steepest.compare.identity.checks import check_data
-        from steepest.training.lookup import load_data
+        from steepest.training.code.lookup import load_data
 
         reference = frozen.reference
         workload = self._workload_named(reference)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from steepest.training.code.opened_files import shown
 from steepest.training.definitions.method import Range
-from steepest.training.opened_files import shown
 
 GIVEN_PART = "given:"  # before the name of a part of a given object, among the names of modules
 

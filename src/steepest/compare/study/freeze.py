@@ -27,17 +27,17 @@ from steepest.compare.spec import TUNING_SEED, InstrumentSpec, MethodSpec, Spec,
 from steepest.compare.study.request import Request
 from steepest.compare.study.values import ALL
 from steepest.data import Splits, Tasks
-from steepest.training import loading
-from steepest.training.checkpoint import same
+from steepest.training.code import loading
+from steepest.training.code.lookup import digest_of, load_data, reference_of, the_instrument, the_method, the_workload
+from steepest.training.code.user_code import told
 from steepest.training.definitions.budget import steps_in, steps_per_epoch
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.definitions.workload import Workload
-from steepest.training.lookup import digest_of, load_data, reference_of, the_instrument, the_method, the_workload
-from steepest.training.process_state import ProcessState
-from steepest.training.randomness import generator_states
-from steepest.training.user_code import told
+from steepest.training.loop.checkpoint import same
+from steepest.training.process.randomness import generator_states
+from steepest.training.process.state import ProcessState
 
 T = TypeVar("T")
 _CHEAP_SECONDS = 2.0  # of loading data, which is then done twice

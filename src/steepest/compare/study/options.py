@@ -11,7 +11,7 @@ from typing import Any
 from steepest._errors import InputError, Spelling
 from steepest.compare.spec import StudySpec
 from steepest.compare.study.request import options_in
-from steepest.training.lookup import is_given, nearest
+from steepest.training.code.lookup import is_given, nearest
 
 
 @dataclass(frozen=True)

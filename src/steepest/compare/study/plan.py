@@ -14,13 +14,13 @@ from torch import nn
 from steepest.compare.records.errors import summary
 from steepest.compare.spec import Spec, StudySpec
 from steepest.data import Split, Splits
+from steepest.training.code.lookup import Given, load_data, the_method, the_workload
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.definitions.workload import Workload
-from steepest.training.evaluate import evaluate
-from steepest.training.lookup import Given, load_data, the_method, the_workload
-from steepest.training.process_state import ProcessState
+from steepest.training.loop.evaluate import evaluate
+from steepest.training.process.state import ProcessState
 from steepest.training.train import train
 
 _FEWEST_STEPS = 4  # that are timed

@@ -32,11 +32,11 @@ from steepest.compare.study.progress import ProgressDisplay
 from steepest.compare.study.request import Request
 from steepest.compare.study.result import without_result, write
 from steepest.page.table import Table
+from steepest.training.code.lookup import Given, pickled, reference_of
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method, Range
 from steepest.training.definitions.workload import Workload
-from steepest.training.lookup import Given, pickled, reference_of
-from steepest.training.process_group import number_of_ranks, own_rank
+from steepest.training.process.group import number_of_ranks, own_rank
 
 if TYPE_CHECKING:
     import pandas as pd

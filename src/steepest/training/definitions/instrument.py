@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 
 from steepest.data.splits import Splits
 from steepest.training.definitions import fields
+from steepest.training.definitions.outcome import CURVE
 from steepest.training.definitions.workload import Workload
-from steepest.training.outcome import CURVE
 
 
 @dataclass(frozen=True)

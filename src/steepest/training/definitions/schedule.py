@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from torch.optim import Optimizer
 
 from steepest.training.definitions import fields
-from steepest.training.outcome import Progress
+from steepest.training.definitions.outcome import Progress
 
 
 class Controller(Protocol):

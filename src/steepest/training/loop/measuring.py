@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from steepest.optim.norms import local
-from steepest.training.checkpoint import same
 from steepest.training.definitions.instrument import Instrument, Reading, RunView
-from steepest.training.randomness import generator_states, restore_generators
+from steepest.training.loop.checkpoint import same
+from steepest.training.process.randomness import generator_states, restore_generators
 
 CHANGED = "it changed the weights, which have been put back"
 

@@ -19,14 +19,14 @@ import torch
 from steepest._errors import InputError
 from steepest.data.place import data_folder
 from steepest.data.splits import Splits, as_splits
-from steepest.training import loading
 from steepest.training.builtin import ESTIMATORS, INSTRUMENTS, METHODS, TEMPLATES, WORKLOADS
+from steepest.training.code import loading
+from steepest.training.code.installed import Kind, installed, reference_to
+from steepest.training.code.user_code import told
 from steepest.training.definitions.estimator import Estimator
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.workload import Workload
-from steepest.training.installed import Kind, installed, reference_to
-from steepest.training.user_code import told
 
 T = TypeVar("T")
 _BUILTIN: Mapping[Kind, Mapping[str, object]] = {

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 
 from steepest._errors import InputError
-from steepest.training import opened_files, user_code
-from steepest.training.process_state import users_code
+from steepest.training.code import opened_files, user_code
+from steepest.training.process.state import users_code
 
 
 @dataclass

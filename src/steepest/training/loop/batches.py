@@ -8,7 +8,7 @@ from torch import Tensor
 
 from steepest.data import Split
 from steepest.training.definitions.budget import steps_per_epoch
-from steepest.training.randomness import derived_seed
+from steepest.training.process.randomness import derived_seed
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 

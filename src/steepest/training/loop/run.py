@@ -19,22 +19,22 @@ from torch.optim import Optimizer
 from steepest._errors import InputError
 from steepest.data import Split
 from steepest.optim.norms import local
-from steepest.training.batches import Batches
-from steepest.training.checkpoint import State, plain_attributes, same
 from steepest.training.definitions.assignment import Assignment, Leg
 from steepest.training.definitions.estimator import Batch
 from steepest.training.definitions.instrument import Instrument, Reading, RunView
 from steepest.training.definitions.method import Method
+from steepest.training.definitions.outcome import Curve, Progress
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.definitions.schedule import Controller
 from steepest.training.definitions.workload import Workload
-from steepest.training.evaluate import evaluate, evaluated, reaches, set_mode, set_task
-from steepest.training.evaluations import Evaluations
-from steepest.training.gradients import Gradients, attached
-from steepest.training.measuring import readings
-from steepest.training.outcome import Curve, Progress
-from steepest.training.randomness import derived_seed, generator_states, restore_generators, seed_generators
-from steepest.training.unsaved import Unsaved
+from steepest.training.loop.batches import Batches
+from steepest.training.loop.checkpoint import State, plain_attributes, same
+from steepest.training.loop.evaluate import evaluate, evaluated, reaches, set_mode, set_task
+from steepest.training.loop.evaluations import Evaluations
+from steepest.training.loop.gradients import Gradients, attached
+from steepest.training.loop.measuring import readings
+from steepest.training.loop.unsaved import Unsaved
+from steepest.training.process.randomness import derived_seed, generator_states, restore_generators, seed_generators
 
 _COUNTED = ("step", "loss_count", "seconds", "reached", "notes", "matrix")
 

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from steepest.training.definitions.estimator import Batch, Estimator, Resumable, Stateful, Take
 from steepest.training.definitions.instrument import RunView
-from steepest.training.randomness import derived_seed
+from steepest.training.process.randomness import derived_seed
 
 
 class Gradients:

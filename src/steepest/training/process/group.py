@@ -14,7 +14,7 @@ from torch.distributed.distributed_c10d import Store
 
 from steepest._errors import InputError, argument
 from steepest.training.definitions.ranks import Ranks
-from steepest.training.randomness import derived_seed, seed_generators
+from steepest.training.process.randomness import derived_seed, seed_generators
 
 Strategy = Literal["ddp", "fsdp2"]
 STRATEGIES: dict[str, str] = {

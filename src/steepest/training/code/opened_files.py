@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from steepest.training import user_code
+from steepest.training.code import user_code
 
 PREFIX = "file:"  # before a path among the names of modules
 

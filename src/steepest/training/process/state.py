@@ -24,7 +24,7 @@ import torch
 import torch.nn.modules.module as modules
 import torch.optim.optimizer as optimizers
 
-from steepest.training.randomness import generator_states, restore_generators
+from steepest.training.process.randomness import generator_states, restore_generators
 
 _log = logging.getLogger("steepest")
 _HOST = torch.device("cpu")
