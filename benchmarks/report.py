@@ -24,7 +24,7 @@ LOADED = "() => performance.getEntriesByType('navigation')[0].loadEventEnd"
 
 def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    pages: Any = importlib.import_module("tests.compare.pages")
+    pages: Any = importlib.import_module("tests.compare.report.pages")
     playwright: Any = importlib.import_module("playwright.sync_api")
     with tempfile.TemporaryDirectory() as folder, playwright.sync_playwright() as running:
         summaries = pages.made_up()

@@ -9,7 +9,7 @@ import torch
 from steepest.data import Split, Splits
 from steepest.optim.tracked import records_of
 from steepest.training.code.lookup import find_method, find_workload
-from tests.compare.runs import train
+from tests.training.runs import train
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "toy_cnn.py"
 PAIRS = [("cifar10_toy", "insgd"), ("cifar10_toy_released", "insgd_released")]

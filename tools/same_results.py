@@ -57,7 +57,7 @@ def _results(tree: Path, name: str, out: Path) -> tuple[dict[str, dict[str, obje
     """The records of a study by run, without times, and its final table as CSV."""
     words = [*STUDIES[name], "--out", str(out)]
     if name == "postgresql":
-        from tests.compare.postgresql import PostgreSQL
+        from tests.compare.records.postgresql import PostgreSQL
 
         with PostgreSQL() as server:
             _run(tree, [*words, "--storage", server.url])

@@ -8,9 +8,10 @@ from steepest._errors import InputError
 from steepest.compare import Range, Study
 from steepest.compare.points import quasi_random_points
 from steepest.compare.spec import StudySpec
-from tests.compare.frozen import freeze
+from tests.compare import TINY_FILE
+from tests.compare.study.frozen import freeze
 
-TINY = str(Path(__file__).with_name("tiny.py"))
+TINY = str(TINY_FILE)
 
 
 def thawed(spec):

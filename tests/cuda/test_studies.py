@@ -14,8 +14,8 @@ from steepest.training.builtin import ESTIMATORS, METHODS
 from steepest.training.code.lookup import find_method
 from steepest.training.loop.checkpoint import same
 from tests.compare import tiny
-from tests.compare.runs import train
-from tests.compare.test_checkpoint import EveryFew
+from tests.training.runs import train
+from tests.training.test_checkpoint import EveryFew
 
 
 def network():
