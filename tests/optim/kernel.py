@@ -21,10 +21,10 @@ TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-6, torch.bfloat16: 3e-2, to
 SHAPES = (3, 5), (5000,), (), (0, 2), (4, 7), (3, 4, 2, 2), (5, 3, 1, 1)
 
 
-def count_equal_cases(step, device):
+def count_equal_cases(step, device, methods=METHODS, others=OTHERS, dtypes=TOLERANCE):
     """How many combinations there are; each is asserted to move as the loop does."""
     cases = 0
-    for (make, more), decay, other, dtype in itertools.product(METHODS, DECAYS, OTHERS, TOLERANCE):
+    for (make, more), decay, other, dtype in itertools.product(methods, DECAYS, others, dtypes):
         options = {**more, **decay, **other}
         if "normalize_decay" in options and "decoupled_weight_decay" in options:
             continue
@@ -87,7 +87,7 @@ def kernel_of_cuda(params, grads, buffers, *, lr, grad_scale, found_inf, weight_
     """What torch's fused SGD kernel does on CUDA, where it checks more and has float16 and bfloat16 right."""
     assert rest == {"dampening": 0.0, "maximize": False, "is_first_step": False}
     assert all(
-        scalar is None or scalar.dtype == torch.float32 and scalar.dim() == 0 for scalar in (grad_scale, found_inf)
+        scalar is None or (scalar.dtype == torch.float32 and scalar.dim() == 0) for scalar in (grad_scale, found_inf)
     )
     assert not isinstance(lr, torch.Tensor) or lr.dtype == torch.float32
     assert bool(buffers) == (momentum > 0)
@@ -109,4 +109,6 @@ def kernel_of_cuda(params, grads, buffers, *, lr, grad_scale, found_inf, weight_
 
 
 if __name__ == "__main__":
-    print(count_equal_cases(cuda_step, "cpu"))
+    # Neither the look-ahead nor compensated sums are the Triton kernel's, and its interpreter is slow.
+    served = [other for other in OTHERS if not {"nesterov", "kahan_sum"} & other.keys()]
+    print(count_equal_cases(cuda_step, "cpu", METHODS[:2], served, [torch.float64, torch.bfloat16]))

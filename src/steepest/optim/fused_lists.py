@@ -122,11 +122,8 @@ def move_others(optimizer: Method, ready: Ready, share: Share, taken: Share) -> 
         for i, block in zip(share.members, share.blocks, strict=True)
         if i not in done
     ]
-    move_in_chunks(Batch(group, optimizer.decay_of(group), items), _room(ready), ready.signals.grad_scale)
-
-
-def _room(ready: Ready) -> int:
-    return max(ROOM, *map(size_of, ready.lists.params))
+    room = max([ROOM, *(size_of(item.param) for item in items)])
+    move_in_chunks(Batch(group, optimizer.decay_of(group), items), room, ready.signals.grad_scale)
 
 
 def _served(optimizer: Method, ready: Ready, share: Share) -> Share:
@@ -153,9 +150,11 @@ def _move_share(optimizer: Method, ready: Ready, share: Share) -> None:
     divisors = _divisors(ready, share)
     shrink = _shrinkage(group, lr, missed, share.dtype) if decay == "decoupled" else None
     params = [lists.params[i] for i in share.members]
-    grads = [_strided_like(p, lists.grads[i]) for p, i in zip(params, share.members, strict=True)]
-    buffers = [_strided_like(p, lists.buffers[i]) for p, i in zip(params, share.members, strict=True)]
-    for chunk in chunks(list(map(size_of, params)), _room(ready)):
+    strides = [param.stride() for param in params]
+    grads = _with_strides([lists.grads[i] for i in share.members], strides)
+    buffers = _with_strides([lists.buffers[i] for i in share.members], strides) if group["momentum"] != 0 else []
+    sizes = list(map(size_of, params))
+    for chunk in chunks(sizes, max([ROOM, *sizes])):
         copies = _copies(params[chunk], grads[chunk], group, decay, ready.signals.grad_scale)
         if share.dtype == torch.float64 and divisors is not None:  # the kernel would read them in float32
             torch._foreach_div_(copies, [divisors[block] for block in share.blocks[chunk]])
@@ -167,7 +166,7 @@ def _move_share(optimizer: Method, ready: Ready, share: Share) -> None:
             cast("Any", _kernel)(
                 params[start:stop],
                 copies[start - chunk.start : stop - chunk.start],
-                buffers[start:stop] if group["momentum"] != 0 else [],
+                buffers[start:stop],
                 weight_decay=group["weight_decay"] if decay == "after_scaling" else 0.0,
                 momentum=group["momentum"],
                 lr=lr,
@@ -219,7 +218,9 @@ def _copies(
     return list(decays)
 
 
-def _strided_like(param: Tensor, tensor: Tensor) -> Tensor:
-    """The same memory with the parameter's strides, which may be other ones where a dimension has one index."""
-    strides = param.stride()
-    return tensor if tensor.stride() == strides else tensor.as_strided(param.shape, strides)
+def _with_strides(tensors: list[Tensor], strides: list[tuple[int, ...]]) -> list[Tensor]:
+    """The same memory with the parameters' strides, which may be other ones where a dimension has one index."""
+    return [
+        tensor if tensor.stride() == stride else tensor.as_strided(tensor.shape, stride)
+        for tensor, stride in zip(tensors, strides, strict=True)
+    ]

@@ -65,8 +65,11 @@ def norms_over_blocks(norms: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
         >>> norms_over_blocks([torch.tensor(3.0), torch.tensor(4.0), torch.tensor(7.0)], [2, 1])
         tensor([5., 7.])
     """
-    dtype = torch.float64 if any(n.dtype == torch.float64 for n in norms) else torch.float32
-    each = torch.stack([n.to(norms[0].device, dtype) for n in norms])
+    kinds = [(n.device, n.dtype) for n in norms]
+    if kinds.count(kinds[0]) < len(kinds):
+        dtype = torch.float64 if any(n.dtype == torch.float64 for n in norms) else torch.float32
+        norms = [n.to(norms[0].device, dtype) for n in norms]
+    each = torch.stack(list(norms))
     parts, start = [], 0
     for size, alike in itertools.groupby(sizes):
         stop = start + size * len(list(alike))
