@@ -73,7 +73,12 @@ def graphed(make: Make) -> Make:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             step()
-        return graph.replay
+
+        def replay() -> None:
+            assert step is not None  # the optimizer holds the momentum that the graph writes to
+            graph.replay()
+
+        return replay
 
     return made
 

@@ -51,7 +51,7 @@ def test_both_memories_draw_one_noise_of_the_norm_that_is_asked_for(noise):
         with source.minus():
             torch.testing.assert_close(start - weight.detach(), moved[memory], rtol=1e-3, atol=1e-6)
             (weight**2).sum().backward()
-        assert moved[memory].norm() == pytest.approx(0.1 * start.norm().item(), rel=1e-4)
+        assert moved[memory].norm().item() == pytest.approx(0.1 * start.norm().item(), rel=1e-4)
         torch.testing.assert_close(weight.grad, 4 * start, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(moved["copy"], moved["regenerate"], rtol=0, atol=0)
 

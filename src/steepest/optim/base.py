@@ -12,10 +12,11 @@ from steepest.optim.blocks import refuse_repeated_names
 from steepest.optim.cuda import cuda_step
 from steepest.optim.foreach import foreach_step
 from steepest.optim.fused import fused_step, why_not_fused
+from steepest.optim.fused_lists import lists_step
 from steepest.optim.hyperparameters import check_common
 from steepest.optim.layout import LIKE_THE_PARAMETER, known_as, misfit
 from steepest.optim.loop import loop_step
-from steepest.optim.method import Entry, Method, Signals, as_number
+from steepest.optim.method import Method, Signals, as_number
 from steepest.optim.partial import refuse_flattened
 from steepest.optim.plan import same
 
@@ -213,31 +214,24 @@ class ScaledSGD(Method):
                 loss = closure()
         self.check_step()
         signals = Signals(getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
-        path = self._choose_path()
-        if path is None:
-            if type(self).prepare is not Method.prepare:
-                self.prepare(self.blocks())
-            fused_step(self, signals)
-        elif blocks := self.blocks():
-            self.prepare(blocks)
-            path(self, blocks, signals)
+        self._choose_path()(self, signals)
         return loss
 
-    def _choose_path(self) -> Callable[[Method, list[list[Entry]], Signals], None] | None:
-        """The path over blocks, or ``None`` for the fused one."""
+    def _choose_path(self) -> Callable[[Method, Signals], None]:
         fused, foreach = self.param_groups[0]["fused"], self.param_groups[0]["foreach"]
+        on_cuda = all(p.is_cuda for group in self.param_groups for p in group["params"])
+        over_lists = lists_step if on_cuda and not torch.compiler.is_compiling() else foreach_step
         if foreach:
-            return foreach_step
-        params = [p for group in self.param_groups for p in group["params"]]
+            return over_lists
         if fused:
-            return cuda_step if all(p.is_cuda for p in params) else None
+            return cuda_step if on_cuda else fused_step
         if fused is False or foreach is False:  # as in torch.optim
             return loop_step
-        if torch.compiler.is_compiling() or all(p.is_cuda for p in params):
-            return foreach_step
-        if not all(p.is_cpu for p in params):
+        if torch.compiler.is_compiling() or on_cuda:
+            return over_lists
+        if not all(p.is_cpu for group in self.param_groups for p in group["params"]):
             return loop_step
-        return foreach_step if any(why_not_fused(self, group) for group in self.param_groups) else None
+        return foreach_step if any(why_not_fused(self, group) for group in self.param_groups) else fused_step
 
 
 def _refuse_two_paths(groups: Iterable[dict[str, Any]]) -> None:

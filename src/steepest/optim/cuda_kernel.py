@@ -15,11 +15,12 @@ def step_kernel(
     which,
     starts,
     sizes,
-    scales,
-    valid,
+    blocks,
+    scales,  # of the blocks, and which of them stay
+    missed,
     grad_factor,
     lr_pointer,
-    numbers,  # lr, momentum, weight decay; by pointer, since Triton would round them to float32
+    numbers,  # lr, momentum, weight decay, sign; by pointer, since Triton would round them to float32
     DTYPE: tl.constexpr,
     WIDE: tl.constexpr,
     WITH_MOMENTUM: tl.constexpr,
@@ -29,19 +30,20 @@ def step_kernel(
     """``m = momentum * m + d; p = p - lr * m`` on one block of one tensor, as ``step.scaled_step`` says."""
     program = tl.program_id(0)
     i = tl.load(which + program)
-    if tl.load(valid + i) != 0:
+    block = tl.load(blocks + i)
+    if tl.load(missed + block) == 0:
         offsets = tl.load(starts + program) + tl.arange(0, BLOCK)
         mask = offsets < tl.load(sizes + i)
         p_pointers = tl.load(addresses + i).to(tl.pointer_type(DTYPE)) + offsets
         g_pointers = tl.load(addresses + count + i).to(tl.pointer_type(DTYPE)) + offsets
         p = tl.load(p_pointers, mask=mask).to(WIDE)
-        d = tl.load(g_pointers, mask=mask).to(WIDE) * tl.load(grad_factor)
+        d = tl.load(g_pointers, mask=mask).to(WIDE) * (tl.load(grad_factor) * tl.load(numbers + 3))
         lr = tl.load(lr_pointer)
         momentum = tl.load(numbers + 1)
         weight_decay = tl.load(numbers + 2)
         if DECAY == 2:
             d += weight_decay * p
-        d *= tl.load(scales + i)
+        d *= tl.load(scales + block)
         if DECAY == 1:
             d += weight_decay * p
         if DECAY == 3:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,18 +10,12 @@ from torch import Tensor
 
 from steepest.optim.layout import LIKE_THE_PARAMETER, check_state, owned_state, owned_states, readable
 from steepest.optim.method import Entry, Method, Signals
-from steepest.optim.norms import (
-    HALF,
-    BlockNorms,
-    aligned,
-    all_of,
-    full_norms,
-    like_norm,
-    local,
-    root_sum_square,
-    tensor_norm,
-)
+from steepest.optim.norms import HALF, aligned, all_of, local, tensor_norm
+from steepest.optim.scales import block_scales, flags_of
 from steepest.optim.step import Decay
+
+ROOM = 16 << 20
+"""Bytes of the tensors that are moved together on CUDA, if the largest is no larger."""
 
 
 class Item(NamedTuple):
@@ -44,33 +38,52 @@ class Batch(NamedTuple):
     items: list[Item]
 
 
-def foreach_step(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> None:
-    """Take the step with ``torch._foreach_*``, at most one tensor's worth of temporaries at a time."""
-    batches = gather(optimizer, blocks, signals)
-    limit = max(item.param.numel() for batch in batches for item in batch.items)
+def foreach_step(optimizer: Method, signals: Signals) -> None:
+    """Take the step with ``torch._foreach_*``, at most one tensor's worth of temporaries at a time (on CUDA 16 MB)."""
+    if not (blocks := optimizer.prepared_blocks()):
+        return
+    batches = _gather(optimizer, blocks, signals)
+    room = _room([item.param for batch in batches for item in batch.items])
     for batch in batches:
-        for chunk in _chunks(batch.items, limit):
-            move_list(batch._replace(items=chunk), signals.grad_scale)
+        move_in_chunks(batch, room, signals.grad_scale)
 
 
-def gather(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> list[Batch]:
+def move_in_chunks(batch: Batch, room: int, grad_scale: Tensor | None) -> None:
+    """Move the tensors of a batch, as many at a time as have room together."""
+    for chunk in chunks([size_of(item.param) for item in batch.items], room):
+        move_list(batch._replace(items=batch.items[chunk]), grad_scale)
+
+
+def _room(params: list[Tensor]) -> int:
+    on_cuda = not torch.compiler.is_compiling() and any(param.is_cuda for param in params)
+    return max([size_of(param) for param in params] + ([ROOM] if on_cuda else []))
+
+
+def size_of(tensor: Tensor) -> int:
+    """In bytes."""
+    return tensor.numel() * tensor.element_size()
+
+
+def _gather(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> list[Batch]:
     """What is to be moved, with its scales, all on the device; steps that are not finite are counted."""
     if not torch.compiler.is_compiling():
         _own_the_state(optimizer, blocks)
-    clean = [] if signals.found_inf is None else [signals.found_inf.reshape(()) == 0]
-    scales, finite = _scales(optimizer, blocks, signals)
-    seen = clean + [f for f in finite if f is not None]
+    scales, finite = block_scales(optimizer, blocks, signals)
+    flags = flags_of(finite, signals.found_inf, len(blocks))
+    columns = {key: vector.unbind() for key, vector in scales.items()}
+    may_move = None if flags is None else flags.unbind()
+    seen = [] if flags is None else [flags.all()]
     alike: dict[tuple[int, torch.device, torch.dtype, bool], list[Item]] = {}
     groups: dict[int, dict[str, Any]] = {}
-    for members, by_group, finite_norms in zip(blocks, scales, finite, strict=True):
+    for i, members in enumerate(blocks):
         steps = [optimizer.step_scale(entry.param, entry.group) for entry in members]
         finite_steps = [torch.isfinite(tensor_norm(step)) for step in steps if step is not None]
         seen += finite_steps
-        valid = all_of(clean + ([] if finite_norms is None else [finite_norms]) + finite_steps)
+        valid = all_of(([] if may_move is None else [may_move[i]]) + finite_steps)
         for entry, step in zip(members, steps, strict=True):
             param, grad = local(entry.param), local(aligned(entry.grad, entry.param))
             device = param.device
-            scale = by_group.get(id(entry.group))
+            scale = columns[id(entry.group)][i] if columns else None
             buffer = _state(optimizer, entry, "momentum_buffer") if entry.group["momentum"] != 0 else None
             item = Item(
                 param,
@@ -86,56 +99,6 @@ def gather(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> li
     if (everything := all_of(seen)) is not None:
         optimizer.count_nonfinite(~everything)
     return [Batch(groups[key], optimizer.decay_of(groups[key]), items) for (key, *_), items in alike.items()]
-
-
-def _scales(
-    optimizer: Method, blocks: list[list[Entry]], signals: Signals
-) -> tuple[list[dict[int, Tensor]], list[Tensor | None]]:
-    """For each block: its scale for each group (by the group's id), and whether they and its norm are finite."""
-    if not optimizer.normalizes:
-        return [{} for _ in blocks], [None for _ in blocks]
-    flat = [entry for members in blocks for entry in members]
-    decayed = {
-        i: (entry.param, _raw_decay(entry, signals))
-        for i, entry in enumerate(flat)
-        if optimizer.norm_includes_decay(entry.group)
-    }
-    grads = _stack(_unflatten(full_norms([entry.grad for entry in flat], decayed), blocks))
-    if signals.grad_scale is not None:
-        grads = grads / signals.grad_scale.to(grads.device, grads.dtype)
-    norms = BlockNorms(grads)
-    if any(map(optimizer.needs_weight_norms, optimizer.param_groups)):
-        each = _unflatten(full_norms([entry.param for entry in flat]), blocks)
-        decays = [
-            [norm * entry.group["weight_decay"] for norm, entry in zip(block, members, strict=True)]
-            for block, members in zip(each, blocks, strict=True)
-        ]
-        norms = BlockNorms(grads, _stack(each), _stack(decays))
-    groups = {id(entry.group): entry.group for members in blocks for entry in members}
-    vectors = {key: like_norm(optimizer.scale(group, norms), grads).expand_as(grads) for key, group in groups.items()}
-    finite = torch.stack([torch.isfinite(v) for v in (grads, *vectors.values())]).all(dim=0)
-    columns = {key: vector.unbind() for key, vector in vectors.items()}
-    return [{key: column[i] for key, column in columns.items()} for i in range(len(blocks))], list(finite.unbind())
-
-
-def _raw_decay(entry: Entry, signals: Signals) -> float | Tensor:
-    """The weight decay in the units and the sign of the gradient as it lies there."""
-    decay = -entry.group["weight_decay"] if entry.group["maximize"] else entry.group["weight_decay"]
-    if signals.grad_scale is None:
-        return float(decay)
-    wide = torch.promote_types(entry.param.real.dtype, torch.float32)
-    return signals.grad_scale.to(entry.param.device, wide).mul(decay)
-
-
-def _unflatten(flat: list[Tensor], like: list[list[Any]]) -> list[list[Tensor]]:
-    remaining = iter(flat)
-    return [[next(remaining) for _ in block] for block in like]
-
-
-def _stack(norms: list[list[Tensor]]) -> Tensor:
-    blocks = [block[0] if len(block) == 1 else root_sum_square(block) for block in norms]
-    dtype = torch.float64 if any(n.dtype == torch.float64 for n in blocks) else torch.float32
-    return torch.stack([n.to(blocks[0].device, dtype) for n in blocks])
 
 
 def _own_the_state(optimizer: Method, blocks: list[list[Entry]]) -> None:
@@ -173,17 +136,16 @@ def _broadcastable(step: Tensor | None, param: Tensor) -> Tensor | None:
     return step.unsqueeze(-1) if param.is_complex() else step
 
 
-def _chunks(items: list[Item], limit: int) -> Iterator[list[Item]]:
-    """Lists of items that together are no larger than the limit, or single ones."""
-    chunk: list[Item] = []
-    size = 0
-    for item in items:
-        if chunk and size + item.param.numel() > limit:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(item)
-        size += item.param.numel()
-    yield chunk
+def chunks(sizes: Sequence[int], limit: int) -> Iterator[slice]:
+    """Neighbours that together are no larger than the limit, or single ones."""
+    start = total = 0
+    for i, size in enumerate(sizes):
+        if i > start and total + size > limit:
+            yield slice(start, i)
+            start, total = i, 0
+        total += size
+    if sizes:
+        yield slice(start, len(sizes))
 
 
 def move_list(batch: Batch, grad_scale: Tensor | None) -> None:

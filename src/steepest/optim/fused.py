@@ -14,22 +14,15 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from steepest.optim.layout import (
-    check_entry,
-    check_state,
-    owned_states,
-    readable,
-)
+from steepest.optim.lists import Lists, gathered
 from steepest.optim.method import Method, Signals
-from steepest.optim.norms import HALF, PIECE, BlockNorms, aligned, full_norms, local, square_norm
-from steepest.optim.plan import Plan, Run, made_plan, same
+from steepest.optim.norms import HALF, PIECE, BlockNorms, full_norms, square_norm
+from steepest.optim.plan import Plan, Run, made_plan
 from steepest.optim.step import Decay
 
 _kernel = getattr(torch, "_fused_sgd_", None)
 # Not half precision, where the kernel of torch 2.13 and before writes wrong numbers (pytorch issue 191763).
 _DTYPES = (torch.float32, torch.float64)
-_DENSE = torch.strided
-_shares_memory = torch._C._is_alias_of  # type: ignore[attr-defined]
 _SMALL = 1 << 14
 
 
@@ -46,9 +39,6 @@ def why_not_fused(optimizer: Method, group: dict[str, Any]) -> str | None:
     return None
 
 
-_NO_STATE: dict[str, Any] = {}
-
-
 class _Group(NamedTuple):
     """What a step needs of a group, read once."""
 
@@ -57,15 +47,6 @@ class _Group(NamedTuple):
     weight_decay: float
     decay: Decay
     sign: int
-
-
-class _Lists(NamedTuple):
-    """What lies on this rank, parallel to the plan's parameters."""
-
-    params: list[Tensor]
-    grads: list[Tensor]
-    buffers: list[Tensor]  # of no use where the group has no momentum
-    alike: list[bool]  # whether the kernel may walk through all three
 
 
 def fused_step(optimizer: Method, signals: Signals) -> None:
@@ -77,7 +58,12 @@ def fused_step(optimizer: Method, signals: Signals) -> None:
     if signals.found_inf is not None and bool(signals.found_inf):
         optimizer.count_nonfinite(True)
         return
-    plan = optimizer._plan = made_plan(optimizer, optimizer._plan)
+    if type(optimizer).prepare is not Method.prepare:
+        optimizer.prepared_blocks()
+    plan = made_plan(optimizer, optimizer._plan)
+    if plan is not optimizer._plan:
+        _refuse_elsewhere(plan)
+        optimizer._plan = plan
     groups = [
         _Group(
             float(group["lr"]) if isinstance(group["lr"], Tensor) else group["lr"],
@@ -89,7 +75,7 @@ def fused_step(optimizer: Method, signals: Signals) -> None:
         for group in plan.groups
     ]
     loss_scale = 1.0 if signals.grad_scale is None else float(signals.grad_scale)
-    lists = _gather(optimizer, plan)
+    lists = gathered(optimizer, plan)
     if not optimizer.normalizes:
         for run in (run for block in plan.blocks for run in block):
             _move(lists, run, groups[run.group], 1.0, loss_scale)
@@ -108,53 +94,10 @@ def fused_step(optimizer: Method, signals: Signals) -> None:
     optimizer.count_nonfinite(missed)
 
 
-def _gather(optimizer: Method, plan: Plan) -> _Lists:
-    """The tensors of the step, which are all checked before anything is changed.
-
-    Raises:
-        RuntimeError: a gradient or a state does not fit its parameter, or a parameter cannot be written.
-    """
-    uses_momentum = [group["momentum"] != 0 for group in plan.groups]
-    used = [uses_momentum[i] for i in plan.group_of]
-    params, state = plan.params, optimizer.state
-    found = [state.get(p, _NO_STATE).get("momentum_buffer") if u else None for p, u in zip(params, used, strict=True)]
-    grads = [cast("Tensor", p.grad) for p in params]
-    buffers = [p if b is None else b for p, b in zip(params, found, strict=True)]
-    if plan.plain and same(found, plan.own) and _places(params, buffers) == plan.places:
-        alike = list(map(_lie_alike, params, grads, buffers))
-        if all(alike):
-            return _Lists(params, grads, buffers, alike)
-    for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
-        _check(optimizer, param, grad, plan.groups[plan.group_of[i]])
-    held = owned_states(optimizer, list(itertools.compress(params, used)), "momentum_buffer", [*params, *grads])
-    own = iter(held)
-    buffers = [next(own) if u else p for p, u in zip(params, used, strict=True)]
-    plan.own[:] = [b if u else None for b, u in zip(buffers, used, strict=True)]
-    plan.places[:] = _places(params, buffers) if plan.plain else []
-    return _locals(optimizer, plan, grads, buffers)
-
-
-def _places(params: list[Tensor], buffers: list[Tensor]) -> list[int]:
-    return [tensor.data_ptr() for tensor in itertools.chain(params, buffers)]
-
-
-def _locals(optimizer: Method, plan: Plan, grads: list[Tensor], buffers: list[Tensor]) -> _Lists:
-    """What lies on this rank, where gradients can be read while the rest is written."""
-    params = plan.params
-    if not plan.plain:
-        grads = [local(aligned(g, p)) for g, p in zip(grads, params, strict=True)]
-        params, buffers = [local(p) for p in params], [local(b) for b in buffers]
-    for i, (param, buffer) in enumerate(zip(params, buffers, strict=True)):
-        if buffer.shape != param.shape:  # the full tensors have one shape, and lie over the ranks in other ways
-            check_state(optimizer, plan.params[i], "momentum_buffer", buffer, param)
-        grads[i] = readable(grads[i], param, buffer)
-    return _Lists(params, grads, buffers, list(map(_lie_alike, params, grads, buffers)))
-
-
-def _check(optimizer: Method, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-    if grad.is_sparse:
-        raise RuntimeError(optimizer.refuse_sparse())
-    check_entry(optimizer, param, grad, group)
+def _refuse_elsewhere(plan: Plan) -> None:
+    for param in plan.found:
+        if not param.is_cpu:
+            raise RuntimeError(f"fused=True serves parameters on the CPU, got one on {param.device}: leave fused=None")
 
 
 def _measure_ahead(
@@ -192,7 +135,7 @@ def _measure_ahead(
 
 
 def _norms(
-    lists: _Lists,
+    lists: Lists,
     block: list[Run],
     groups: list[_Group],
     squares: dict[int, float],
@@ -212,7 +155,7 @@ def _norms(
     return BlockNorms(math.sqrt(grad) / loss_scale, math.sqrt(weight), math.sqrt(decay))
 
 
-def _move(lists: _Lists, run: Run, group: _Group, scale: float, loss_scale: float) -> None:
+def _move(lists: Lists, run: Run, group: _Group, scale: float, loss_scale: float) -> None:
     span = slice(run.start, run.stop)
     params, grads, buffers, alike = lists.params[span], lists.grads[span], lists.buffers[span], lists.alike[span]
     factor = scale / loss_scale  # of the gradient as it lies there
@@ -250,24 +193,6 @@ def _is_exact(factor: float, shrink: float, momentum: float, dtype: torch.dtype)
     if dtype not in _DTYPES or factor == 0 or not math.isfinite(shrink / factor):
         return False
     return momentum == 0 or abs((1 - (1 - factor)) - factor) <= torch.finfo(dtype).eps * factor
-
-
-def _lie_alike(param: Tensor, grad: Tensor, buffer: Tensor) -> bool:
-    """Whether the kernel, which walks through memory, meets the same elements in all of them (torch checks nothing)."""
-    shape, dtype = param.shape, param.dtype
-    if grad.shape != shape or buffer.shape != shape or grad.dtype != dtype or buffer.dtype != dtype:
-        return False
-    # A parameter's device is part of the plan; its layout, and a buffer's, cannot change while it is the same object.
-    if not (grad.is_cpu and buffer.is_cpu) or grad.layout != _DENSE:
-        return False
-    if _shares_memory(grad, param) or (buffer is not param and _shares_memory(grad, buffer)):
-        return False
-    if not grad.data_ptr() or param.is_neg() or grad.is_neg() or buffer.is_neg():
-        return False
-    if param.is_contiguous() and grad.is_contiguous() and buffer.is_contiguous():
-        return True
-    dense = param.dim() == 4 and param.is_contiguous(memory_format=torch.channels_last)
-    return dense and grad.stride() == param.stride() == buffer.stride()
 
 
 def _move_in_passes(

@@ -12,8 +12,10 @@ from steepest.optim.norms import BlockNorms, aligned, all_of, like_norm, root_su
 from steepest.optim.step import scaled_step
 
 
-def loop_step(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> None:
+def loop_step(optimizer: Method, signals: Signals) -> None:
     """Take the step with :func:`steepest.optim.step.scaled_step`, tensor by tensor, for any tensor torch can add."""
+    if not (blocks := optimizer.prepared_blocks()):
+        return
     clean = [] if signals.found_inf is None else [signals.found_inf.reshape(()) == 0]
     seen = list(clean)
     for members in blocks:

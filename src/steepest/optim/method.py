@@ -42,7 +42,7 @@ class Method(Optimizer):
     _derived: ClassVar[frozenset[str]] = frozenset()
     _checked: list[Any] | None = None  # the groups' values, as they were when they were checked
     _own: list[tuple[int, int]] | None = None  # tensors that were seen to lie in memory of their own
-    _plan: Any = None  # what the fused path remembers; neither pickled nor copied
+    _plan: Any = None  # what the fused paths remember; neither pickled nor copied
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -107,6 +107,12 @@ class Method(Optimizer):
 
     def prepare(self, blocks: list[list[Entry]]) -> None:
         """Whatever a method must do once a step, before :meth:`scale` and :meth:`step_scale` are asked."""
+
+    def prepared_blocks(self) -> list[list[Entry]]:
+        """:meth:`blocks`, after :meth:`prepare` has seen them, if there are any."""
+        if blocks := self.blocks():
+            self.prepare(blocks)
+        return blocks
 
     def count_nonfinite(self, passed_over: Tensor | bool) -> None:
         first = self.param_groups[0]

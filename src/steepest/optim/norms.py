@@ -1,5 +1,6 @@
 """The one place that measures norms: in float32 at least, of the full tensor, without a host synchronisation."""
 
+import itertools
 import math
 import sys
 from collections.abc import Hashable, Mapping, Sequence
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 HALF = (torch.float16, torch.bfloat16)
 MeshAxes = tuple[Any, tuple[int, ...]]
 """A device mesh and indices of its axes."""
+_WHOLE = (Tensor, nn.Parameter)  # types of tensors that lie on this rank as they are
 _NOTHING: Mapping[int, tuple[Tensor, float | Tensor]] = {}
 # Elements of half precision converted at once: 1 MB of float32 stays in the cache.
 PIECE = 1 << 18
@@ -52,6 +54,29 @@ def root_sum_square(norms: Sequence[Tensor]) -> Tensor:
     """
     dtype = torch.float64 if any(n.dtype == torch.float64 for n in norms) else torch.float32
     return cast("Tensor", torch.linalg.vector_norm(torch.stack([n.to(norms[0].device, dtype) for n in norms])))
+
+
+def norms_over_blocks(norms: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
+    """The blocks' norms as a vector, where neighbours form a block and ``sizes`` says how many.
+
+    Blocks of one size are combined together where they are neighbours.
+
+    Example:
+        >>> norms_over_blocks([torch.tensor(3.0), torch.tensor(4.0), torch.tensor(7.0)], [2, 1])
+        tensor([5., 7.])
+    """
+    kinds = [(n.device, n.dtype) for n in norms]
+    if kinds.count(kinds[0]) < len(kinds):
+        dtype = torch.float64 if any(n.dtype == torch.float64 for n in norms) else torch.float32
+        norms = [n.to(norms[0].device, dtype) for n in norms]
+    each = torch.stack(list(norms))
+    parts, start = [], 0
+    for size, alike in itertools.groupby(sizes):
+        stop = start + size * len(list(alike))
+        part = each[start:stop]
+        parts.append(part if size == 1 else torch.linalg.vector_norm(part.view(-1, size), dim=1))
+        start = stop
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def block_norms(norms: Sequence[Tensor], blocks: Sequence[Hashable]) -> dict[Hashable, Tensor]:
@@ -100,8 +125,8 @@ def reciprocal(norm: float | Tensor) -> float | Tensor:
     """
     if isinstance(norm, Tensor):
         tiny = torch.finfo(norm.dtype).tiny
-        inverse = torch.where(norm < tiny, torch.zeros_like(norm), 1 / norm)
-        return torch.where(torch.isinf(norm), torch.full_like(norm, torch.nan), inverse)
+        inverse = torch.where(norm < tiny, 0.0, norm.reciprocal())
+        return torch.where(torch.isinf(norm), torch.nan, inverse)
     if norm < sys.float_info.min:
         return 0.0
     return math.nan if math.isinf(norm) else 1 / norm
@@ -124,6 +149,8 @@ def where(condition: bool | Tensor, yes: float | Tensor, no: float | Tensor) -> 
 
 def all_of(flags: Sequence[Tensor]) -> Tensor | None:
     """Whether all 0-dim flags hold, on the first one's device; ``None`` without flags."""
+    if len(flags) == 1:
+        return flags[0]
     return torch.stack([f.to(flags[0].device) for f in flags]).all() if flags else None
 
 
@@ -157,7 +184,7 @@ def full_norms(tensors: Sequence[Tensor], plus: Mapping[int, tuple[Tensor, float
     alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     parts = [local(t) for t in tensors]
     for i, (tensor, part) in enumerate(zip(tensors, parts, strict=True)):
-        if any(p.is_partial() for p in getattr(tensor, "placements", ())):
+        if type(tensor) not in _WHOLE and any(p.is_partial() for p in getattr(tensor, "placements", ())):
             # Not yet summed over the ranks: torch resolves it.
             norms[i] = tensor_norm(tensor if i not in plus else _sum(tensor, *plus[i]))
         elif i in plus:
@@ -195,6 +222,8 @@ def sharded(tensors: Sequence[Tensor], *, but_by_filter: bool = False) -> dict[M
     """
     found: dict[MeshAxes, list[int]] = {}
     for i, tensor in enumerate(tensors):
+        if type(tensor) in _WHOLE:
+            continue
         placements = getattr(tensor, "placements", ())
         if any(p.is_partial() for p in placements):
             continue
@@ -260,6 +289,6 @@ def aligned(grad: Tensor, param: Tensor) -> Tensor:
 
 def local(tensor: Tensor) -> Tensor:
     """The part of a tensor that lies on this rank, complex numbers as pairs of real ones; shares its memory."""
-    if type(tensor) not in (Tensor, nn.Parameter) and hasattr(tensor, "to_local"):
+    if type(tensor) not in _WHOLE and hasattr(tensor, "to_local"):
         tensor = tensor.to_local()
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
