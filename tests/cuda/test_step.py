@@ -153,6 +153,9 @@ def test_in_a_cuda_graph_it_is_the_eager_step(name, path, lr):
     assert theirs.nonfinite_steps == optimizer.nonfinite_steps
 
 
+@pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13), reason="compiled steps need torch 2.13"
+)
 @pytest.mark.parametrize("name", ["SNGM", "LARS"])
 def test_compiled_it_is_the_eager_step(name):
     torch.compiler.reset()
