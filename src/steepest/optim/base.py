@@ -29,9 +29,10 @@ class ScaledSGD(Method):
     and ``compensation`` with ``kahan_sum``.
 
     Three paths take the same step: ``loop.py``, the specification, which takes any tensor; ``foreach.py``, lists of
-    tensors on the device; fused, one kernel that moves the weights: torch's on the CPU (``fused.py``), one in Triton on
-    CUDA (``cuda.py``). None of them writes ``.grad``, waits for the device, or needs more memory than the largest
-    tensor (the loop: a few of them).
+    tensors on the device, and ``fused_lists.py``, the same on CUDA with torch's fused kernel; fused, one kernel that
+    moves the weights: torch's on the CPU (``fused.py``), one in Triton on CUDA (``cuda.py``). None of them writes
+    ``.grad``, waits for the device, or needs more memory than the largest tensor (on CUDA 16 MB if that is more; the
+    loop: a few tensors).
 
     Args:
         params: tensors, ``(name, tensor)`` pairs, or group dicts of either. With names a block is a layer

@@ -55,11 +55,11 @@ def fused_step(optimizer: Method, signals: Signals) -> None:
     Raises:
         RuntimeError: a parameter is not on the CPU.
     """
+    if type(optimizer).prepare is not Method.prepare:
+        optimizer.prepared_blocks()
     if signals.found_inf is not None and bool(signals.found_inf):
         optimizer.count_nonfinite(True)
         return
-    if type(optimizer).prepare is not Method.prepare:
-        optimizer.prepared_blocks()
     plan = made_plan(optimizer, optimizer._plan)
     if plan is not optimizer._plan:
         _refuse_elsewhere(plan)
