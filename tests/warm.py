@@ -255,6 +255,7 @@ def _receive(connection: socket.socket) -> tuple[Any, list[int]]:
 def serve(descriptor: int) -> Callable[[], object]:
     """Be the server; returns in each fork, with what runs there as the main program and ends it."""
     connection = socket.socket(fileno=descriptor)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # it may have been started while interruptions were held back
     for name in IMPORTED:
         importlib.import_module(name)
     gc.collect()
