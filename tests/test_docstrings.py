@@ -15,8 +15,8 @@ WORDS = """
     without you
     adam autograd bytes ctrl-c everything gradient gradients numbers numpy ray samples seconds tensor tensors text torch
     values weights workloads
-    calls checks counts draws finds gives holds keeps lists makes moves puts raises reads refuses returns runs says sends
-    takes tells writes yields
+    calls checks counts draws finds gives holds keeps lists makes moves puts raises reads refuses returns runs says
+    sends takes tells writes yields
 """
 NO_VERBS = set(WORDS.split())
 # Being rewritten beside this; to be struck out when it is merged.
