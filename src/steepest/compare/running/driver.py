@@ -180,7 +180,7 @@ class Driver:
                 self._deaths.check_hope()
 
     def _is_hopeless(self, job: Job, seen: Progress) -> bool:
-        """Say what the pruner says; a run at its end is not stopped any more."""
+        """Ask the pruner; a run at its end is not stopped any more."""
         spec = self._study.comparison(job.workload)
         step = spec.pruning_step(seen.gradient_evaluations, seen.validations)
         return seen.fraction < 1 and self._runs.is_hopeless(job, step, seen.validation_metric)
