@@ -148,9 +148,9 @@ def citation(method: object) -> str:
         ['@misc{sung2020ssgd,', '@article{zhao2024sngm,']
     """
     if isinstance(method, str):
-        papers = list(_papers_of_name(method))
+        papers = list(_look_up_papers(method))
     else:
-        names = [*_names(method), *(name for part in _attached(method) for name in _names(part))]
+        names = [*_list_names(method), *(name for part in _list_attached(method) for name in _list_names(part))]
         papers = [_PAPERS[name] for name in names if name in _PAPERS]
     if not papers:
         what = method if isinstance(method, str) else _title(method)
@@ -158,7 +158,7 @@ def citation(method: object) -> str:
     return "\n".join(dict.fromkeys(papers))
 
 
-def _papers_of_name(name: str) -> Iterator[str]:
+def _look_up_papers(name: str) -> Iterator[str]:
     """Look up every part of a method's name.
 
     Raises:
@@ -171,7 +171,7 @@ def _papers_of_name(name: str) -> Iterator[str]:
             raise ValueError(f"no paper is known for {part!r}; {_offer(part)}")
 
 
-def _names(thing: object) -> Iterable[str]:
+def _list_names(thing: object) -> Iterable[str]:
     """Find what the table calls a function, a class or an instance: nothing if it is not of this library."""
     if isinstance(thing, FunctionType):
         return [thing.__name__] if _is_ours(thing) else []
@@ -179,7 +179,7 @@ def _names(thing: object) -> Iterable[str]:
     return [base.__name__ for base in kind.__mro__ if _is_ours(base) and base.__name__ in _PAPERS][:1]
 
 
-def _attached(thing: object) -> Iterable[object]:
+def _list_attached(thing: object) -> Iterable[object]:
     """List the handles on an optimizer that change its gradient before the step."""
     hooks = getattr(thing, "_optimizer_step_pre_hooks", None)
     return [] if hooks is None else list(hooks.values())

@@ -41,14 +41,15 @@ def one_line(text: str) -> str:
 
 
 class _SentenceError(Exception):
-    """One sentence, in which names marked by :func:`argument` are spelled as in Python, or as :meth:`spelled` says."""
+    """Hold one sentence, in which names marked by :func:`argument` are spelled as in Python, or as :meth:`spelled`
+    says."""
 
     def spelled(self, spell: Callable[[str], str]) -> str:
-        """The sentence with every argument's name as ``spell`` writes it: as a flag, or as a file's key."""
+        """Return the sentence with every argument's name as ``spell`` writes it: as a flag, or as a file's key."""
         return _MARKED.sub(lambda match: spell(match[1].partition(_OF)[0]), super().__str__())
 
     def rename(self, spell: Spelling) -> None:
-        """From now on spell arguments as ``spell`` does, but for those of which it says ``None``.
+        """Spell arguments from now on as ``spell`` does, but for those of which it says ``None``.
 
         Example:
             >>> error = InputError(f"{argument('space', 'sgd')} and {argument('jobs')} are bad")

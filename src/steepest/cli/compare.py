@@ -179,7 +179,7 @@ def compare(
 
 
 def _follow(comparison: "Study", plan: bool) -> int:
-    """What a rank other than the first does."""
+    """Do what a rank other than the first does."""
     if not plan:
         comparison.run()
     return 0
@@ -199,7 +199,7 @@ def _run(comparison: "Study") -> int:
     from steepest.page.text import count
 
     with ProgressDisplay(err()) as display:
-        finished = comparison.run(listener=display, command=_command())
+        finished = comparison.run(listener=display, command=_spell_command())
     summaries = comparison.summaries()
     print_result(out(), comparison.folder, summaries)
     done, planned = (sum(getattr(s, name) for s in summaries) for name in ("finished", "planned"))
@@ -213,7 +213,7 @@ def _run(comparison: "Study") -> int:
     return 0
 
 
-def _command() -> str:
-    """What the user typed."""
+def _spell_command() -> str:
+    """Spell the command as the user typed it."""
     by_torchrun = ["torchrun", "--nproc-per-node", os.environ.get("LOCAL_WORLD_SIZE", ""), "-m"]
     return shlex.join([*(by_torchrun if "TORCHELASTIC_RUN_ID" in os.environ else []), "steepest", *sys.argv[1:]])

@@ -128,7 +128,7 @@ def print_instruments(out: Console) -> None:
 
 
 def _print_installed(out: Console, *kinds: Kind) -> None:
-    """What other installed packages offer; nothing of it is imported."""
+    """Print what other installed packages offer; nothing of it is imported."""
     found = [(kind, point) for kind in kinds for point in installed(kind)]
     if not found:
         return

@@ -78,7 +78,7 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
 
 
 class _Stream:
-    """A standard stream whose reader may go away (``| head -1``): the rest is then printed to nowhere.
+    """Wrap a standard stream whose reader may go away (``| head -1``): the rest is then printed to nowhere.
 
     Args:
         wanted: raise a StudyError if it cannot be written for another reason, as on a full disk.

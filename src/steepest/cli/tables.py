@@ -23,25 +23,28 @@ def result_table(summaries: Sequence[Summary]) -> Table:
     """The final table, for the terminal; with several comparisons, each stands under its name."""
     several = len(summaries) > 1
     table = plain_table()
-    table.add_column(_cell("method"), overflow="fold", no_wrap=True)  # the name of a combination is no word to break
-    for plain in _plain(summaries[0], several):
-        table.add_column(_cell(plain.heading), justify="left" if plain.left else "right", overflow="fold")
+    # The name of a combination is no word to break.
+    table.add_column(_make_cell("method"), overflow="fold", no_wrap=True)
+    for plain in _sort_columns(summaries[0], several):
+        table.add_column(_make_cell(plain.heading), justify="left" if plain.left else "right", overflow="fold")
     for summary in summaries:
         if several:
             table.add_row(Text(one_line(summary.spec.name), style="bold"))
         for row in summary.rows:
-            table.add_row(*map(_cell, [row.method.name, *(plain.text(row) for plain in _plain(summary, several))]))
+            table.add_row(
+                *map(_make_cell, [row.method.name, *(plain.text(row) for plain in _sort_columns(summary, several))])
+            )
     return table
 
 
-def _plain(summary: Summary, several: bool) -> list[Plain[Row]]:
-    """Numbers first, words last."""
+def _sort_columns(summary: Summary, several: bool) -> list[Plain[Row]]:
+    """Sort the columns: numbers first, words last."""
     columns = [plain for column in result_columns(summary, several=several) for plain in column.terminal]
     return sorted(columns, key=lambda plain: plain.left)
 
 
-def _cell(text: str) -> Text:
-    """A name may hold any sign."""
+def _make_cell(text: str) -> Text:
+    """Make a cell of a name, which may hold any sign."""
     return Text(one_line(text))
 
 
@@ -55,7 +58,7 @@ def across_table(found: Sequence[Across], baseline: str) -> Table:
     for row in found:
         reached = f"{row.reached} of {len(row.costs)}"
         cells = (row.method, f"{row.score:.3f}", format_ratio(row.geometric_mean), format_ratio(row.median), reached)
-        table.add_row(*map(_cell, cells))
+        table.add_row(*map(_make_cell, cells))
     return table
 
 
@@ -71,5 +74,5 @@ def plan_table(plan: Plan) -> Table:
         counts = (method.trials, method.finals, method.steps, method.gradient_evaluations)
         seconds = "?" if method.seconds is None else f"{method.seconds:.3g}"
         names = [*([method.workload] if several else []), method.name]
-        table.add_row(*map(_cell, names), *(f"{number:,}" for number in counts), seconds)
+        table.add_row(*map(_make_cell, names), *(f"{number:,}" for number in counts), seconds)
     return table

@@ -24,11 +24,11 @@ def quasi_random_points(space: Mapping[str, Range], count: int, seed: int = 0) -
 
     # Not `rng=seed`, which would draw from a child of that generator: other points than all studies until now.
     sequence = qmc.Halton(len(space), scramble=True, seed=seed).random(count).tolist()
-    return [{name: _placed(u, space[name]) for name, u in zip(space, row, strict=True)} for row in sequence]
+    return [{name: _place(u, space[name]) for name, u in zip(space, row, strict=True)} for row in sequence]
 
 
-def _placed(u: float, within: Range) -> float:
-    """Where ``u``, from 0 to 1, lies in a range, whose upper end is not reached."""
+def _place(u: float, within: Range) -> float:
+    """Place ``u``, from 0 to 1, in a range, whose upper end is not reached."""
     low, high = (math.log(end) if within.log else float(end) for end in (within.low, within.high))
     found = low + u * (high - low)
     if within.log:

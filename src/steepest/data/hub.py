@@ -203,7 +203,7 @@ def _no_progress_bars(datasets: Any) -> Iterator[None]:
 
 
 def _is_offline() -> bool:
-    """Whether there is no way to the hub but its cache; the library would first retry for half a minute."""
+    """Say whether there is no way to the hub but its cache; the library would first retry for half a minute."""
     if os.environ.get("HF_HUB_OFFLINE") == "1":
         return True
     hub = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))

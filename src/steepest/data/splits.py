@@ -57,7 +57,7 @@ class Split:
         pairs = [dataset[i] for i in range(count)]
         for item in pairs:
             if not isinstance(item, tuple | list) or len(item) != 2:
-                raise InputError(f"every item of a dataset must be a pair (input, target), got {_kind_of(item)}")
+                raise InputError(f"every item of a dataset must be a pair (input, target), got {_describe(item)}")
         return cls(
             torch.stack([torch.as_tensor(x, device="cpu") for x, _ in pairs]),
             torch.stack([torch.as_tensor(y, device="cpu") for _, y in pairs]),
@@ -66,7 +66,7 @@ class Split:
 
 def _check_tensor(name: str, value: object) -> None:
     if not isinstance(value, Tensor):
-        raise InputError(f"the {name} of a split must be a torch.Tensor, got {_kind_of(value)}; see torch.as_tensor")
+        raise InputError(f"the {name} of a split must be a torch.Tensor, got {_describe(value)}; see torch.as_tensor")
     if value.ndim == 0:
         raise InputError(f"the {name} of a split must have a first dimension of samples, got a 0-dim tensor")
     if value.layout != torch.strided or value.is_meta or value.requires_grad:
@@ -78,8 +78,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _kind_of(value: object) -> str:
-    """What it is, and what is in it."""
+def _describe(value: object) -> str:
+    """Say what it is, and what is in it."""
     if isinstance(value, tuple | list):
         inside = dict.fromkeys(type(part).__name__ for part in value)
         return f"a {type(value).__name__} of {len(value)} ({', '.join(inside) or 'nothing'})"
@@ -201,7 +201,7 @@ def as_splits(value: object) -> Splits:
     if isinstance(value, Tasks):
         return value
     if not isinstance(value, Iterable) or isinstance(value, str | bytes | Tensor):
-        raise InputError(f"the data must be three parts, training, validation and test, got {_kind_of(value)}")
+        raise InputError(f"the data must be three parts, training, validation and test, got {_describe(value)}")
     parts = list(value)
     if len(parts) != 3:
         raise InputError(f"the data must be three parts, training, validation and test, got {len(parts)}")

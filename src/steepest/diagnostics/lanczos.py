@@ -36,7 +36,7 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor, iterations: int,
         (2.0, 3)
     """
     epsilon = torch.finfo(start.dtype).eps
-    basis = [start / _norm(start)]
+    basis = [start / _compute_norm(start)]
     # Seen from the basis, the matrix is tridiagonal.
     diagonal: list[float] = []
     beside: list[float] = []
@@ -47,8 +47,8 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor, iterations: int,
         # All earlier vectors, and twice: rounding brings them back, and with them copies of eigenvalues already found.
         for v in basis * 2:
             image.addcmul_(v, v.dot(image), value=-1)
-        beyond = float(_norm(image))
-        values, vectors = _eigen(diagonal, beside)
+        beyond = float(_compute_norm(image))
+        values, vectors = _decompose(diagonal, beside)
         value, weights = float(values[-1]), vectors[:, -1].tolist()
         rounding = ROUNDING * epsilon * float(values.abs().max())
         allowed = max(tolerance * abs(value), rounding)
@@ -64,24 +64,24 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor, iterations: int,
     vector = torch.zeros_like(start)
     for weight, v in zip(weights, basis, strict=True):
         vector.add_(v, alpha=weight)
-    vector /= _norm(vector)
+    vector /= _compute_norm(vector)
     image = product(vector)
     value = float(vector.dot(image))
-    residual = float(_norm(image - value * vector))
+    residual = float(_compute_norm(image - value * vector))
     converged = (settled or exhausted) and residual <= max(tolerance * abs(value), rounding)
     return HessianEigenvalue(value, residual, len(basis), converged)
 
 
-def _eigen(diagonal: list[float], beside: list[float]) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, ascending, and eigenvectors of a tridiagonal symmetric matrix; small, and so on the host."""
+def _decompose(diagonal: list[float], beside: list[float]) -> tuple[Tensor, Tensor]:
+    """Find eigenvalues, ascending, and eigenvectors of a tridiagonal symmetric matrix; small, and so on the host."""
     middle = torch.tensor(diagonal, dtype=torch.float64, device="cpu").diag()
     below = torch.tensor(beside, dtype=torch.float64, device="cpu").diag(-1)
     values, vectors = torch.linalg.eigh(middle + below)  # it reads the lower half alone
     return values, vectors
 
 
-def _norm(vector: Tensor) -> Tensor:
-    """L2 norm; the squares of small float32 numbers would vanish."""
+def _compute_norm(vector: Tensor) -> Tensor:
+    """Compute the L2 norm from scaled numbers: the squares of small float32 numbers would vanish."""
     peak = vector.abs().max()
     scaled: Tensor = torch.linalg.vector_norm(vector / peak.clamp(min=torch.finfo(vector.dtype).tiny))
     return peak * scaled

@@ -52,7 +52,7 @@ def nodes_of(tensors: Sequence[Tensor]) -> Iterator[Node]:
 
 
 class _Holder(nn.Module):
-    """So that a function may be called while a model has other weights."""
+    """Hold a model, so that a function may be called while it has other weights."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _Holder(nn.Module):
 
 
 class _Point(NamedTuple):
-    """Loss, gradient, and the Hessian's product with the direction, if it was asked for."""
+    """Hold loss, gradient, and the Hessian's product with the direction, if it was asked for."""
 
     loss: float
     gradient: list[Tensor]
@@ -71,7 +71,7 @@ class _Point(NamedTuple):
 
 
 class _Difference(NamedTuple):
-    """Central differences of the loss and of the gradient along the direction, and their rounding errors."""
+    """Hold central differences of the loss and of the gradient along the direction, and their rounding errors."""
 
     slope: float
     slope_noise: float
@@ -98,7 +98,7 @@ def refuse_lost_graph(
     """
     weights = {n: p.detach().double() for n, p in model.named_parameters() if p.requires_grad}
     fixed = {n: p.detach().double() for n, p in model.named_parameters() if not p.requires_grad}
-    direction = _direction(list(weights.values()))
+    direction = _draw_direction(list(weights.values()))
     inputs, targets = _widened(inputs), _widened(targets)
 
     def point(step: float, *, with_product: bool = False) -> _Point:
@@ -134,7 +134,7 @@ def refuse_lost_graph(
 
 
 def _find_loss(point: Callable[..., _Point], direction: Sequence[Tensor]) -> str | None:
-    """What autograd lacks, in words; empty if all agrees at some step, ``None`` if no two steps agree."""
+    """Find what autograd lacks, in words; empty if all agrees at some step, ``None`` if no two steps agree."""
     here = point(0.0, with_product=True)
     told = float(sum((g * v).sum() for g, v in zip(here.gradient, direction, strict=True)))
     reach = math.fsum(float(g.norm() * v.norm()) for g, v in zip(here.gradient, direction, strict=True))
@@ -159,7 +159,7 @@ def _find_loss(point: Callable[..., _Point], direction: Sequence[Tensor]) -> str
 def _say_what_is_lost(
     now: _Difference, before: _Difference | None, told: float, product: Sequence[Tensor]
 ) -> str | None:
-    """In words, where two steps agree with each other far better than with autograd."""
+    """Say in words what is lost, where two steps agree with each other far better than with autograd."""
     if before is None:
         return None
     restless = CLEAR * abs(now.slope - before.slope) + now.slope_noise
@@ -187,7 +187,7 @@ def _difference(up: _Point, down: _Point, step: float, here: _Point, reach: floa
 
 
 def _fits(change: Sequence[Tensor], product: Sequence[Tensor], noise: float) -> bool:
-    """Tensor by tensor: a large one would hide what a small one lacks."""
+    """Compare tensor by tensor: a large one would hide what a small one lacks."""
     floor = noise + 1e-6 * max(_size(change), _size(product))
     return all(
         float((a - b).norm()) <= AGREE * max(float(a.norm()), float(b.norm())) + floor
@@ -211,8 +211,8 @@ def _product(gradient: Sequence[Tensor], leaves: Sequence[Tensor], direction: Se
     return list(torch.autograd.grad(outputs, leaves, directions, allow_unused=True, materialize_grads=True))
 
 
-def _direction(weights: Sequence[Tensor]) -> list[Tensor]:
-    """Random, and every tensor's part as long as its weights are; as the mean of all where they are 0."""
+def _draw_direction(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Draw at random, every tensor's part as long as its weights are; as the mean of all where they are 0."""
     generator = torch.Generator(device="cpu").manual_seed(0)
     lengths = [float(w.norm()) / max(w.numel(), 1) ** 0.5 for w in weights]
     usual = (math.fsum(lengths) / len(lengths)) or 1.0
@@ -223,7 +223,7 @@ def _direction(weights: Sequence[Tensor]) -> list[Tensor]:
 
 
 class _InDouble(TorchFunctionMode):
-    """Whatever the model casts to or makes in lower precision is float64 too; a rounded number has no derivative."""
+    """Make float64 also of what the model casts to or makes in lower precision; a rounded number has no derivative."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in CASTS:

@@ -91,7 +91,7 @@ def hessian_product(
     first: list[float] = []
 
     def product(vector: Tensor) -> Tensor:
-        direction = [piece.to(p) for piece, p in zip(_shaped(vector, params), params, strict=True)]
+        direction = [piece.to(p) for piece, p in zip(_split_by_shape(vector, params), params, strict=True)]
         total = torch.zeros_like(vector)
         losses: list[Tensor] = []
         sizes: list[int] = []
@@ -107,10 +107,12 @@ def hessian_product(
                 if len(inputs) == 0:
                     continue
                 look = not first
-                loss, curvature, once = _batch_product(model, params, loss_fn, inputs, targets, direction, look=look)
+                loss, curvature, once = _differentiate_batch(
+                    model, params, loss_fn, inputs, targets, direction, look=look
+                )
                 if not first and (once or not sizes):
                     check(inputs, targets, once=once)
-                for place, piece in zip(_shaped(total, params), curvature, strict=True):
+                for place, piece in zip(_split_by_shape(total, params), curvature, strict=True):
                     place.add_(piece.to(place), alpha=len(inputs))
                 losses.append(loss)
                 sizes.append(len(inputs))
@@ -137,7 +139,7 @@ def hessian_product(
     return product
 
 
-def _batch_product(
+def _differentiate_batch(
     model: nn.Module,
     params: Sequence[Tensor],
     loss_fn: LossFunction,
@@ -147,7 +149,8 @@ def _batch_product(
     *,
     look: bool,
 ) -> tuple[Tensor, Sequence[Tensor], bool]:
-    """One batch's loss and Hessian-vector product; and, after a ``look``, whether it can be differentiated once only.
+    """Compute one batch's loss and Hessian-vector product; after a ``look``, say whether it can be differentiated once
+    only.
 
     Its graph dies here, before the next batch's is built.
     """
@@ -174,20 +177,20 @@ def _batch_product(
 
 
 def _refuse_reentrant_checkpoint(loss: Tensor) -> None:
-    """It hides the parameters it covers: they would silently count as unused."""
+    """Refuse a checkpoint that hides the parameters it covers: they would silently count as unused."""
     if any(node.name() == "CheckpointFunctionBackward" for node in nodes_of([loss])):
         raise RuntimeError("torch.utils.checkpoint works here with use_reentrant=False only")
 
 
-def _shaped(vector: Tensor, params: Sequence[Tensor]) -> list[Tensor]:
-    """The flat vector as views, one of each parameter's shape."""
+def _split_by_shape(vector: Tensor, params: Sequence[Tensor]) -> list[Tensor]:
+    """Split the flat vector into views, one of each parameter's shape."""
     pieces = torch.split(vector, [p.numel() for p in params])
     return [piece.view(p.shape) for piece, p in zip(pieces, params, strict=True)]
 
 
 @contextmanager
 def _as_found(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and no hook on a parameter, whose gradient it may change; then all is as it was.
+    """Keep evaluation mode, and no hook on a parameter, whose gradient it may change; then put all back as it was.
 
     Without ``model.eval()``, which a module may have overridden, and which tells one mode only.
     """
@@ -213,7 +216,7 @@ def _as_found(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _same_random_numbers(data: Batches, params: Sequence[Tensor]) -> Iterator[None]:
-    """The random state of torch, and of a DataLoader's own generators, is the same after as before.
+    """Keep the random state of torch, and of a DataLoader's own generators, the same after as before.
 
     So every pass sees the same numbers, and nothing of it is seen outside. Even a DataLoader that does not shuffle
     draws from the global state.
@@ -246,7 +249,7 @@ def _dtype(params: Sequence[Tensor]) -> torch.dtype:
 
 
 def _check(model: object, data: object, iterations: object, tolerance: object, seed: object) -> list[Tensor]:
-    """The model's trainable parameters, each once; refuses what cannot work."""
+    """Refuse what cannot work; return the model's trainable parameters, each once."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     # By name: a build of torch may lack them.

@@ -161,7 +161,8 @@ class Calibration(TravellingHook):
         return act_on_gradients(lambda: self._calibrate(weights), args, kwargs)
 
     def _is_inner(self, optimizer: Optimizer) -> bool:
-        """Whether this is a step inside that of an optimizer around it (ZeRO), which was calibrated at its start."""
+        """Say whether this is a step inside that of an optimizer around it (ZeRO), which was calibrated at its
+        start."""
         outer = None if self._outer is None else self._outer()
         return outer is not None and outer is not optimizer and _holds(outer, optimizer)
 
@@ -215,7 +216,7 @@ class Calibration(TravellingHook):
             scale = local(self._state[name]["scale"])
             scale.copy_(learned_scale(scale, cosine(both, own, before), self.options.rate, self.options.limits))
         for name, grad in grads.items():
-            state = self._state.setdefault(name, {"scale": _ones_by_filter(grad)})
+            state = self._state.setdefault(name, {"scale": _make_ones(grad)})
             state["previous"] = grad.clone()
             here = local(grad)
             here.copy_(here * local(state["scale"]))
@@ -302,7 +303,7 @@ def calibrate(
 
 
 def _holds(outer: Optimizer, inner: Optimizer) -> bool:
-    """Whether one optimizer is an attribute of the other, or in a list or dict that is."""
+    """Say whether one optimizer is an attribute of the other, or in a list or dict that is."""
     for value in vars(outer).values():
         values = value.values() if type(value) is dict else value if isinstance(value, list | tuple) else (value,)
         if any(one is inner for one in values):
@@ -310,8 +311,8 @@ def _holds(outer: Optimizer, inner: Optimizer) -> bool:
     return False
 
 
-def _ones_by_filter(grad: Tensor) -> Tensor:
-    """A scale for every filter, laid over the ranks as the filters are."""
+def _make_ones(grad: Tensor) -> Tensor:
+    """Make a scale of ones for every filter, laid over the ranks as the filters are."""
     ones = torch.ones_like(filter_sums([grad], [grad])[0])
     if not hasattr(grad, "placements"):
         return ones

@@ -112,7 +112,7 @@ class GradientCalibration(nn.Module):
         self.draws += 1
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         generator = seeded(grad.device, options.seed, self.draws, rank)
-        shape = _channels(grad) if options.per == "filter" else grad.shape
+        shape = _find_shape(grad) if options.per == "filter" else grad.shape
         chance = uniform(math.prod(shape), wide(grad), generator).view(shape)
         if options.calibrator == "bernoulli":
             return kept(grad, chance, options.keep)
@@ -128,7 +128,7 @@ class GradientCalibration(nn.Module):
             agreement = torch.sign(now * self.previous.to(now.device))  # the cosine of two numbers
             self.scale = learned_scale(self.scale.to(now.device), agreement, self.options.rate, self.options.limits)
         self.previous = now
-        return (grad * self.scale.view(_channels(grad))).to(grad.dtype)
+        return (grad * self.scale.view(_find_shape(grad))).to(grad.dtype)
 
 
 class _Calibrate(torch.autograd.Function):
@@ -143,8 +143,8 @@ class _Calibrate(torch.autograd.Function):
         return ctx.layer.calibrated(grad), None
 
 
-def _channels(grad: Tensor) -> tuple[int, ...]:
-    """The shape of one number a channel that broadcasts to an activation's gradient."""
+def _find_shape(grad: Tensor) -> tuple[int, ...]:
+    """Find the shape of one number a channel that broadcasts to an activation's gradient."""
     return (1, grad.shape[1], *[1] * (grad.dim() - 2))
 
 

@@ -142,7 +142,7 @@ def normalize_gradients(optimizer: Optimizer, over: Over = "layer", ratio: float
 
 
 def _refuse_unnamed(optimizer: Optimizer) -> None:
-    """Groups may be added and renamed at any time, so that every step asks again."""
+    """Refuse groups without names. They may be added and renamed at any time, so that every step asks again."""
     if not all("param_names" in group for group in optimizer.param_groups):
         raise ValueError(
             "over='layer' needs parameters with names: build the optimizer from model.named_parameters(), or use "

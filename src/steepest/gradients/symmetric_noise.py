@@ -327,7 +327,7 @@ class SymmetricNoise:
             )
 
     def _noises(self, pair: Pair, members: list[int], sign: int) -> list[Tensor]:
-        """This rank's parts of the noise of a bucket, real, in float32 at least."""
+        """Draw this rank's parts of the noise of a bucket, real, in float32 at least."""
         weights = [pair.weights[i] for i in members]
         fill = signs if self.noise == "sign" else normal
         directions = draw(weights, fill, *pair.key, members[0])

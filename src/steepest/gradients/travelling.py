@@ -51,7 +51,7 @@ class TravellingHook(ABC):
 
 
 class _StateWithHooks:
-    """What copying and pickling ask an optimizer for: its class's ``__getstate__``, and the hooks that travel."""
+    """Give what copying and pickling ask an optimizer for: its class's ``__getstate__``, and the hooks that travel."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = weakref.ref(optimizer)

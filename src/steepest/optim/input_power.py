@@ -139,7 +139,7 @@ class InertMeter:
 
 
 def _is_recorded() -> bool:
-    """Whether the pass is made only to write a program down, which must not contain the measuring."""
+    """Say whether the pass is made only to write a program down, which must not contain the measuring."""
     return torch.jit.is_tracing() or _is_exporting()  # type: ignore[attr-defined, no-untyped-call]
 
 

@@ -188,7 +188,7 @@ class INSGD(ScaledSGD):
                 state["step"] = torch.zeros((), dtype=torch.float32, device=param.device)
 
     def _refuse_unmeasured(self, param: Tensor, records: list[Record], rows: Tensor) -> None:
-        """A weight that only torch.func has trained would take the step of SGD for ever."""
+        """Refuse a weight that only torch.func has trained: it would take the step of SGD for ever."""
         paused = [record.paused for record in records]
         for record in records:
             record.paused = False
@@ -218,7 +218,7 @@ class INSGD(ScaledSGD):
         state["step"].add_(counts)
         corrected = average / (1 - beta ** state["step"].to(average.dtype))
         scale = torch.where(state["step"] > 0, _reciprocal(corrected, group["rule"], group["eps"]), 1.0)
-        return _broadcastable(torch.where(finite, scale, torch.nan), param, record)
+        return _broadcast_scale(torch.where(finite, scale, torch.nan), param, record)
 
 
 def _refuse_a_part() -> None:
@@ -246,8 +246,8 @@ def _reciprocal(power: Tensor, rule: str, eps: float) -> Tensor:
     return 1 / (eps + power) if rule == "nlms" else 1 / power.log().clamp(min=eps)
 
 
-def _broadcastable(scale: Tensor, param: Tensor, record: Record) -> Tensor:
-    """The scale of input channels, (C,) or (1,), made to broadcast to the weight, (O, C / groups, ...)."""
+def _broadcast_scale(scale: Tensor, param: Tensor, record: Record) -> Tensor:
+    """Make the scale of input channels, (C,) or (1,), broadcast to the weight, (O, C / groups, ...)."""
     scale = scale.view(record.groups, -1)
     if record.groups > 1:  # an output channel sees the inputs of its group alone
         scale = scale.repeat_interleave(param.shape[0] // record.groups, dim=0)

@@ -95,7 +95,7 @@ def _is_bias(name: str) -> bool:
 
 
 def _belongs_to_foreign_norm(module: nn.Module, param: Tensor) -> bool:
-    """Whether it is the gain or bias of a normalisation layer that is not torch's."""
+    """Say whether it is the gain or bias of a normalisation layer that is not torch's."""
     if isinstance(module, NORM_LAYERS) or isinstance(param, nn.UninitializedParameter):
         return False
     if sum(size > 1 for size in param.shape) > 1:

@@ -95,7 +95,7 @@ def collect(tracked: Sequence[tuple[Tensor, Sequence[Record]]]) -> list[tuple[Te
 
     Both are of all ranks: one all-reduce for each process group.
     """
-    sums = [_pooled([record.take(weight.device) for record in records]) for weight, records in tracked]
+    sums = [_pool([record.take(weight.device) for record in records]) for weight, records in tracked]
     if dist.is_available() and dist.is_initialized():
         together: dict[ProcessGroup, list[int]] = {}
         for i, (_, records) in enumerate(tracked):
@@ -109,8 +109,8 @@ def collect(tracked: Sequence[tuple[Tensor, Sequence[Record]]]) -> list[tuple[Te
     return [(s[:-1], s[-1]) for s in sums]
 
 
-def _pooled(taken: list[Tensor]) -> Tensor:
-    """The sums of all layers that share a weight, as of one."""
+def _pool(taken: list[Tensor]) -> Tensor:
+    """Add up the sums of all layers that share a weight, as of one."""
     total = taken[0]
     for other in taken[1:]:
         total = total + other.to(total.dtype)

@@ -17,7 +17,7 @@ MISS = "inf"  # JSON knows no infinity
 
 def to_json(data: Mapping[str, Any]) -> str:
     """JSON that can stand in a script element: "<" is the one character that could end it from inside a string."""
-    return json.dumps(_harmless(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return json.dumps(_make_harmless(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def figure_data(figure: Figure) -> dict[str, Any]:
@@ -39,14 +39,14 @@ def table_data(table: Table, filtered_by: tuple[str, str] | None = None) -> dict
     return {"columns": table.columns, "rows": rows, **({"filter": filtered_by} if filtered_by else {})}
 
 
-def _harmless(value: Any) -> Any:
-    """The same with every text harmless to look at; names stay equal to each other."""
+def _make_harmless(value: Any) -> Any:
+    """Make every text in a value harmless to look at; names stay equal to each other."""
     if isinstance(value, str):
         return harmless(value)
     if isinstance(value, list | tuple):
-        return [_harmless(item) for item in value]
+        return [_make_harmless(item) for item in value]
     if isinstance(value, dict):
-        return {_harmless(key): _harmless(item) for key, item in value.items()}
+        return {_make_harmless(key): _make_harmless(item) for key, item in value.items()}
     return value
 
 

@@ -114,14 +114,16 @@ def check_optimizer(
     for case in _cases(asked, options, paths, dtypes, layouts, tally):
         if not tally.passes("takes a plain step", FIRST["takes a plain step"], case):
             continue
-        once = case.layout == _once(layouts) and case.dtype == (torch.float32 if torch.float32 in dtypes else dtypes[0])
+        once = case.layout == _choose_layout(layouts) and case.dtype == (
+            torch.float32 if torch.float32 in dtypes else dtypes[0]
+        )
         for name, check in {**EVERY_CASE, **(EVERY_PATH | GUARDED if once else {})}.items():
             tally.passes(name, check, case)
     return tally.result()
 
 
 class _Tally:
-    """What passed, what failed, and what was left out for which reason."""
+    """Count what passed, what failed, and what was left out for which reason."""
 
     def __init__(self, reasons: Mapping[str, str]) -> None:
         self.excluded = dict(reasons)
@@ -147,15 +149,15 @@ class _Tally:
         return True
 
     def result(self) -> Conformance:
-        """What passed; raises what failed."""
+        """Return what passed; raise what failed."""
         if self.faults:
             raise ConformanceError(self.faults)
         nowhere = {name: reason for name, reason in self.inapplicable.items() if name not in self.passed}
         return Conformance(self.passed, {**self.excluded, **nowhere, **self.refused})
 
 
-def _once(layouts: Sequence[str]) -> str:
-    """The layout of the checks that are made once for a path."""
+def _choose_layout(layouts: Sequence[str]) -> str:
+    """Choose the layout of the checks that are made once for a path."""
     return "names" if "names" in layouts else layouts[0]
 
 
@@ -168,7 +170,7 @@ def _cases(
     tally: _Tally,
 ) -> Iterator[Case]:
     for chosen in options:
-        for path_name, path in (_paths(asked.but(options=chosen)) if paths is None else paths).items():
+        for path_name, path in (_list_paths(asked.but(options=chosen)) if paths is None else paths).items():
             case = asked.but(options=chosen, path=path, path_name=path_name)
             taken = [layout for layout in layouts if _is_built(case.but(layout=layout), tally)]
             for dtype in dtypes:
@@ -177,7 +179,7 @@ def _cases(
 
 
 def _is_built(case: Case, tally: _Tally) -> bool:
-    """Whether a path takes these options in this layout; the loop must."""
+    """Say whether a path takes these options in this layout; the loop must."""
     try:
         case.build(case.fresh(torch.float32))
     except (ValueError, RuntimeError) as refusal:
@@ -191,8 +193,8 @@ def _is_built(case: Case, tally: _Tally) -> bool:
     return True
 
 
-def _paths(case: Case) -> dict[str, dict[str, Any]]:
-    """The loop, and what else the optimizer's own options offer."""
+def _list_paths(case: Case) -> dict[str, dict[str, Any]]:
+    """List the loop, and what else the optimizer's own options offer."""
     with contextlib.suppress(ValueError, RuntimeError, TypeError):  # the first step says what is wrong
         known = case.build(case.fresh(torch.float32)).defaults
         selectors: dict[str, Any] = {name: False for name in ("foreach", "fused") if name in known}

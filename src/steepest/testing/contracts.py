@@ -27,12 +27,12 @@ def takes_a_plain_step(case: Case) -> None:
 
 def agrees_with_the_float64_loop(case: Case) -> None:
     """Weights after some steps, to the rounding of the case's dtype."""
-    loop = case.but(dtype=torch.float64, path={**case.path, **_loop_options(case)})
+    loop = case.but(dtype=torch.float64, path={**case.path, **_find_loop_options(case)})
     expect_close(case.trained_once(), loop.trained_once(), case.fresh(), case.dtype)
 
 
-def _loop_options(case: Case) -> dict[str, bool]:
-    """What selects the loop; nothing where a wrapper shows the options of what it wraps but does not take them."""
+def _find_loop_options(case: Case) -> dict[str, bool]:
+    """Find what selects the loop; nothing where a wrapper shows the options of what it wraps but does not take them."""
     known = case.build(case.fresh(torch.float64)).defaults
     loop: dict[str, bool] = {name: False for name in ("foreach", "fused") if name in known}
     try:
@@ -127,10 +127,10 @@ def memory_layout_does_not_matter(case: Case) -> None:
     params = case.fresh()
     optimizer = case.build(params)
     for grads in gradients(params):
-        case.step(optimizer, params, {name: _permuted(g) for name, g in grads.items()})
+        case.step(optimizer, params, {name: _permute(g) for name, g in grads.items()})
     expect_close(params, expected, case.fresh(), case.dtype, "with transposed gradients")
 
-    params = {name: nn.Parameter(_strided(p)) for name, p in case.fresh().items()}
+    params = {name: nn.Parameter(_stride(p)) for name, p in case.fresh().items()}
     case.take_steps(case.build(params), params)
     expect_close(params, expected, case.fresh(), case.dtype, "with weights that are slices of larger tensors")
 
@@ -215,11 +215,11 @@ def _grad(param: Tensor) -> Tensor:
     return param.grad
 
 
-def _permuted(tensor: Tensor) -> Tensor:
-    """The same tensor with the memory of its transpose."""
+def _permute(tensor: Tensor) -> Tensor:
+    """Give the same tensor the memory of its transpose."""
     return tensor if tensor.dim() < 2 else tensor.transpose(0, 1).contiguous().transpose(0, 1)
 
 
-def _strided(tensor: Tensor) -> Tensor:
-    """The same tensor as every second element of a larger one."""
+def _stride(tensor: Tensor) -> Tensor:
+    """Make the same tensor every second element of a larger one."""
     return torch.stack([tensor.detach(), torch.full_like(tensor, 7.0)], dim=-1)[..., 0]

@@ -23,7 +23,7 @@ LAYOUTS = ("tensors", "names", "groups", "groups with names")
 
 def parameters(dtype: torch.dtype, shapes: Mapping[str, tuple[int, ...]] = SHAPES, *, seed: int = 0) -> dict[str, Any]:
     """Weights that float16 and bfloat16 hold exactly, so that all dtypes start from the same point."""
-    return {name: nn.Parameter(weights) for name, weights in _draws(shapes, dtype, seed).items()}
+    return {name: nn.Parameter(weights) for name, weights in _draw(shapes, dtype, seed).items()}
 
 
 def prepare_to_train(optimizer: Optimizer) -> None:
@@ -125,7 +125,7 @@ class Case:
 def gradients(params: Mapping[str, Tensor], steps: int | Iterable[int] = STEPS) -> Iterator[dict[str, Tensor]]:
     """For every step a gradient per parameter; they do not depend on the weights, so that rounding cannot grow."""
     for step in range(steps) if isinstance(steps, int) else steps:
-        drawn = _draws({name: tuple(p.shape) for name, p in params.items()}, torch.float64, 1000 + step)
+        drawn = _draw({name: tuple(p.shape) for name, p in params.items()}, torch.float64, 1000 + step)
         yield {name: g.to(params[name].dtype) for name, g in drawn.items()}
 
 
@@ -144,15 +144,15 @@ def copies(params: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in params.items()}
 
 
-def _draws(shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
-    """Normal numbers that bfloat16 holds exactly."""
-    drawn = _drawn(tuple((name, tuple(shape)) for name, shape in shapes.items()), seed)
+def _draw(shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
+    """Draw normal numbers that bfloat16 holds exactly."""
+    drawn = _draw_once(tuple((name, tuple(shape)) for name, shape in shapes.items()), seed)
     return {name: numbers.to(dtype, copy=True) for name, numbers in drawn.items()}
 
 
 @functools.lru_cache(256)
-def _drawn(shapes: tuple[tuple[str, tuple[int, ...]], ...], seed: int) -> dict[str, Tensor]:
-    """The same for every case of a problem."""
+def _draw_once(shapes: tuple[tuple[str, tuple[int, ...]], ...], seed: int) -> dict[str, Tensor]:
+    """Draw the same for every case of a problem."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
     return {
         name: torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").bfloat16()

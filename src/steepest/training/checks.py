@@ -74,9 +74,9 @@ def check_method(assignment: Assignment, ranks: Ranks, stage: Stage) -> str | No
 
 @torch.no_grad()
 def _check_split(workload: Workload, model: nn.Module, name: str, split: Split) -> None:
-    """The first samples together with those that differ most from the others; all of them, if that is quick."""
+    """Check the first samples together with those that differ most from the others; all of them, if that is quick."""
     first = min(len(split), max(workload.batch_size, 2), workload.evaluation_batch)
-    rows = torch.cat([torch.arange(first, device="cpu"), _unusual(split.inputs), _unusual(split.targets)])
+    rows = torch.cat([torch.arange(first, device="cpu"), _find_unusual(split.inputs), _find_unusual(split.targets)])
     some = _rows(split, torch.unique(rows).to(split.inputs.device))
     if name == "train":  # whose metric nobody asks for
         model.eval()
@@ -102,8 +102,8 @@ def _part(name: str) -> str:
     return "training" if name == "train" else name
 
 
-def _unusual(values: Tensor) -> Tensor:
-    """Samples that hold the least and the largest value, one that is not finite, and every label."""
+def _find_unusual(values: Tensor) -> Tensor:
+    """Find samples that hold the least and the largest value, one that is not finite, and every label."""
     if values.numel() == 0 or values.is_complex():
         return torch.empty(0, dtype=torch.int64, device="cpu")
     per_sample = values[0].numel()

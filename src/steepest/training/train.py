@@ -57,7 +57,7 @@ def train(
 
         run = begin()
         weights = initial_weights(run.model, ranks)
-        saved = _saved(checkpoint, identity, ranks) if checkpoint else None
+        saved = _load_saved(checkpoint, identity, ranks) if checkpoint else None
         if saved and not all(ranks.gathered(run.resume_from(saved))):
             held.close()
             run = begin()
@@ -118,8 +118,8 @@ def train(
     )
 
 
-def _saved(checkpoint: Checkpoint, identity: str, ranks: Ranks) -> State | None:
-    """What this rank has saved, if all ranks have saved it after the same step."""
+def _load_saved(checkpoint: Checkpoint, identity: str, ranks: Ranks) -> State | None:
+    """Load what this rank has saved, if all ranks have saved it after the same step."""
     saved = checkpoint.load(identity)
     steps = ranks.gathered(saved and saved["step"])
     return saved if steps.count(steps[0]) == len(steps) else None

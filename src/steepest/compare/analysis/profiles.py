@@ -83,7 +83,7 @@ def costs_of(summaries: Sequence[Summary]) -> dict[str, list[float]]:
 
 
 def _is_open(row: Row) -> bool:
-    """Whether a method has no result yet; a search that found nothing, or final runs that all fail, are misses."""
+    """Say whether a method has no result yet; a search that found nothing, or final runs that all fail, are misses."""
     return row.evaluations_to_target is None and len(row.finals) < row.search.finals
 
 

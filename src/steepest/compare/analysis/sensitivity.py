@@ -91,13 +91,13 @@ def _by_target(summary: Summary, rows: list[Row], target: float) -> Order:
         )
         for row in rows
     }
-    return Order(target, _groups(medians) if any(map(math.isfinite, medians.values())) else ())
+    return Order(target, _group_by_cost(medians) if any(map(math.isfinite, medians.values())) else ())
 
 
 def evaluations_to(record: Record, target: float, higher_is_better: bool) -> float:
     """Gradient evaluations at which a run's validation metric first was at the target; a miss is infinite."""
     sign = 1 if higher_is_better else -1
-    return next((at for at, x in _points(record) if sign * x >= sign * target), math.inf)
+    return next((at for at, x in _list_points(record) if sign * x >= sign * target), math.inf)
 
 
 def _by_budget(summary: Summary, rows: list[Row], epochs: int) -> Order:
@@ -108,25 +108,25 @@ def _by_budget(summary: Summary, rows: list[Row], epochs: int) -> Order:
     for row in rows:
         runs = [r for r in row.finals if r.status == "finished" and r.curve]
         means[row.method.name] = sign * statistics.fmean(
-            _metric_at(r, budget + row.method.evaluations_per_step - 1) for r in runs
+            _find_metric_at(r, budget + row.method.evaluations_per_step - 1) for r in runs
         )
-    return Order(epochs / spec.epochs, _groups(means))
+    return Order(epochs / spec.epochs, _group_by_cost(means))
 
 
-def _metric_at(record: Record, evaluations: float) -> float:
-    """The validation metric that was measured last by then."""
-    return [x for at, x in _points(record) if at <= evaluations][-1]
+def _find_metric_at(record: Record, evaluations: float) -> float:
+    """Find the validation metric that was measured last by then."""
+    return [x for at, x in _list_points(record) if at <= evaluations][-1]
 
 
-def _points(record: Record) -> list[tuple[float, float]]:
-    """Gradient evaluations and validation metric at each point of a run's curve that has both."""
+def _list_points(record: Record) -> list[tuple[float, float]]:
+    """List gradient evaluations and validation metric at each point of a run's curve that has both."""
     curve = record.curve or {"gradient_evaluations": [], "validation_metric": []}
     points = zip(curve["gradient_evaluations"], curve["validation_metric"], strict=True)
     return [(at, x) for at, x in points if at is not None and x is not None]
 
 
-def _groups(costs: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
-    """Methods by rising cost, those of equal cost together."""
+def _group_by_cost(costs: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
+    """Group methods by rising cost, those of equal cost together."""
     names = sorted(costs, key=costs.__getitem__)
     return tuple(tuple(group) for _, group in itertools.groupby(names, key=costs.__getitem__))
 

@@ -47,7 +47,7 @@ def student_interval(values: Sequence[float], lowest: float = -math.inf, highest
 
 
 def _reach(deviation: float, n: int) -> float:
-    """From the mean of ``n`` values to an end of its 95 % interval."""
+    """Compute the distance from the mean of ``n`` values to an end of its 95 % interval."""
     return float(scipy.special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(n)
 
 

@@ -92,7 +92,7 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
     return Row(
         method=method,
         search=search,
-        edges=_edges(search.best, tuned),
+        edges=_find_edges(search.best, tuned),
         tuned=tuned,
         finals=finals,
         mean=statistics.fmean(values) if values else None,
@@ -108,8 +108,9 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
     )
 
 
-def _edges(chosen: Record | None, tuned: Sequence[Record]) -> dict[str, Edge]:
-    """Where the chosen point is the lowest or highest that was tried, so that the best may lie outside the range."""
+def _find_edges(chosen: Record | None, tuned: Sequence[Record]) -> dict[str, Edge]:
+    """Find where the chosen point is the lowest or highest that was tried, so that the best may lie outside the
+    range."""
     found: dict[str, Edge] = {}
     if chosen is None or len(tuned) < 2:
         return found

@@ -51,8 +51,8 @@ def _tuning_curve(scores: tuple[float | None, ...], higher_is_better: bool) -> T
     sizes = range(1, len(scores) + 1)
     return TuningCurve(
         best=sign * oriented[-1],
-        expected=tuple(sign * _expected_best(oriented, size) for size in sizes),
-        assured=tuple(sign * _assured_best(oriented, size) for size in sizes),
+        expected=tuple(sign * _compute_expected_best(oriented, size) for size in sizes),
+        assured=tuple(sign * _find_assured_best(oriented, size) for size in sizes),
     )
 
 
@@ -79,11 +79,11 @@ def expected_best(scores: Sequence[float], trials: int) -> float:
     """
     if not 1 <= trials <= len(scores):
         raise ValueError(f"the trials must be from 1 to the {len(scores)} scores, got {trials}")
-    return _expected_best(sorted(scores), trials)
+    return _compute_expected_best(sorted(scores), trials)
 
 
-def _expected_best(ascending: Sequence[float], trials: int) -> float:
-    """The same of scores in order.
+def _compute_expected_best(ascending: Sequence[float], trials: int) -> float:
+    """Compute the same for scores in order.
 
     The score at place i, counted from the worst, is the best of a subset whose other trials are among the i before. Of
     subsets there are too many for floats, and the exact number of a place follows from that of the place above.
@@ -116,12 +116,12 @@ def assured_best(scores: Sequence[float], trials: int) -> float:
         >>> assured_best([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 8)  # 8/16 * 7/15 * 6/14 * 5/13 = 0.04
         5.0
     """
-    return _assured_best(sorted(scores), trials)
+    return _find_assured_best(sorted(scores), trials)
 
 
-def _assured_best(ascending: Sequence[float], trials: int) -> float:
-    """The same of scores in order; numbers of orders are exact, and that of a place follows from that of the place
-    above."""
+def _find_assured_best(ascending: Sequence[float], trials: int) -> float:
+    """Find the same for scores in order; numbers of orders are exact, and that of a place follows from that of the
+    place above."""
     n = len(ascending)
     orders = beaten = math.comb(n + trials, trials)
     for place in range(1, n + 1):

@@ -47,7 +47,7 @@ def compare(spec: Spec, finals: Mapping[str, Sequence[Record]]) -> dict[str, Com
         finals: method name to its final runs.
     """
     differences = {name: _differences(runs, finals[spec.baseline]) for name, runs in finals.items()}
-    measured = {name: _measured(spec, name, differences[name], finals) for name in finals}
+    measured = {name: _measure(spec, name, differences[name], finals) for name in finals}
     tested = [name for name, c in measured.items() if not c.reason and c.verdict == "no verdict"]
     adjusted = holm([p for name in tested if (p := measured[name].p_value) is not None])
     for name, corrected in zip(tested, adjusted, strict=True):
@@ -60,10 +60,8 @@ def _differences(runs: Sequence[Record], baseline: Sequence[Record]) -> list[flo
     return [own[seed] - base[seed] for seed in sorted(own.keys() & base.keys())]
 
 
-def _measured(
-    spec: Spec, name: str, differences: Sequence[float], finals: Mapping[str, Sequence[Record]]
-) -> Comparison:
-    """What there is to see, without a verdict; the reason says why there can be none."""
+def _measure(spec: Spec, name: str, differences: Sequence[float], finals: Mapping[str, Sequence[Record]]) -> Comparison:
+    """Measure what there is to see, without a verdict; the reason says why there can be none."""
     if name == spec.baseline:
         return Comparison("baseline")
     if not differences:

@@ -44,13 +44,13 @@ def check_unchanged(frozen: Part) -> None:
     Raises:
         ChangedError: they are not.
     """
-    if _or_none(partial(digest_of, frozen.reference)) != frozen.source_sha256:
+    if _digest_or_none(partial(digest_of, frozen.reference)) != frozen.source_sha256:
         raise ChangedError(_differs("file", frozen.name))
     for name, digest in (frozen.code or {}).items():
         if name.startswith(GIVEN_PART):  # it comes with the job's setting, whole
             continue
         spec = _located(name, frozen.reference)
-        if spec is None or _or_none(partial(user_code.digest_of_module, spec)) != digest:
+        if spec is None or _digest_or_none(partial(user_code.digest_of_module, spec)) != digest:
             raise ChangedError(_differs(opened_files.shown(name), frozen.name))
 
 
@@ -141,8 +141,8 @@ def _located(name: str, reference: str) -> ModuleSpec | None:
     return opened_files.located(name, [os.path.dirname(file) for file in files if file])
 
 
-def _or_none(digest: Callable[[], str | None]) -> str | None:
-    """``None`` where the file is gone."""
+def _digest_or_none(digest: Callable[[], str | None]) -> str | None:
+    """Call the digest; return ``None`` where the file is gone."""
     try:
         return digest()
     except OSError:

@@ -28,7 +28,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 def modules_of(reference: str, part: Definition) -> dict[str, ModuleSpec]:
     """The user's modules that a definition needs, but for the files that its reference names."""
     if is_given(reference):
-        found = [_modules_of_given(_parts_of(part))]
+        found = [_modules_of_given(_gather_parts(part))]
     else:
         found = [loading.load(source).imports for source in sources_of(reference)]
     return {name: spec for some in [*found, loading.LATE.get(reference, {})] for name, spec in some.items()}
@@ -39,7 +39,7 @@ def digests_of_given(reference: str, part: Definition) -> dict[str, str]:
     if not is_given(reference):
         return {}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"  # whose bytecode it is
-    return {GIVEN_PART + name: f"{ObjectDigest().of(value)}/{python}" for name, value in _parts_of(part).items()}
+    return {GIVEN_PART + name: f"{ObjectDigest().of(value)}/{python}" for name, value in _gather_parts(part).items()}
 
 
 def with_code(study: StudySpec, parts: Parts, given: Mapping[str, dict[str, str]]) -> StudySpec:
@@ -95,8 +95,8 @@ def plain(value: object) -> str:
     return f"{type(value).__name__} {ObjectDigest().of(value)[:16]}" if _ADDRESS.search(written) else written
 
 
-def _parts_of(part: Definition) -> dict[str, object]:
-    """What digests cannot see elsewhere in the spec; the data are digested themselves."""
+def _gather_parts(part: Definition) -> dict[str, object]:
+    """Gather what digests cannot see elsewhere in the spec; the data are digested themselves."""
     found: dict[str, object]
     if isinstance(part, Workload):
         found = {"model": part.model, "loss": part.loss, "metric": part.metric, "augment": part.augment}

@@ -102,7 +102,7 @@ class ObjectDigest:
         for name in sorted(set(_globals_in(value.__code__))):
             if name in value.__globals__:
                 yield from (name, self.of(value.__globals__[name]))
-        for name in set(_imports_in(value.__code__)):
+        for name in set(_find_imports(value.__code__)):
             if is_users(located(name)):
                 self.modules.add(name)
 
@@ -111,7 +111,7 @@ class ObjectDigest:
         yield from self._pairs({name: part for name, part in vars(value).items() if name not in _MADE_BY_PYTHON})
 
     def _code(self, code: types.CodeType) -> Iterator[str]:
-        """Without names of files and numbers of lines."""
+        """Yield what makes up a code object, without names of files and numbers of lines."""
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_name)
         counts = (code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags)
         yield from ("code", code.co_code.hex(), repr(names), repr(counts), code.co_exceptiontable.hex())
@@ -155,7 +155,7 @@ class ObjectDigest:
             yield from self._reduced(value)
 
     def _reduced(self, value: Any) -> Iterator[str]:
-        """As a pickle has it."""
+        """Yield the value as a pickle has it."""
         try:
             reduced = value.__reduce_ex__(4)
         except Exception:  # whatever an object that cannot be pickled raises
@@ -175,7 +175,7 @@ class ObjectDigest:
         return sorted(_hashed(self.of(key), self.of(value)) for key, value in values.items())
 
     def _is_found_by_name(self, value: Any) -> bool:
-        """Whether another process imports it: what is pickled is its name."""
+        """Say whether another process imports it: what is pickled is its name."""
         module = sys.modules.get(value.__module__ or "")
         if module is None or module.__name__ == "__main__":
             return False
@@ -200,8 +200,8 @@ def _globals_in(code: types.CodeType) -> Iterator[str]:
             yield from _globals_in(constant)
 
 
-def _imports_in(code: types.CodeType) -> Iterator[str]:
-    """What a function imports when it runs."""
+def _find_imports(code: types.CodeType) -> Iterator[str]:
+    """Yield the names of what a function imports when it runs."""
     listed: object = None
     for instruction in dis.get_instructions(code):
         if instruction.opname == "IMPORT_NAME":
@@ -211,7 +211,7 @@ def _imports_in(code: types.CodeType) -> Iterator[str]:
         listed = instruction.argval
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _imports_in(constant)
+            yield from _find_imports(constant)
 
 
 def _hashed(*parts: str) -> str:

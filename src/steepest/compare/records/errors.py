@@ -37,8 +37,8 @@ def headline(error: str) -> str:
 def summary(error: str) -> str:
     """The same without the place."""
     if _GROUP.search(error):
-        return _summary_of_group(error)
-    said, *rest = [line.strip() for line in _after_frames(error).splitlines() if line.strip()] or [
+        return _summarize_group(error)
+    said, *rest = [line.strip() for line in _cut_frames(error).splitlines() if line.strip()] or [
         "an error without a text"
     ]
     if said.endswith(":") and rest:  # what it announces is on the next line
@@ -47,8 +47,8 @@ def summary(error: str) -> str:
     return f"{short} ..." if rest or short != said else said
 
 
-def _summary_of_group(error: str) -> str:
-    """What the group says, and the first of its errors that is no group itself."""
+def _summarize_group(error: str) -> str:
+    """Quote what the group says, and the first of its errors that is no group itself."""
     group = _MARGIN.sub("", _SECOND.split(error[[*_GROUP.finditer(error)][-1].start() :])[0])
     said = [line for line in group.splitlines()[1:] if line and not line[0].isspace() and not line.startswith("-")]
     sums = [line for line in said if _SUM.search(line)]
@@ -70,8 +70,9 @@ def users_place(error: str) -> str | None:
     return None
 
 
-def _after_frames(error: str) -> str:
-    """The text from the line on that names the exception: the first that is not indented after the last traceback."""
+def _cut_frames(error: str) -> str:
+    """Keep the text from the line on that names the exception: the first that is not indented after the last
+    traceback."""
     head, found, frames = error.strip().rpartition(_TRACEBACK)
     if not found:
         return head or frames

@@ -61,7 +61,7 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
         raise _refusal(folder, error) from error
     try:
         sweep(folder)
-        frozen = _frozen(folder, spec)
+        frozen = _find_frozen(folder, spec)
         if frozen is not None:
             spec = spec.with_points_of(frozen)
             if differences := frozen.differences(spec):
@@ -115,7 +115,7 @@ def _refusal(folder: Path, error: OSError) -> InputError:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Before anything is made in it: a folder that holds something, and no file of a study's."""
+    """Refuse, before anything is made in it, a folder that holds something, and no file of a study's."""
     found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     if found and not {name.partition(".damaged-")[0] for name in found} & _OF_A_STUDY:
         raise InputError(
@@ -123,9 +123,9 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _frozen(folder: Path, asked: StudySpec) -> StudySpec | None:
-    """The spec that a folder's study began with; ``None`` if it begins here, or its spec is lost and the runs that are
-    there are those of ``asked``.
+def _find_frozen(folder: Path, asked: StudySpec) -> StudySpec | None:
+    """Find the spec that a folder's study began with; ``None`` if it begins here, or its spec is lost and the runs that
+    are there are those of ``asked``.
 
     Raises:
         InputError: it is of another version, or lost, and the runs are those of another study.
@@ -137,7 +137,7 @@ def _frozen(folder: Path, asked: StudySpec) -> StudySpec | None:
         lost = f"{str(path)!r} is lost"
     except _DAMAGE as error:
         lost = f"{str(path)!r} is damaged ({reason_of(error)})"
-    if difference := _other_study(folder, asked):
+    if difference := _find_difference(folder, asked):
         raise InputError(
             f"{lost}, and what else is in the folder is of another study than this one ({difference}); "
             f"choose another folder with {argument('out')}"
@@ -169,7 +169,7 @@ def load_spec(folder: Path) -> StudySpec:
 
 
 def _read_spec(path: Path) -> StudySpec:
-    """Raises one of ``_DAMAGE`` if it is damaged.
+    """Read the spec; raise one of ``_DAMAGE`` if it is damaged.
 
     Raises:
         FileNotFoundError: there is none.
@@ -195,8 +195,8 @@ def _has_runs(folder: Path) -> bool:
     return any((folder / name).exists() for name in (RECORDS, EMBEDDED))
 
 
-def _other_study(folder: Path, asked: StudySpec) -> str:
-    """In what the runs of a folder whose spec is lost are not those of this study; nothing if they may be."""
+def _find_difference(folder: Path, asked: StudySpec) -> str:
+    """Find in what the runs of a folder whose spec is lost are not those of this study; nothing if they may be."""
     said = [entry["spec"] for entry in invocations(folder) if "spec" in entry]
     if said and said[-1].startswith(_FINGERPRINTS) and said[-1] != fingerprint(asked):
         return f"{INVOCATIONS} says so"
@@ -261,7 +261,7 @@ def invocations(folder: Path) -> list[dict[str, Any]]:
 
 
 def _read_invocations(path: Path) -> tuple[list[dict[str, Any]], str]:
-    """Those of a file, and what is wrong with the rest of it."""
+    """Read the invocations of a file, and say what is wrong with the rest of it."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:

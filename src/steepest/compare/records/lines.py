@@ -76,7 +76,7 @@ def record_of_json(text: str | bytes) -> Record:
     Raises:
         ValueError, TypeError: it holds none.
     """
-    raw = _finite(json.loads(text))
+    raw = _replace_nonfinite(json.loads(text))
     if not isinstance(raw, dict):
         raise TypeError("a record is an object")
     hints = _hints()
@@ -93,7 +93,7 @@ def record_of_json(text: str | bytes) -> Record:
 
 
 def _upgrade(raw: dict[str, Any]) -> None:
-    """A line from when the sharpness was the one instrument."""
+    """Rewrite a line that dates from when the sharpness was the one instrument."""
     sharpness, note = raw.pop("sharpness", None), raw.pop("sharpness_note", None)
     if sharpness is not None or note is not None:
         raw |= {"measures": {"sharpness": sharpness}, "notes": {} if note is None else {"sharpness": note}}
@@ -183,7 +183,7 @@ def _hints() -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value of a JSON file is of a type, as far as JSON can say it."""
+    """Say whether a value of a JSON file is of a type, as far as JSON can say it."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return True
@@ -202,12 +202,12 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint) if isinstance(hint, type) else True
 
 
-def _finite(value: Any) -> Any:
-    """A value in which numbers that are not finite are ``None``."""
+def _replace_nonfinite(value: Any) -> Any:
+    """Replace numbers that are not finite by ``None``, anywhere in a value."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [_replace_nonfinite(item) for item in value]
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _replace_nonfinite(item) for key, item in value.items()}
     return value

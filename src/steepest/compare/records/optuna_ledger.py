@@ -265,7 +265,7 @@ class OptunaLedger:
 
 
 def _is_point(params: Mapping[str, float], point: Mapping[str, float]) -> bool:
-    """Whether two points are one, however a database rounds."""
+    """Say whether two points are one, however a database rounds."""
     return params.keys() == point.keys() and all(math.isclose(params[name], point[name]) for name in point)
 
 

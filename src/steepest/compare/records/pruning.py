@@ -100,7 +100,7 @@ class Pruning:
 
 
 def _values_in(spec: Spec, record: Record) -> dict[int, float]:
-    """What a run told the pruner, as its curve has it: all but the last point of a run that came to its end."""
+    """Find what a run told the pruner, as its curve has it: all but the last point of a run that came to its end."""
     curve = record.curve or {}
     points = zip(curve.get("gradient_evaluations", []), curve.get("validation_metric", []), strict=False)
     numbered = [(int(at), i, x) for i, (at, x) in enumerate(points, 1) if at is not None]
@@ -110,7 +110,7 @@ def _values_in(spec: Spec, record: Record) -> dict[int, float]:
 
 
 def _read(path: Path, stored: Path) -> dict[Key, Asked]:
-    """From the file, or, where it is lost, from Optuna's."""
+    """Read from the file, or, where it is lost, from Optuna's."""
     if not path.exists():
         return _stored(stored)
     found: dict[Key, Asked] = {}

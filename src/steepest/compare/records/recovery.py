@@ -41,7 +41,7 @@ def recovered(folder: Path, study: StudySpec) -> list[Record]:
     if lines.damaged or foreign:
         what = _listed(lines.damaged, foreign)
         say_once(f"{path} has {what}; it is kept as {keep_copy(path).name}, and the runs in it count")
-    return _merged(planned, _stored_and_put_right(folder / EMBEDDED), lines.records)
+    return _merge(planned, _stored_and_put_right(folder / EMBEDDED), lines.records)
 
 
 def written_records(folder: Path, study: StudySpec) -> list[Record]:
@@ -59,11 +59,11 @@ def written_records(folder: Path, study: StudySpec) -> list[Record]:
     except sqlite3.Error as error:  # it is being written now, or was torn: the records lie beside it
         _log.info("%s cannot be read (%s)", folder / EMBEDDED, error)
         stored = []
-    return _merged(set(all_keys(study)), stored, lines.records)
+    return _merge(set(all_keys(study)), stored, lines.records)
 
 
-def _merged(planned: set[Key], *sources: Iterable[Record]) -> list[Record]:
-    """Of several records of a run, the one that comes last."""
+def _merge(planned: set[Key], *sources: Iterable[Record]) -> list[Record]:
+    """Keep, of several records of a run, the one that comes last."""
     return list({r.key: r for source in sources for r in source if r.key in planned}.values())
 
 

@@ -31,7 +31,7 @@ _PASSING = ("locked", "busy", "full", "readonly", "disk I/O")
 
 
 class _ForeignTablesError(sqlite3.DatabaseError):
-    """The tables are not those of the Optuna that is known here."""
+    """Report that the tables are not those of the Optuna that is known here."""
 
 
 class StudyFile:
@@ -81,9 +81,9 @@ class StudyFile:
         self._make_tables()
         with closing(_connect(self._path, "rw")) as connection, connection:
             for search in dict.fromkeys(key[:3] for key in sorted(new, key=lambda key: (key[:3], key[3]))):
-                study = self._study_of(connection, search)
+                study = self._enter_study(connection, search)
                 keys = sorted(key for key in new if key[:3] == search)
-                trials = _trials(connection, study, keys[-1][3] + 1)
+                trials = _enter_trials(connection, study, keys[-1][3] + 1)
                 for key in keys:
                     _write_trial(connection, trials[key[3]], self._spec, new[key], states[key], asked.get(key))
         self._written.update({key: states[key] for key in new})
@@ -100,8 +100,8 @@ class StudyFile:
         if revision != _REVISION:
             raise _ForeignTablesError(f"its tables are Optuna's {revision}, not {_REVISION}")
 
-    def _study_of(self, connection: sqlite3.Connection, search: tuple[str, ...]) -> int:
-        """Optuna's number of the study of a method and phase, which is entered if it is not there."""
+    def _enter_study(self, connection: sqlite3.Connection, search: tuple[str, ...]) -> int:
+        """Find Optuna's number of the study of a method and phase; enter the study if it is not there."""
         if search not in self._studies:
             name = "/".join(search)
             connection.execute("INSERT OR IGNORE INTO studies (study_name) VALUES (?)", (name,))
@@ -190,8 +190,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_SECONDS)
 
 
-def _trials(connection: sqlite3.Connection, study: int, count: int) -> list[int]:
-    """Optuna's numbers of the first trials of a study, entered where they are not there."""
+def _enter_trials(connection: sqlite3.Connection, study: int, count: int) -> list[int]:
+    """Find Optuna's numbers of the first trials of a study; enter those that are not there."""
     query = "SELECT number, trial_id FROM trials WHERE study_id = ?"
     known = dict(connection.execute(query, (study,)).fetchall())
     missing = [(number, study) for number in range(count) if number not in known]
@@ -204,13 +204,13 @@ def _trials(connection: sqlite3.Connection, study: int, count: int) -> list[int]
 def _write_trial(
     connection: sqlite3.Connection, trial: int, spec: StudySpec, run: Job | Record, state: object, asked: Asked | None
 ) -> None:
-    """A trial as it is now, in the place of what was known of it."""
+    """Write a trial as it is now, in the place of what was known of it."""
     for child in _CHILDREN:
         connection.execute(f"DELETE FROM trial_{child} WHERE trial_id = ?", (trial,))
     started = ended = None
     attributes: dict[str, Any] = {"seed": run.seed}
     if isinstance(run, Record):
-        state, started, ended = _STATES[run.status], _time(run.started), _time(run.finished)
+        state, started, ended = _STATES[run.status], _format_time(run.started), _format_time(run.finished)
         attributes["record"] = json_of_record(run)
         value = run.validation_metric if run.phase == "tune" else run.test_metric
         if run.status == "finished" and value is not None:
@@ -237,7 +237,7 @@ def _write_trial(
         connection.executemany(
             "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "
             "VALUES (?, ?, ?, ?)",
-            [(trial, step, *_typed(value)) for step, value in asked.values.items()],
+            [(trial, step, *_encode_value(value)) for step, value in asked.values.items()],
         )
         _write_attributes(connection, "system", trial, asked.attributes)
     _write_attributes(connection, "user", trial, attributes)
@@ -250,8 +250,8 @@ def _write_attributes(connection: sqlite3.Connection, kind: str, trial: int, att
     )
 
 
-def _typed(value: float) -> tuple[float | None, str]:
-    """An intermediate value as Optuna stores it."""
+def _encode_value(value: float) -> tuple[float | None, str]:
+    """Encode an intermediate value as Optuna stores it."""
     if math.isnan(value):
         return None, "NAN"
     if math.isinf(value):
@@ -259,8 +259,8 @@ def _typed(value: float) -> tuple[float | None, str]:
     return value, "FINITE"
 
 
-def _time(seconds: float) -> str:
-    """Seconds since the epoch as Optuna stores them: in UTC since its version 5, in local time before."""
+def _format_time(seconds: float) -> str:
+    """Format seconds since the epoch as Optuna stores them: in UTC since its version 5, in local time before."""
     moment = datetime.fromtimestamp(seconds, UTC if _in_utc() else None)
     return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
 

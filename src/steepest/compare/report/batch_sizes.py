@@ -18,7 +18,7 @@ def sweep_figures(summaries: Sequence[Summary]) -> dict[str, Figure]:
     """Test metric, cost and chosen learning rate against the batch size, by their anchors; for every workload that is
     there with several batch sizes, of the methods that have final runs."""
     found = {}
-    sweeps = _sweeps(summaries)
+    sweeps = _group_sweeps(summaries)
     for i, sweep in enumerate(sweeps):
         spec = sweep[0].spec
         of = f" ({spec.workload.name})" if len(sweeps) > 1 else ""
@@ -54,8 +54,8 @@ def sweep_figures(summaries: Sequence[Summary]) -> dict[str, Figure]:
     return found
 
 
-def _sweeps(summaries: Sequence[Summary]) -> list[list[Summary]]:
-    """Comparisons of one workload with several batch sizes, the smallest first, if any has a final run."""
+def _group_sweeps(summaries: Sequence[Summary]) -> list[list[Summary]]:
+    """Group comparisons of one workload with several batch sizes, the smallest first, if any has a final run."""
     by_workload: dict[str, list[Summary]] = {}
     for summary in summaries:
         by_workload.setdefault(summary.spec.workload.name, []).append(summary)
@@ -67,8 +67,8 @@ def _sweeps(summaries: Sequence[Summary]) -> list[list[Summary]]:
     ]
 
 
-def _lines(sweep: Sequence[Summary]) -> Iterator[tuple[list[tuple[int, Row]], dict[str, Any]]]:
-    """Every method with the batch sizes at which it has final runs, and how its line looks."""
+def _find_lines(sweep: Sequence[Summary]) -> Iterator[tuple[list[tuple[int, Row]], dict[str, Any]]]:
+    """Yield every method with the batch sizes at which it has final runs, and how its line looks."""
     looking = looks(sweep[0])
     for method in sweep[0].spec.methods:
         rows = [(s.spec.batch_size, r) for s in sweep for r in s.rows if r.method.name == method.name and r.finals]
@@ -87,7 +87,7 @@ def _plot(sweep: Sequence[Summary]) -> go.Figure:
 
 def _metric(sweep: Sequence[Summary]) -> go.Figure:
     plot, spec = _plot(sweep), sweep[0].spec
-    for rows, style in _lines(sweep):
+    for rows, style in _find_lines(sweep):
         known = [(size, row, row.mean) for size, row in rows if row.mean is not None]
         plot.add_scatter(
             x=[size for size, _, _ in known],
@@ -107,7 +107,7 @@ def _metric(sweep: Sequence[Summary]) -> go.Figure:
 def _cost(sweep: Sequence[Summary]) -> go.Figure:
     plot = _plot(sweep)
     budget = {summary.spec.batch_size: summary.spec.gradient_evaluations for summary in sweep}
-    for rows, style in _lines(sweep):
+    for rows, style in _find_lines(sweep):
         medians = [math.inf if row.evaluations_to_target is None else row.evaluations_to_target for _, row in rows]
         hit = [(size, row, cost) for (size, row), cost in zip(rows, medians, strict=True) if math.isfinite(cost)]
         missed = [size for (size, _), cost in zip(rows, medians, strict=True) if math.isinf(cost)]
@@ -147,7 +147,7 @@ def _cost(sweep: Sequence[Summary]) -> go.Figure:
 
 def _learning_rate(sweep: Sequence[Summary]) -> go.Figure:
     plot = _plot(sweep)
-    for rows, style in _lines(sweep):
+    for rows, style in _find_lines(sweep):
         chosen = [(size, row, row.chosen.hyperparameters["lr"]) for size, row in rows if row.chosen is not None]
         symbols = ["circle-open" if "lr" in row.edges else style["marker"]["symbol"] for _, row, _ in chosen]
         plot.add_scatter(

@@ -46,12 +46,12 @@ def environment(*, escape: bool) -> jinja2.Environment:
     """
     found = templates("steepest.compare.report", escape=escape)
     found.filters.update(
-        difference=_of_the_spec(format_difference),
+        difference=_make_filter(format_difference),
         evaluations=format_evaluations,
         ratio=format_ratio,
-        target=_of_the_spec(format_target),
+        target=_make_filter(format_target),
         sentence=verdict_sentence,
-        linked=_linked_sentence,
+        linked=_link_sentence,
         general=lambda value: f"{value:g}",
         metric_of=lambda value, of: format_metric(of.spec, value),
         metric_name=lambda of: format_metric_name(of.spec),
@@ -60,8 +60,8 @@ def environment(*, escape: bool) -> jinja2.Environment:
     return found
 
 
-def _of_the_spec(show: Callable[[Spec, Any], str]) -> Callable[[Context, Any], str]:
-    """A filter that prints as the comparison has it whose spec is rendered."""
+def _make_filter(show: Callable[[Spec, Any], str]) -> Callable[[Context, Any], str]:
+    """Make a filter that prints as the comparison has it whose spec is rendered."""
 
     @jinja2.pass_context
     def shown(rendered: Context, value: Any) -> str:
@@ -70,8 +70,8 @@ def _of_the_spec(show: Callable[[Spec, Any], str]) -> Callable[[Context, Any], s
     return shown
 
 
-def _linked_sentence(summary: Summary, anchor: str) -> Markup:
-    """The verdict, whose first mention of the comparison leads to it."""
+def _link_sentence(summary: Summary, anchor: str) -> Markup:
+    """Link the verdict's first mention of the comparison to it."""
     sentence, name = harmless(verdict_sentence(summary)), harmless(summary.spec.name)
     before, found, after = sentence.partition(f"n {name}")  # "On" or "on", and the name
     return Markup('{}<a href="{}">{}</a>{}').format(before + found[:2], anchor, found[2:], after)

@@ -57,7 +57,7 @@ def _comparison(summary: Summary, anchor: str) -> dict[str, Any]:
         "percent": spec.workload.percent,
         "methods": [method.name for method in spec.methods],
         "targets": [(target, tables.target_column(target)) for target in spec.targets],
-        "window": _window(curves, spec.workload.higher_is_better),
+        "window": _find_window(curves, spec.workload.higher_is_better),
         "hyperparameters": tables.hyperparameters(summary),
         "colours": colours(summary),
         "chosen": {row.method.name: row.chosen.trial for row in summary.rows if row.chosen is not None},
@@ -67,8 +67,8 @@ def _comparison(summary: Summary, anchor: str) -> dict[str, Any]:
     }
 
 
-def _window(curves: Sequence[Any], higher_is_better: bool) -> list[float] | None:
-    """The range of the small curves in the tables: the better nine tenths of all points."""
+def _find_window(curves: Sequence[Any], higher_is_better: bool) -> list[float] | None:
+    """Find the range of the small curves in the tables: the better nine tenths of all points."""
     points = sorted(x for curve in curves if curve is not None for x in curve[1] if x is not None)
     if not points:
         return None

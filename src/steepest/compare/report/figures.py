@@ -64,12 +64,12 @@ def _of_final_runs(summary: Summary) -> list[Figure]:
             curves(summary, rows, "train_loss", "training loss"),
             switches=("x", "y"),
         ),
-        *(_series(summary, rows, instrument) for instrument in spec.series),
+        *(_draw_series(summary, rows, instrument) for instrument in spec.series),
     ]
 
 
-def _series(summary: Summary, rows: Sequence[Row], instrument: InstrumentSpec) -> Figure:
-    """What an instrument saw at every validation."""
+def _draw_series(summary: Summary, rows: Sequence[Row], instrument: InstrumentSpec) -> Figure:
+    """Draw what an instrument saw at every validation."""
     said = summary.spec.captions.get(instrument.name, "")
     return Figure(
         f"series-{instrument.name}",

@@ -54,7 +54,7 @@ def forest(summary: Summary) -> go.Figure:
                 **named(row.method.name),
             )
     for row in forest_rows(summary):
-        plot.add_scatter(**_bar(summary, row), showlegend=False, **named(row.method.name))
+        plot.add_scatter(**_draw_bar(summary, row), showlegend=False, **named(row.method.name))
     unit = " (pp)" if summary.spec.workload.percent else ""
     plot.update_xaxes(
         title=axis_title(f"difference in test {format_metric_name(summary.spec)}") + unit,
@@ -72,13 +72,13 @@ def forest(summary: Summary) -> go.Figure:
     return plot
 
 
-def _bar(summary: Summary, row: Row) -> dict[str, object]:
-    """A method's mean difference and the ends of its interval; the verdict is in colour, marker and line."""
+def _draw_bar(summary: Summary, row: Row) -> dict[str, object]:
+    """Draw a method's mean difference and the ends of its interval; the verdict is in colour, marker and line."""
     comparison, by = row.comparison, scale(summary)
     difference = comparison.difference or 0.0
     ends = [] if comparison.interval is None else [comparison.interval.low, comparison.interval.high]
     values = [ends[0], difference, ends[1]] if ends else [difference]
-    symbol = _symbol(comparison.verdict, difference)
+    symbol = _choose_symbol(comparison.verdict, difference)
     colour = COLOURS.get(comparison.verdict, COLOURS["no verdict"])
     interval = f" ({format_difference_interval(summary.spec, comparison.interval)})" if ends else ""
     return {
@@ -98,8 +98,9 @@ def _bar(summary: Summary, row: Row) -> dict[str, object]:
     }
 
 
-def _symbol(verdict: str, difference: float) -> str:
-    """A pointer to the side that is better or worse, a ring where no difference was seen, a cross without a verdict."""
+def _choose_symbol(verdict: str, difference: float) -> str:
+    """Choose a pointer to the side that is better or worse, a ring where no difference was seen, a cross without a
+    verdict."""
     if verdict in ("better", "worse"):
         return _POINTERS[difference > 0]
     return "circle-open" if verdict == "no difference seen" else "x-thin-open"

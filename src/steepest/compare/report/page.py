@@ -46,19 +46,19 @@ def render_html(summaries: Sequence[Summary], invocations: Sequence[Mapping[str,
         live: the version of a page that `steepest.compare.report.watch` serves: Plotly's script is beside it instead
             of in it, and it looks for a newer version. Empty for a page that stands by itself.
     """
-    shared = _shared(summaries, invocations)
-    whole, found = _of_all(summaries, shared["across"])
+    shared = _gather_shared(summaries, invocations)
+    whole, found = _draw_all(summaries, shared["across"])
     drawn = dict(whole)
     contexts = [context(summary) for summary in summaries]
     own = [{figure.key + suffix(i): figure for figure in figures(summary)} for i, summary in enumerate(summaries)]
-    shared |= {"charts": bool(whole or any(own)), "order_of_methods": _order_of_methods(summaries)}
+    shared |= {"charts": bool(whole or any(own)), "order_of_methods": _order_methods(summaries)}
     panels = []
     for i, (summary, said) in enumerate(zip(summaries, contexts, strict=True)):
         template = environment(escape=True).get_template("comparison.html.j2")
         text = template.render(**shared, **said, suffix=suffix(i), figures=own[i])
         panels.append((suffix(i), summary, Markup(text)))
         drawn |= own[i]
-        found |= {key + suffix(i): table for key, table in _tables(summary, said).items()}
+        found |= {key + suffix(i): table for key, table in _make_tables(summary, said).items()}
     return (
         environment(escape=True)
         .get_template("report.html.j2")
@@ -74,8 +74,8 @@ def render_html(summaries: Sequence[Summary], invocations: Sequence[Mapping[str,
     )
 
 
-def _of_all(summaries: Sequence[Summary], scores: Sequence[Across]) -> tuple[dict[str, Figure], dict[str, Table]]:
-    """Figures and tables of several comparisons, by their anchors."""
+def _draw_all(summaries: Sequence[Summary], scores: Sequence[Across]) -> tuple[dict[str, Figure], dict[str, Table]]:
+    """Make figures and tables of several comparisons, by their anchors."""
     drawn, found = {}, {}
     if scores:
         found["across"] = tables.across_workloads(scores, summaries)
@@ -86,8 +86,8 @@ def _of_all(summaries: Sequence[Summary], scores: Sequence[Across]) -> tuple[dic
     return drawn | sweep_figures(summaries), found
 
 
-def _order_of_methods(summaries: Sequence[Summary]) -> list[str]:
-    """As the legend has them: the results' order where there is one, else the study's."""
+def _order_methods(summaries: Sequence[Summary]) -> list[str]:
+    """Order the methods as the legend has them: the results' order where there is one, else the study's."""
     if len(summaries) == 1:
         return [row.method.name for row in summaries[0].rows]
     return [method.name for method in summaries[0].spec.methods]
@@ -95,7 +95,7 @@ def _order_of_methods(summaries: Sequence[Summary]) -> list[str]:
 
 def render_markdown(summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any]]) -> str:
     """The tables and the provenance as Markdown."""
-    shared = _shared(summaries, invocations)
+    shared = _gather_shared(summaries, invocations)
     contexts = [context(summary) for summary in summaries]
     parts = [
         environment(escape=False).get_template("comparison.md.j2").render(**shared, **said)
@@ -105,8 +105,8 @@ def render_markdown(summaries: Sequence[Summary], invocations: Sequence[Mapping[
     return whole.render(**shared, **contexts[0], parts=parts)
 
 
-def _shared(summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What is said of the study as a whole."""
+def _gather_shared(summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Gather what is said of the study as a whole."""
     baseline = summaries[0].spec.baseline
     return {
         "summaries": summaries,
@@ -116,15 +116,15 @@ def _shared(summaries: Sequence[Summary], invocations: Sequence[Mapping[str, Any
         "across_caption": across_caption(summaries),
         "kinds": kinds(summaries),
         "by_method": tables.by_method(summaries),
-        "invocations": _distinct(invocations),
+        "invocations": _drop_repetitions(invocations),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "finished": sum(summary.finished for summary in summaries),
         "planned": sum(summary.planned for summary in summaries),
     }
 
 
-def _tables(summary: Summary, said: Mapping[str, Any]) -> dict[str, Table]:
-    """The tables of a comparison that the page shows."""
+def _make_tables(summary: Summary, said: Mapping[str, Any]) -> dict[str, Table]:
+    """Make the tables of a comparison that the page shows."""
     return {
         "final": tables.results(summary),
         "methods": tables.methods(summary),
@@ -135,8 +135,8 @@ def _tables(summary: Summary, said: Mapping[str, Any]) -> dict[str, Table]:
     }
 
 
-def _distinct(invocations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Invocations without repetitions of the same command on the same machine with the same versions."""
+def _drop_repetitions(invocations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Drop repetitions of the same command on the same machine with the same versions."""
     found: dict[str, Mapping[str, Any]] = {}
     for entry in invocations:
         found.setdefault(json.dumps([entry["command"], entry["machine"], entry["versions"]]), entry)

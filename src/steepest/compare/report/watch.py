@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 
     def _send(self, body: bytes, kind: str, tag: str, cache: str) -> None:
-        """The body, or only that it is still the same."""
+        """Send the body, or only that it is still the same."""
         same = self.headers.get("If-None-Match") == tag
         self._respond(HTTPStatus.NOT_MODIFIED if same else HTTPStatus.OK, b"" if same else body, kind, tag, cache)
 

@@ -29,7 +29,7 @@ def seeds_sentence(summary: Summary) -> str:
     pairs = min(row.comparison.pairs for row in summary.rows if row.method.name in known)
     return (
         f"Seeds: with {count(pairs, 'seed')} you could have seen, 8 times in 10, a difference from {spec.baseline} of "
-        f"{_range(spec, known)}; smaller ones can be there unseen."
+        f"{_format_range(spec, known)}; smaller ones can be there unseen."
     )
 
 
@@ -39,7 +39,7 @@ def search_sentence(summary: Summary) -> str:
     curves = {row.method.name: curve for row in summary.rows if (curve := searched(spec, row)) is not None}
     fewer = {name: abs(c.best - c.expected[half - 1]) for name, c in curves.items()} if half else {}
     again = {name: abs(c.best - c.assured[-1]) for name, c in curves.items()}
-    smaller, same = _range(spec, fewer), _range(spec, again)
+    smaller, same = _format_range(spec, fewer), _format_range(spec, again)
     parts = []
     if smaller:
         parts.append(f"{half} of the {spec.trials} trials would be expected to end {smaller} worse")
@@ -58,7 +58,7 @@ def order_sentence(summary: Summary) -> str:
         return ""
     targets = [(f"with a target of {format_target(spec, order.at)}", order) for order in found.other_targets]
     budgets = [(f"at {format_share(order)} of the budget", order) for order in found.other_budgets]
-    moved = [f"{where}, {_changes(order)}" for where, order in [*targets, *budgets] if order.swapped]
+    moved = [f"{where}, {_list_changes(order)}" for where, order in [*targets, *budgets] if order.swapped]
     if moved:
         return f"Order: {'; '.join(moved)}."
     reached = any(order.groups for order in (found.target, *found.other_targets))
@@ -75,11 +75,11 @@ def order_lines(summary: Summary) -> list[tuple[str, str]]:
     nobody = "no method gets there"
     lines = [(f"evaluations to {format_target(spec, found.target.at)}", _order(found.target) or nobody)]
     for order in found.other_targets:
-        change = _changes(order) if order.swapped else "no change of places"
+        change = _list_changes(order) if order.swapped else "no change of places"
         lines.append((f"to {format_target(spec, order.at)} instead", change if order.groups else nobody))
     lines.append((f"validation {spec.workload.metric_name} at the end", _order(found.budget)))
     for order in found.other_budgets:
-        change = _changes(order) if order.swapped else "no change of places"
+        change = _list_changes(order) if order.swapped else "no change of places"
         lines.append((f"at {format_share(order)} of the budget", change))
     return lines
 
@@ -92,15 +92,15 @@ def _order(order: Order) -> str:
     return ", ".join(" = ".join(group) for group in order.groups)
 
 
-def _changes(order: Order) -> str:
-    """Such as ``a changes places with b, c with d and 2 more pairs``."""
+def _list_changes(order: Order) -> str:
+    """List what changes places, such as ``a changes places with b, c with d and 2 more pairs``."""
     named = [f"{a}{'' if i else ' changes places'} with {b}" for i, (a, b) in enumerate(order.swapped[:PAIRS_NAMED])]
     more = len(order.swapped) - len(named)
     return listed([*named, *([count(more, "more pair")] if more else [])], "and")
 
 
-def _range(spec: Spec, sizes: Mapping[str, float]) -> str:
-    """From the smallest to the largest of the sizes that are known, with the methods they belong to."""
+def _format_range(spec: Spec, sizes: Mapping[str, float]) -> str:
+    """Format the smallest to the largest of the sizes that are known, with the methods they belong to."""
     known = {name: size for name, size in sizes.items() if math.isfinite(size)}
     if not known:
         return ""

@@ -35,7 +35,9 @@ def write_events(summaries: Sequence[Summary], into: Path) -> int:
     try:
         for summary in summaries:
             for record in records_of(summary):
-                folder = _free(into / _plain(summary.spec.name) / _plain(record.method) / _run_name(record), folders)
+                folder = _choose_free(
+                    into / _make_plain(summary.spec.name) / _make_plain(record.method) / _run_name(record), folders
+                )
                 _write(folder, summary.spec, record)
     except OSError as error:
         raise StudyError(f"the events could not be written to {str(into)!r} ({error.strerror})") from error
@@ -72,13 +74,13 @@ def _run_name(record: Record) -> str:
     return f"search-{record.trial + 1:02}" if record.phase == "tune" else f"seed-{record.seed}"
 
 
-def _plain(name: str) -> str:
-    """A name as part of a path."""
+def _make_plain(name: str) -> str:
+    """Make a name fit to be part of a path."""
     return re.sub(r"[^\w.+=-]+", "-", name).strip(".") or "-"
 
 
-def _free(folder: Path, taken: set[Path]) -> Path:
-    """The folder, or one beside it if another run's name became the same path."""
+def _choose_free(folder: Path, taken: set[Path]) -> Path:
+    """Choose the folder, or one beside it if another run's name became the same path."""
     found, n = folder, 2
     while found in taken:
         found, n = folder.with_name(f"{folder.name}-{n}"), n + 1

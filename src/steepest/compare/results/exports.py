@@ -33,16 +33,16 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
     found = {
         "final.csv": final_table(summaries),
         "runs.csv": run_table(summaries),
-        "curves.csv": _joined(summaries, [_curves(summary) for summary in summaries]),
+        "curves.csv": _join(summaries, [_curves(summary) for summary in summaries]),
     }
     if any(summary.spec.workload.tasks for summary in summaries):
-        found["tasks.csv"] = _joined(summaries, [tables.task_matrices(summary) for summary in summaries])
+        found["tasks.csv"] = _join(summaries, [tables.task_matrices(summary) for summary in summaries])
     if into.exists() and not into.is_dir():
         raise InputError(f"{argument('csv')} must be a folder, got the file {str(into)!r}")
     try:
         into.mkdir(parents=True, exist_ok=True)
         for name, table in found.items():
-            write_atomically(into / name, _text(table))
+            write_atomically(into / name, _format_csv(table))
     except OSError as error:
         raise StudyError(f"the tables could not be written to {str(into)!r} ({error.strerror})") from error
     return [into / name for name in found]
@@ -50,16 +50,16 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
 
 def final_table(summaries: Sequence[Summary]) -> Table:
     """A row for every method of every comparison."""
-    return _joined(summaries, [_with_metric(summary, tables.results(summary)) for summary in summaries])
+    return _join(summaries, [_add_metric(summary, tables.results(summary)) for summary in summaries])
 
 
 def run_table(summaries: Sequence[Summary]) -> Table:
     """A row for every run that has ended."""
-    return _joined(summaries, [tables.runs(summary) for summary in summaries])
+    return _join(summaries, [tables.runs(summary) for summary in summaries])
 
 
-def _with_metric(summary: Summary, table: Table) -> Table:
-    """The results, with what was measured and how far the target lay."""
+def _add_metric(summary: Summary, table: Table) -> Table:
+    """Add to the results what was measured and how far the target lay."""
     workload = summary.spec.workload
     columns = ("metric", "target", *table.columns)
     return Table(columns, [(workload.metric_name, workload.target, *row) for row in table.rows])
@@ -76,8 +76,8 @@ def _curves(summary: Summary) -> Table:
     return Table(("method", "phase", "trial", "seed", *series), rows)
 
 
-def _joined(summaries: Sequence[Summary], parts: Iterable[Table]) -> Table:
-    """One table of all comparisons: a column that only some of them have is empty in the others."""
+def _join(summaries: Sequence[Summary], parts: Iterable[Table]) -> Table:
+    """Join the tables of all comparisons: a column that only some of them have is empty in the others."""
     named = [(summary.spec.name, table) for summary, table in zip(summaries, parts, strict=True)]
     columns = tuple(dict.fromkeys(column for _, table in named for column in table.columns))
     rows: list[tuple[Value, ...]] = []
@@ -88,8 +88,9 @@ def _joined(summaries: Sequence[Summary], parts: Iterable[Table]) -> Table:
     return Table(("comparison", *columns), rows)
 
 
-def _text(table: Table) -> str:
-    """RFC 4180; a float as its shortest text that reads back as the same float, no text as a spreadsheet's formula."""
+def _format_csv(table: Table) -> str:
+    """Format by RFC 4180; a float as its shortest text that reads back as the same float, no text as a spreadsheet's
+    formula."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows([map(csv_cell, row) for row in (table.columns, *table.rows)])
     return text.getvalue()

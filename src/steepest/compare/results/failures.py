@@ -29,13 +29,13 @@ def failures(summary: Summary) -> list[Failure]:
         if record.error:
             alike.setdefault((record.method, headline(record.error)), []).append(record)
     return [
-        Failure(method, _runs(records), len(records), said, (records[0].error or "").strip())
+        Failure(method, _name_runs(records), len(records), said, (records[0].error or "").strip())
         for (method, said), records in alike.items()
     ]
 
 
-def _runs(records: list[Record]) -> str:
-    """Such as ``search run 4``, or ``search runs 1, 2 and final run 1``."""
+def _name_runs(records: list[Record]) -> str:
+    """Name the runs, such as ``search run 4``, or ``search runs 1, 2 and final run 1``."""
     parts = []
     for phase, name in (("tune", "search"), ("final", "final")):
         places = [str(record.trial + 1) for record in records if record.phase == phase]

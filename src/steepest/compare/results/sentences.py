@@ -27,7 +27,7 @@ def verdict_sentence(summary: Summary) -> str:
     stands = f"{spec.baseline} reaches {format_metric(spec, base.mean)} {metric} ({count(base.seeds, 'seed')})"
     if not others:
         return f"On {spec.name}, {stands}; nothing was compared with it."
-    parts = _by_name(spec, others) if len(others) <= NAMED else _by_number(spec, others)
+    parts = _list_by_name(spec, others) if len(others) <= NAMED else _count_verdicts(spec, others)
     return f"On {spec.name}, where {stands}, {'; '.join(parts)}."
 
 
@@ -35,8 +35,9 @@ def _with_verdict(rows: Sequence[Row], verdict: str) -> list[Row]:
     return [row for row in rows if row.comparison.verdict == verdict]
 
 
-def _by_name(spec: Spec, others: Sequence[Row]) -> list[str]:
-    """Such as ``a (+1.20 pp) and b (+0.70 pp) are better than sgd``, ``no difference from sgd was seen for c``."""
+def _list_by_name(spec: Spec, others: Sequence[Row]) -> list[str]:
+    """List the methods, such as ``a (+1.20 pp) and b (+0.70 pp) are better than sgd``, ``no difference from sgd was
+    seen for c``."""
     parts = []
     for verdict, words in (("better", "better than"), ("worse", "worse than")):
         members = _with_verdict(others, verdict)
@@ -55,19 +56,19 @@ def _by_name(spec: Spec, others: Sequence[Row]) -> list[str]:
     return parts
 
 
-def _by_number(spec: Spec, others: Sequence[Row]) -> list[str]:
-    """Such as ``22 of 29 are better, the best nesterov-28 by +4.89 pp``, ``5 show no difference``."""
+def _count_verdicts(spec: Spec, others: Sequence[Row]) -> list[str]:
+    """Count, such as ``22 of 29 are better, the best nesterov-28 by +4.89 pp``, ``5 show no difference``."""
     better, worse, unseen, open_ = (
         _with_verdict(others, verdict) for verdict in ("better", "worse", "no difference seen", "no verdict")
     )
     all_ = len(others)
     parts = []
     if better:
-        parts.append(f"{_share(len(better), all_)} better, {_farthest(spec, better, 'the best')}")
+        parts.append(f"{_say_share(len(better), all_)} better, {_name_farthest(spec, better, 'the best')}")
     elif len(open_) < all_:
         parts.append(f"none of {all_} is better")
     if worse:
-        parts.append(f"{_share(len(worse), all_, bool(parts))} worse, {_farthest(spec, worse, 'the worst')}")
+        parts.append(f"{_say_share(len(worse), all_, bool(parts))} worse, {_name_farthest(spec, worse, 'the worst')}")
     if unseen:
         every = "all " if len(unseen) == all_ else ""
         parts.append(f"{every}{len(unseen)} {'shows' if len(unseen) == 1 else 'show'} no difference")
@@ -76,14 +77,14 @@ def _by_number(spec: Spec, others: Sequence[Row]) -> list[str]:
     return parts
 
 
-def _share(number: int, all_: int, said: bool = False) -> str:
-    """Such as ``22 of 29 are``; the whole is not said twice."""
+def _say_share(number: int, all_: int, said: bool = False) -> str:
+    """Say how many, such as ``22 of 29 are``; the whole is not said twice."""
     whole = "" if said else f" of {all_}"
     return f"all {all_} are" if number == all_ else f"{number}{whole} {'is' if number == 1 else 'are'}"
 
 
-def _farthest(spec: Spec, rows: Sequence[Row], which: str) -> str:
-    """The method with the largest difference, such as ``the best nesterov-28 by +4.89 pp``."""
+def _name_farthest(spec: Spec, rows: Sequence[Row], which: str) -> str:
+    """Name the method with the largest difference, such as ``the best nesterov-28 by +4.89 pp``."""
     farthest = max(rows, key=lambda row: abs(row.comparison.difference or 0.0))
     by = f"{farthest.method.name} by {format_difference(spec, farthest.comparison.difference)}"
     return by if len(rows) == 1 else f"{which} {by}"

@@ -140,7 +140,7 @@ class Driver:
                 self._elsewhere.add(job.key)
 
     def _hear(self) -> None:
-        """What others did since."""
+        """Take in what others have done since."""
         news = self._runs.news(self._known, idle=bool(self._pool.free and not self._left))
         if news is None:
             return
@@ -180,14 +180,15 @@ class Driver:
                 self._deaths.check_hope()
 
     def _is_hopeless(self, job: Job, seen: Progress) -> bool:
-        """What the pruner says; a run at its end is not stopped any more."""
+        """Ask the pruner; a run at its end is not stopped any more."""
         spec = self._study.comparison(job.workload)
         step = spec.pruning_step(seen.gradient_evaluations, seen.validations)
         return seen.fraction < 1 and self._runs.is_hopeless(job, step, seen.validation_metric)
 
     def _end(self, record: Record) -> None:
-        """The folder has the record before the storage has: it is not lost if that is away for good. The worker has its
-        next run before either the storage or the display is served: it need not wait for a disk."""
+        """Record a run that has ended. The folder has the record before the storage has: it is not lost if that is away
+        for good. The worker has its next run before either the storage or the display is served: it need not wait for a
+        disk."""
         self._check_weights(record)
         now = time.monotonic()
         sync = now - self._synced > _SYNC_SECONDS
@@ -204,7 +205,8 @@ class Driver:
             self._begin_finals(record.workload, record.method)
 
     def _check_weights(self, record: Record) -> None:
-        """
+        """Compare the weights that a run began from with those of the runs before it.
+
         Raises:
             StudyError: a run of the same model and seed began from other weights, so that none can be compared.
         """
@@ -222,7 +224,7 @@ class Driver:
         self._listener.ended(record)
 
     def _begin_finals(self, workload: str, method: str) -> None:
-        """The final runs of a method, once its search is finished."""
+        """Plan the final runs of a method, once its search is finished."""
         spec = self._study.comparison(workload)
         search = search_of(spec, self._tuned[workload, method])
         if not search.is_over:
@@ -239,6 +241,6 @@ class Driver:
         self._left.add(job for job in jobs if job.key not in self._elsewhere)
 
     def _set_aside(self, outdated: Sequence[Record]) -> None:
-        """Final runs of a point that is not the chosen one any more."""
+        """Set aside final runs of a point that is not the chosen one any more."""
         note_attempts(self._folder, outdated, "another point was chosen")
         self._runs.drop(outdated)

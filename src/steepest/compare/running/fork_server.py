@@ -49,7 +49,7 @@ def running_server() -> forkserver.ForkServer:
 
 
 def _let_go() -> None:
-    """What this process holds keeps its server alive; that of the process which it was forked from is not its own."""
+    """Close what keeps this process's server alive; that of the process which it was forked from is not its own."""
     if _server is not None and _server[0][0] == os.getpid() and _server[1]._forkserver_alive_fd is not None:
         os.close(_server[1]._forkserver_alive_fd)
 
@@ -67,7 +67,7 @@ class Forked(context.ForkServerProcess):
 
 
 class _Popen(popen_forkserver.Popen):
-    """As in the standard library, which knows one server only."""
+    """Start processes as the standard library does, which knows one server only."""
 
     _fds: list[int]
 

@@ -63,11 +63,11 @@ class Pool(ABC, Generic[W]):
 
     @abstractmethod
     def _start(self) -> W:
-        """A new worker."""
+        """Start a new worker."""
 
     @abstractmethod
     def _ready(self, workers: Sequence[W], timeout: float) -> Sequence[W]:
-        """Those that have something to say or are gone, waiting at most ``timeout`` seconds for the first."""
+        """Find those that have something to say or are gone, waiting at most ``timeout`` seconds for the first."""
 
     def __enter__(self) -> Self:
         return self

@@ -26,7 +26,7 @@ def preflight(study: StudySpec, left: Sequence[Job], pool: Pool[Any], interrupte
     Raises:
         InputError: some of it cannot be had; the sentence is that of the first.
     """
-    waiting = _checks(study, left)
+    waiting = _list_checks(study, left)
     order = {job.key: place for place, job in enumerate(waiting)}
     ended: list[Checked] = []
     problems: dict[int, str] = {}
@@ -55,12 +55,13 @@ def preflight(study: StudySpec, left: Sequence[Job], pool: Pool[Any], interrupte
 
 
 def _is_next_wanted(pool: Pool[Any], submitted: float) -> bool:
-    """Quick checks follow each other on the process that is there first; slow ones do not wait for each other."""
+    """Say whether it is time for the next check: quick ones follow each other on the process that is there first; slow
+    ones do not wait for each other."""
     return not pool.running or time.monotonic() - submitted > _QUICK
 
 
-def _checks(study: StudySpec, left: Sequence[Job]) -> list[Job]:
-    """A workload once, whatever the number of its batch sizes; then every method of every comparison."""
+def _list_checks(study: StudySpec, left: Sequence[Job]) -> list[Job]:
+    """List a workload once, whatever the number of its batch sizes; then every method of every comparison."""
     firsts: dict[tuple[str, str], Job] = {}
     for job in left:
         firsts.setdefault((job.workload, job.method), job)
@@ -84,7 +85,7 @@ def _problem(job: Job, record: Checked) -> str:
 
 
 def _check_same_weights(ended: Sequence[Checked]) -> None:
-    """Within a comparison all methods begin from the same weights, in whatever process."""
+    """Check that within a comparison all methods begin from the same weights, in whatever process."""
     found = Beginnings()
     for record in ended:
         if record.method and (other := found.add(record.workload, record)) is not None:

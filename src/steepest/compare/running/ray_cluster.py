@@ -42,7 +42,7 @@ def connected() -> Iterator[Any]:
     Raises:
         InputError: Ray is not installed, or the cluster cannot be reached.
     """
-    ray = _quiet_ray()
+    ray = _import_ray()
     if ray.is_initialized():
         yield ray
         return
@@ -54,7 +54,9 @@ def connected() -> Iterator[Any]:
         )
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL, **_short_folder(address))
+        ray.init(
+            include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL, **_choose_folder(address)
+        )
     except Exception as error:  # Ray raises a bare one when it is slow to start, and whatever its sockets do
         where = f"at RAY_ADDRESS {address!r}" if address else "on this machine"
         raise InputError(
@@ -69,12 +71,12 @@ def connected() -> Iterator[Any]:
         ray.shutdown()
 
 
-def _short_folder(address: str) -> dict[str, str]:
-    """Where a Ray that is started here keeps its sockets, if TMPDIR is too long for the name of one.
+def _choose_folder(address: str) -> dict[str, str]:
+    """Choose where a Ray that is started here keeps its sockets, if TMPDIR is too long for the name of one.
 
     Example:
         >>> with environment({"RAY_TMPDIR": "/scratch/" + 80 * "x"}):
-        ...     list(_short_folder("")), list(_short_folder("10.0.0.1:6379"))
+        ...     list(_choose_folder("")), list(_choose_folder("10.0.0.1:6379"))
         (['_temp_dir'], [])
     """
     own = os.path.join(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray")
@@ -83,8 +85,9 @@ def _short_folder(address: str) -> dict[str, str]:
     return {"_temp_dir": f"/tmp/ray-{os.getuid()}"}
 
 
-def _quiet_ray() -> Any:
-    """Ray prints what a raylet says of a dead worker, whatever it is told of logs; the run's record says it too."""
+def _import_ray() -> Any:
+    """Import Ray, which prints what a raylet says of a dead worker, whatever it is told of logs; the run's record says
+    it too."""
     with environment({"RAY_DEDUP_LOGS_SKIP_REGEX": os.environ.get("RAY_DEDUP_LOGS_SKIP_REGEX", ".")}):
         return require("ray", "ray")
 
@@ -96,11 +99,11 @@ def slots(study: StudySpec) -> int:
         InputError: it has none.
     """
     with connected() as ray:
-        return _slots(ray.cluster_resources(), study)
+        return _count_slots(ray.cluster_resources(), study)
 
 
-def _slots(resources: Mapping[str, float], study: StudySpec) -> int:
-    """By the GPUs where the study needs one, else by the cores."""
+def _count_slots(resources: Mapping[str, float], study: StudySpec) -> int:
+    """Count the runs that find room at a time: by the GPUs where the study needs one, else by the cores."""
     room = int(resources.get("CPU", 0)) // study.shared.threads
     if _on_cuda(study):
         room = min(room, int(resources.get("GPU", 0)))
@@ -112,13 +115,13 @@ def _slots(resources: Mapping[str, float], study: StudySpec) -> int:
     return room
 
 
-def _gpu_share(resources: Mapping[str, float], study: StudySpec, jobs: int) -> float:
-    """The GPU of a run: a whole one, or an equal share where there are more jobs than GPUs.
+def _share_gpu(resources: Mapping[str, float], study: StudySpec, jobs: int) -> float:
+    """Compute a run's part of a GPU: a whole one, or an equal share where there are more jobs than GPUs.
 
     Example:
         >>> from types import SimpleNamespace
         >>> study = SimpleNamespace(shared=SimpleNamespace(device="cuda"))
-        >>> [_gpu_share({"GPU": 2.0}, study, jobs) for jobs in (1, 2, 3, 6)]
+        >>> [_share_gpu({"GPU": 2.0}, study, jobs) for jobs in (1, 2, 3, 6)]
         [1.0, 1.0, 0.5, 0.3333]
     """
     if not _on_cuda(study):
@@ -154,11 +157,11 @@ class RayPool(Pool["_Worker"]):
         with ExitStack() as stack:
             self._ray = stack.enter_context(connected())
             resources, study = self._ray.cluster_resources(), self._setting.study
-            room = _slots(resources, study)
+            room = _count_slots(resources, study)
             self.size = self.size or room
             self._actor = self._ray.remote(concurrency_groups={"in": 1, "out": 1})(_Actor).options(
                 num_cpus=study.shared.threads,
-                num_gpus=_gpu_share(resources, study, self.size),
+                num_gpus=_share_gpu(resources, study, self.size),
                 max_restarts=0,
                 max_task_retries=0,
                 runtime_env={"env_vars": worker_environment(study.shared.threads)},
@@ -187,7 +190,7 @@ class RayPool(Pool["_Worker"]):
 
 
 class _Worker:
-    """The driver's end of an actor."""
+    """Hold the driver's end of an actor."""
 
     def __init__(self, ray: Any, actor: Any) -> None:
         self.reason = ""
@@ -199,7 +202,7 @@ class _Worker:
 
     @property
     def is_placed(self) -> bool:
-        """Whether it runs somewhere, rather than waiting for resources."""
+        """Say whether it runs somewhere, rather than waiting for resources."""
         return bool(self._ray.wait([self._placed], timeout=0)[0])
 
     def send(self, message: object) -> None:
@@ -221,7 +224,7 @@ class _Worker:
 
 
 class _Actor:
-    """The other end: a thread that works, one that lets messages in and one that lets them out."""
+    """Run the other end: a thread that works, one that lets messages in and one that lets them out."""
 
     def __init__(self, setting: Setting, folder: Path) -> None:
         self._setting = setting

@@ -43,7 +43,7 @@ class Worker:
         if fork_server.can_fork():
             server = _started_server(threads, born_with)
             own = {**born_with, **worker_environment(threads)}
-            self._process = Forked(server, _work, (theirs, own, _inherited_errors()))
+            self._process = Forked(server, _work, (theirs, own, _find_errors()))
             with _main_left_alone(), _children_allowed():
                 self._process.start()
         else:
@@ -79,7 +79,7 @@ def _started_server(threads: int, born_with: Mapping[str, str]) -> ForkServer:
 
 @contextmanager
 def _born(threads: int, born_with: Mapping[str, str]) -> Iterator[None]:
-    """While a process is started, in the environment that it needs."""
+    """Keep the environment that a process needs while it is started, then put it back."""
     with environment({**born_with, **worker_environment(threads)}, exactly=True), _interrupts_held():
         yield
 
@@ -164,8 +164,8 @@ def environment(wanted: Mapping[str, str], *, exactly: bool = False) -> Iterator
 
 @contextmanager
 def _main_left_alone() -> Iterator[None]:
-    """A child imports its parent's main module, and with it runs a script that has no guard. Ours have no use for it:
-    what a script defines comes to them pickled."""
+    """Hide the main module's file, then put it back: a child imports its parent's main module, and with it runs a
+    script that has no guard. Ours have no use for it: what a script defines comes to them pickled."""
     main = sys.modules["__main__"]
     before = {name: vars(main).get(name) for name in ("__spec__", "__file__")}
     main.__spec__ = None
@@ -178,8 +178,8 @@ def _main_left_alone() -> Iterator[None]:
 
 @contextmanager
 def _children_allowed() -> Iterator[None]:
-    """A worker of a multiprocessing.Pool may have no children, since it is ended without being asked and they would
-    stay behind. Ours end with their parent, however it ends."""
+    """Allow a worker of a multiprocessing.Pool to have children, then forbid it again. It may have none, since it is
+    ended without being asked and they would stay behind. Ours end with their parent, however it ends."""
     config = getattr(multiprocessing.current_process(), "_config", {})
     before = config.get("daemon")
     if before:
@@ -193,8 +193,9 @@ def _children_allowed() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C reaches the whole group, and a child that still imports would answer it with a traceback; so would one
-    whose parent is torn away while it writes to it. The child is born deaf, and the parent hears it a moment later."""
+    """Hold Ctrl-C back, then let it through. It reaches the whole group, and a child that still imports would answer it
+    with a traceback; so would one whose parent is torn away while it writes to it. The child is born deaf, and the
+    parent hears it a moment later."""
     if sys.platform == "win32":  # which cannot
         yield
         return
@@ -214,8 +215,8 @@ def _interrupts_held() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _inherited_errors() -> SameErrors | None:
-    """``None`` where there is no stderr."""
+def _find_errors() -> SameErrors | None:
+    """Find the stderr to hand on; ``None`` where there is none."""
     try:
         os.fstat(2)
     except OSError:
@@ -250,7 +251,8 @@ def _work(connection: Connection, environment: Mapping[str, str] | None = None, 
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed -9 closes nothing in order; its end is seen all the same, in the middle of a run."""
+    """Wait for the parent's end, and end. A parent that is killed -9 closes nothing in order; its end is seen all the
+    same, in the middle of a run."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -146,8 +146,8 @@ def finished_records(folder: Path, storage: Storage | None = None) -> tuple[Stud
 def _checked(
     study: StudySpec, folder: Path, pool: Pool[Any], interrupted: threading.Event
 ) -> Iterator[tuple[Pool[Any], ExitStack, bool]]:
-    """A pool, what ends it, and whether the study is new: then it has been tried, so that one that cannot work leaves
-    nothing behind. Else it is known only later what is left of it."""
+    """Hold a pool; yield it, what ends it, and whether the study is new: then it has been tried, so that one that
+    cannot work leaves nothing behind. Else it is known only later what is left of it."""
     study_folder.check_place(folder)
     with ExitStack() as workers:
         entered = workers.enter_context(pool)
@@ -161,7 +161,7 @@ def _checked(
 def _opened(
     folder: Path, study: StudySpec, storage: Storage | None, interrupted: threading.Event
 ) -> Iterator[Ledger | SharedLedger]:
-    """The ledger of a study, and its folder, held."""
+    """Hold a study's folder and its ledger; yield the ledger."""
     if storage is None:
         with study_folder.opened(folder, study) as study:
             if (member := Membership.of(folder)) is not None:
@@ -183,7 +183,8 @@ def _opened(
 
 
 def _catch_up(study: StudySpec, folder: Path, ledger: Runs, retry_failed: bool = False) -> list[Record]:
-    """All finished runs, once the ledger has those that a crash, or an outage, kept from it; the rest is planned."""
+    """Give the ledger the finished runs that a crash, or an outage, kept from it, and plan the rest; return all
+    finished runs."""
     ledger.release()
     records = ledger.records()
     known = {record.key for record in records}
@@ -224,7 +225,8 @@ def _sentence_for_lost_storage(folder: Path, storage: Storage | None) -> Iterato
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, so that a transaction under way is not torn; a second SIGINT raises."""
+    """Yield an event that SIGINT and SIGTERM set, so that a transaction under way is not torn; a second SIGINT raises.
+    Put the handlers back."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted

@@ -45,7 +45,7 @@ class RankPool(Pool["_Team"]):
     def __init__(self, setting: Setting) -> None:
         super().__init__(1)
         self._setting = setting
-        self._store = _store()
+        self._store = _join_store()
         self._started = False
 
     def __exit__(self, *raised: object) -> None:
@@ -64,7 +64,7 @@ class RankPool(Pool["_Team"]):
 
 
 class _Team:
-    """Rank 0's runs happen in a thread, so that the process can still be told to stop."""
+    """Run rank 0's runs in a thread, so that the process can still be told to stop."""
 
     reason = "a rank that does not answer"
 
@@ -96,7 +96,7 @@ class _Team:
         return message
 
     def stop(self) -> None:
-        """The ranks end where they are idle. One in a run is left to torchrun, which ends them all with this one."""
+        """End the ranks where they are idle. One in a run is left to torchrun, which ends them all with this one."""
         self._in.put(None)
         self._thread.join(timeout=2)
         sys.stdout = self._stdout
@@ -125,7 +125,7 @@ class _Team:
             return
         _report(self._store, self._count, message)
         if message.status == "failed":
-            errors = _reports(self._store, self._count)
+            errors = _collect_reports(self._store, self._count)
             if errors is None:
                 raise BrokenPipeError
             message = replace(message, error="\n".join(dict.fromkeys(filter(None, errors))))
@@ -138,7 +138,7 @@ def follow() -> None:
         os.dup2(2, 1)  # what a model prints is no part of the command's table
     for number in (signal.SIGINT, signal.SIGTERM):  # rank 0 has all that is worth saving
         signal.signal(number, signal.SIG_DFL)
-    store = _store()
+    store = _join_store()
     said = store.get("setting").decode()
     if said == _END:
         return
@@ -159,7 +159,7 @@ class _Follower:
         self._done: Job | None = None
 
     def receive(self) -> Any:
-        """The next job; within one, the answer to whether to stop, which rank 0 knows."""
+        """Return the next job; within one, the answer to whether to stop, which rank 0 knows."""
         if self._job is not None:
             return False
         self._count += 1
@@ -175,13 +175,14 @@ class _Follower:
         if not isinstance(message, Record):
             return
         _report(self._store, self._count, message)
-        if message.status == "failed" and _reports(self._store, self._count) is None:
+        if message.status == "failed" and _collect_reports(self._store, self._count) is None:
             os._exit(1)  # rank 0 waits for this one in the middle of a step: let it see that there is no use
         self._done, self._job = self._job, None
 
 
 def _end_with_torchrun() -> None:
-    """If torchrun is killed -9, its processes are left behind: they would hold the folder, or wait for each other."""
+    """Watch torchrun, and end with it: if it is killed -9, its processes are left behind: they would hold the folder,
+    or wait for each other."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -193,8 +194,8 @@ def _end_with_torchrun() -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def _store() -> Store:
-    """Where the ranks meet; whoever comes here is one of them."""
+def _join_store() -> Store:
+    """Join the store where the ranks meet; whoever comes here is one of them."""
     _end_with_torchrun()
     store, _, _ = next(rendezvous("env://", timeout=_FOREVER))
     return PrefixStore("steepest", store)
@@ -221,8 +222,8 @@ def _report(store: Store, count: int, record: Record) -> None:
     store.set(f"end {count} {rank}", error or "")
 
 
-def _reports(store: Store, count: int) -> list[str] | None:
-    """How a job ended on every rank; ``None`` if one of them does not say."""
+def _collect_reports(store: Store, count: int) -> list[str] | None:
+    """Collect how a job ended on every rank; ``None`` if one of them does not say."""
     keys = [f"end {count} {rank}" for rank in range(int(os.environ["WORLD_SIZE"]))]
     try:
         store.wait(keys, _GRACE)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 
 class _NobodyListensError(Exception):
-    """The other end of the pipe is closed. An error of its own: the user's code may raise a broken pipe as well."""
+    """Report that the other end of the pipe is closed. An error of its own: the user's code may raise a broken pipe as
+    well."""
 
 
 class Pipe(NamedTuple):
@@ -62,7 +63,7 @@ def serve(pipe: Pipe, setting: Setting, ranks: "Ranks | None" = None) -> None:
 
 
 def _assign(spec: "Spec", workload: "Workload", method: "Method", splits: "Splits", job: Job) -> "Assignment":
-    """A job as what a run needs to know, but for what it is done with."""
+    """Turn a job into what a run needs to know, but for what it is done with."""
     from steepest.training.definitions.assignment import Assignment
     from steepest.training.definitions.schedule import SCHEDULES
 
@@ -86,7 +87,7 @@ def _say(pipe: Pipe, message: object) -> None:
 
 
 class _Runner:
-    """Workloads, methods and data of a study, each made once per process, when it is first needed."""
+    """Hold workloads, methods and data of a study, each made once per process, when it is first needed."""
 
     def __init__(self, setting: Setting, ranks: "Ranks | None" = None) -> None:
         import torch
@@ -143,7 +144,7 @@ class _Runner:
         return {**outcome_fields(outcome), **self._machine}
 
     def _check(self, job: Job) -> dict[str, Any]:
-        """A part of the preflight: whatever goes wrong in it is its result."""
+        """Make a part of the preflight: whatever goes wrong in it is its result."""
         from steepest.training.checks import check_method, check_workload
 
         spec = self._study.comparison(job.workload)
@@ -165,8 +166,9 @@ class _Runner:
             return {"status": "failed", "error": traceback.format_exc(), "stage": stages[-1]}
 
     def _import_all(self) -> None:
-        """The user's code behind every method and workload of the study, always in the same order: what a file finds
-        when it is imported does not depend on which run comes first. One that cannot be had is told by its own runs."""
+        """Import the user's code behind every method and workload of the study, always in the same order: what a file
+        finds when it is imported does not depend on which run comes first. One that cannot be had is told by its own
+        runs."""
         from steepest.training.code.lookup import the_instrument
 
         for spec in self._study.comparisons:
@@ -180,7 +182,7 @@ class _Runner:
                 the_instrument(instrument.reference, self._given)
 
     def _begin_anew(self) -> None:
-        """The process as it was before its first run, whatever has happened in it since."""
+        """Put the process back as it was before its first run, whatever has happened in it since."""
         self._state.restore()
         if dict(os.environ) != self._environment:
             os.environ.clear()
@@ -232,12 +234,13 @@ class _Runner:
                 return load_data(workload, self._setting.data_dir)
 
             splits = load()
-            self._agreed(lambda: check_data(frozen, splits, again=load))
-            self._splits[reference] = self._copied(splits)
+            self._check_together(lambda: check_data(frozen, splits, again=load))
+            self._splits[reference] = self._copy(splits)
         return workload, self._splits[reference]
 
-    def _copied(self, splits: "Splits") -> "Splits":
-        """Nobody else has these tensors: what the user's code changes in place of its own changes no later run."""
+    def _copy(self, splits: "Splits") -> "Splits":
+        """Copy the data, so that nobody else has these tensors: what the user's code changes in place of its own
+        changes no later run."""
         from steepest.data import Split
 
         return splits.each(lambda s: Split(*(t.to(self._device, copy=True) for t in (s.inputs, s.targets))))
@@ -246,19 +249,19 @@ class _Runner:
         from steepest.compare.identity.checks import check_unchanged
 
         if frozen.reference not in self._checked:
-            self._agreed(lambda: check_unchanged(frozen))
+            self._check_together(lambda: check_unchanged(frozen))
             self._checked.add(frozen.reference)
 
     def _refuse_unknown_code(self) -> None:
-        """What a run imports for the first time is known to nobody but itself."""
+        """Refuse what a run imports for the first time: it is known to nobody but itself."""
         from steepest.compare.identity.checks import check_all_known
 
         if self._ranks.size > 1 or len(sys.modules) != self._modules:  # ranks ask each other alike
-            self._agreed(lambda: check_all_known(self._study, self._imported_before))
+            self._check_together(lambda: check_all_known(self._study, self._imported_before))
             self._modules = len(sys.modules)
 
-    def _agreed(self, check: Callable[[], None]) -> None:
-        """If one rank must refuse, all do: none waits in a step for one that will not come."""
+    def _check_together(self, check: Callable[[], None]) -> None:
+        """Check on all ranks: if one must refuse, all do, so that none waits in a step for one that will not come."""
         from steepest._errors import ChangedError
 
         sentence = None

@@ -104,7 +104,7 @@ class Spec(Shared):
         if names != asked_names:
             found.append(f"methods are {', '.join(names)} there and {', '.join(asked_names)} here")
         common = set(names) & set(asked_names)
-        mine, theirs = (_flat(_plain(spec), common) for spec in (self, asked))
+        mine, theirs = (_flat(_make_plain(spec), common) for spec in (self, asked))
         for key in sorted(mine.keys() | theirs.keys()):
             there, here = (flat.get(key, "nothing") for flat in (mine, theirs))
             if there == here or key.endswith(("reference", "description")):
@@ -142,8 +142,8 @@ def _between_instruments(there: Sequence[InstrumentSpec], here: Sequence[Instrum
     return found
 
 
-def _plain(spec: Spec) -> dict[str, Any]:
-    """As JSON has it, without what is compared in a way of its own."""
+def _make_plain(spec: Spec) -> dict[str, Any]:
+    """Write a spec as JSON has it, without what is compared in a way of its own."""
     raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec)))
     del raw["instruments"], raw["captions"], raw["workload"]["data_sha256_before"]
     for part in (raw["workload"], *raw["methods"]):

@@ -96,7 +96,7 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     found: list[Spec] = []
     for reference, workload in workloads:
         with loading.noting(reference):
-            found += _comparisons(request, reference, workload, methods, instruments, device, data_dir)
+            found += _make_comparisons(request, reference, workload, methods, instruments, device, data_dir)
     for spec in found:
         _check_columns(spec)
     return with_code(StudySpec(tuple(found)), parts, given)
@@ -128,7 +128,7 @@ def _of(by_workload: Mapping[str, T], workload: Workload, default: T) -> T:
     return by_workload.get(workload.name, by_workload.get(ALL, default))
 
 
-def _comparisons(
+def _make_comparisons(
     request: Request,
     reference: str,
     workload: Workload,
@@ -137,7 +137,7 @@ def _comparisons(
     device: str,
     data_dir: Path | None,
 ) -> list[Spec]:
-    """A workload's comparisons: one, or one for every batch size."""
+    """Make a workload's comparisons: one, or one for every batch size."""
     epochs = _of(request.epochs, workload, workload.epochs)
     batch_sizes = list(_of(request.batch_size, workload, [workload.batch_size])) or [workload.batch_size]
     targets = tuple(_of(request.targets, workload, [workload.target])) or (workload.target,)
@@ -146,7 +146,7 @@ def _comparisons(
         _check_positive("batch_size", size)
     _check_once("batch_size", batch_sizes, "size")
     _check_targets(workload, targets)
-    splits, older_digest = _checked_data(workload, data_dir)
+    splits, older_digest = _load_checked(workload, data_dir)
     _check_model(workload)
     for size in batch_sizes:
         for task in splits.tasks:
@@ -225,7 +225,7 @@ def _check_targets(workload: Workload, targets: Sequence[float]) -> None:
 
 
 def _check_space(workload: Workload, method: Method) -> None:
-    """A hyperparameter that the optimizer does not take is better known before the first run."""
+    """Refuse a hyperparameter that the optimizer does not take: that is better known before the first run."""
     point = quasi_random_points(method.space, 1)[0]
     try:
         method.build(workload.model(), point)
@@ -236,9 +236,9 @@ def _check_space(workload: Workload, method: Method) -> None:
         ) from error
 
 
-def _checked_data(workload: Workload, data_dir: Path | None) -> tuple[Splits, str | None]:
-    """The workload's data, loaded twice where that is cheap or where it draws random numbers; a worker looks again.
-    And their digest as older versions made it, with all threads, where that is cheap.
+def _load_checked(workload: Workload, data_dir: Path | None) -> tuple[Splits, str | None]:
+    """Load the workload's data, twice where that is cheap or where it draws random numbers; a worker looks again. Find
+    their digest as older versions made it, with all threads, where that is cheap.
 
     Raises:
         InputError: it cannot be had, or differs from call to call.
@@ -262,7 +262,7 @@ def _check_model(workload: Workload) -> None:
 
 
 def _check_instrument(instrument: Instrument, workload: Workload, splits: Splits) -> None:
-    """What cannot be measured is better known before the first run than after the last."""
+    """Refuse what cannot be measured: that is better known before the first run than after the last."""
     if instrument.check is None:
         return
     try:
@@ -275,7 +275,7 @@ def _check_instrument(instrument: Instrument, workload: Workload, splits: Splits
 
 
 def _check_columns(spec: Spec) -> None:
-    """An instrument adds a column to tables, and must not take the place of another."""
+    """Refuse an instrument whose column in the tables would take the place of another."""
     summary = summarize(spec, [])
     columns = Counter(name for column in result_columns(summary) for name in column.values(summary.rows[0]))
     taken = {field.name for field in dataclasses.fields(Record)}

@@ -76,20 +76,20 @@ def options_from(path: Path, known: Collection[str]) -> Options:
     for key in raw:
         name = key.replace("-", "_")
         if name not in known:
-            raise InputError(f"{str(path)!r} has an unknown key {key!r}; {nearest(key, _likely(key, known))}")
+            raise InputError(f"{str(path)!r} has an unknown key {key!r}; {nearest(key, _find_likely(key, known))}")
         if name in keys:
             raise InputError(f"{str(path)!r} must say {name!r} once, and says it as {key!r} too")
         keys[name] = key
     return Options(path, {name: raw[key] for name, key in keys.items()}, keys)
 
 
-def _likely(key: str, known: Collection[str]) -> list[str]:
-    """The one that a slip of the keyboard makes of it, if there is one; else all."""
+def _find_likely(key: str, known: Collection[str]) -> list[str]:
+    """Find the one that a slip of the keyboard makes of it, if there is one; else all."""
     return difflib.get_close_matches(key, known, n=1, cutoff=0.8) or list(known)
 
 
 def _read(path: Path) -> str:
-    """The text of a file in UTF-8, with or without the mark that some editors put in front."""
+    """Read the text of a file in UTF-8, with or without the mark that some editors put in front."""
     try:
         raw = path.read_bytes()
     except (OSError, ValueError) as error:

@@ -102,7 +102,7 @@ def make_plan(study: StudySpec, *, jobs: int, data_dir: Path | None, given: Give
 
 
 def _seconds_of_imports() -> float:
-    """What the command and its workers, one after the other, need before they can do anything."""
+    """Measure what the command and its workers, one after the other, need before they can do anything, in seconds."""
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import torch._dynamo"], capture_output=True, check=False)
     return 2 * (time.perf_counter() - began)
@@ -125,19 +125,19 @@ def _method_plan(spec: Spec, workload: Workload, splits: Splits, name: str, give
     )
     point = spec.points(frozen)[0]
     try:
-        seconds, test_seconds = _seconds_of_a_run(spec, workload, splits, method, point, steps)
+        seconds, test_seconds = _time_run(spec, workload, splits, method, point, steps)
         return replace(plan, seconds=seconds, test_seconds=test_seconds)
     except Exception:  # whatever the user's code raises: the study's runs would fail alike
         return replace(plan, failure=summary(traceback.format_exc()).removeprefix("steepest._errors."))
 
 
-def _seconds_of_a_run(
+def _time_run(
     spec: Spec, workload: Workload, splits: Splits, method: Method, point: dict[str, float], steps: int
 ) -> tuple[float, float]:
-    """Of a run without a test, and of the test."""
+    """Measure the seconds of a run without a test, and of the test."""
 
     def timed(count: int) -> float:
-        """A run of so many steps, with one validation."""
+        """Time a run of so many steps, with one validation."""
         samples = torch.arange(
             count * method.cost * spec.batch_size, dtype=torch.int64, device=splits.train.inputs.device
         )

@@ -39,7 +39,7 @@ class ProgressDisplay:
         )
         self._best = Text(style="dim")
         self._task: TaskID | None = None
-        self._live = Live(get_renderable=self._picture, console=console, transient=True, refresh_per_second=8)
+        self._live = Live(get_renderable=self._draw, console=console, transient=True, refresh_per_second=8)
         self._tasks: dict[Key, TaskID] = {}
         self._fractions: dict[Key, float] = {}
         self._elsewhere = 0
@@ -63,7 +63,7 @@ class ProgressDisplay:
         self._last = records[-1].workload if records else None
         names = [spec.name for spec in study.comparisons]
         title = names[0] if len(names) == 1 else count(len(names), "comparison")
-        self._task = self._overall.add_task(_plain(title), total=1.0, counts="", left="")
+        self._task = self._overall.add_task(_escape(title), total=1.0, counts="", left="")
         if self._console.is_terminal:
             self._live.start()
 
@@ -72,7 +72,7 @@ class ProgressDisplay:
         phase, of = ("search", spec.trials) if job.phase == "tune" else ("final", len(spec.seeds))
         where = f"{spec.name}: " if len(self._study.comparisons) > 1 else ""
         description = f"{where}{job.method} {phase} {job.index + 1}/{of}, lr {job.hyperparameters['lr']:.3g}"
-        self._tasks[job.key] = self._running.add_task(_plain(description), total=1.0)
+        self._tasks[job.key] = self._running.add_task(_escape(description), total=1.0)
         self._fractions[job.key] = 0.0
 
     def progressed(self, job: Job, fraction: float) -> None:
@@ -95,8 +95,8 @@ class ProgressDisplay:
             self._running.remove_task(self._tasks.pop(key))
             del self._fractions[key]
 
-    def _picture(self) -> Group:
-        """What is drawn eight times a second, however many runs end in between; from a thread of its own.
+    def _draw(self) -> Group:
+        """Make what is drawn eight times a second, however many runs end in between; from a thread of its own.
 
         Runs count by the samples that they may see, so that the time left is guessed across workloads.
         """
@@ -132,7 +132,7 @@ class ProgressDisplay:
 
 
 class _Counts:
-    """How far a comparison is, kept up to date run by run."""
+    """Count how far a comparison is, run by run."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -156,15 +156,15 @@ class _Counts:
 
     @property
     def spent(self) -> int:
-        """Samples of the runs that have ended."""
+        """Count the samples of the runs that have ended."""
         return self.cost * (self.searched + self.ended)
 
     @property
     def finals(self) -> int:
-        """Final runs of all methods."""
+        """Count the final runs of all methods."""
         return sum(search.finals for search in self._search.values())
 
 
-def _plain(text: str) -> str:
-    """Text that rich prints as it is: a user's name may hold square brackets."""
+def _escape(text: str) -> str:
+    """Escape a text that rich is to print as it is: a user's name may hold square brackets."""
     return one_line(text).replace("[", "\\[")

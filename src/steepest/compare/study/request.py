@@ -30,8 +30,8 @@ def option(check: Check, of: Of, **default: Any) -> Any:
     return field(metadata={"check": check, "of": of}, **default)
 
 
-def _by_name(study: StudySpec, value: Callable[[list[Spec]], Any]) -> dict[str, Any]:
-    """A value of each workload's comparisons."""
+def _map_by_name(study: StudySpec, value: Callable[[list[Spec]], Any]) -> dict[str, Any]:
+    """Map each workload's name to a value of its comparisons."""
     names = dict.fromkeys(c.workload.name for c in study.comparisons)
     return {name: value([c for c in study.comparisons if c.workload.name == name]) for name in names}
 
@@ -62,17 +62,17 @@ class Request:
     seeds: int = option(values.runs, lambda s: len(s.shared.seeds), default=5)
     epochs: Mapping[str, int] = option(
         partial(values.by_workload, convert=values.positive),
-        lambda s: _by_name(s, lambda comparisons: comparisons[0].epochs),
+        lambda s: _map_by_name(s, lambda comparisons: comparisons[0].epochs),
         default_factory=dict,
     )
     batch_size: Mapping[str, Sequence[int]] = option(
         partial(values.by_workload, convert=values.listed(values.positive)),
-        lambda s: _by_name(s, lambda comparisons: [c.batch_size for c in comparisons]),
+        lambda s: _map_by_name(s, lambda comparisons: [c.batch_size for c in comparisons]),
         default_factory=dict,
     )
     targets: Mapping[str, Sequence[float]] = option(
         partial(values.by_workload, convert=values.listed(values.number)),
-        lambda s: _by_name(s, lambda comparisons: list(comparisons[0].targets)),
+        lambda s: _map_by_name(s, lambda comparisons: list(comparisons[0].targets)),
         default_factory=dict,
     )
     space: Mapping[str, Mapping[str, Range]] = option(

@@ -130,7 +130,7 @@ class Study:
     ) -> None:
         given = dict(locals())
         self._spelling: Spelling | None = None
-        measured = _instruments(measure, None if sharpness is None else values.flag("sharpness", sharpness))
+        measured = _list_instruments(measure, None if sharpness is None else values.flag("sharpness", sharpness))
         self._request = Request.checked({**given, "measure": measured})
         if strategy is not None:
             self._request = replace(self._request, ranks=number_of_ranks(strategy))
@@ -251,7 +251,7 @@ class Study:
             torchrun.follow()
             return True
         quiet = Console(stderr=True, quiet=not progress)
-        with spelled_by(self._spelling), Spares(self._spares()) as spares, ProgressDisplay(quiet) as display:
+        with spelled_by(self._spelling), Spares(self._count_spares()) as spares, ProgressDisplay(quiet) as display:
             records, interrupted = study_run.run(
                 self.spec,
                 self.folder,
@@ -271,8 +271,8 @@ class Study:
             raise StudyError(f"{without_result(summaries)}; see {write(self.folder, summaries)}")
         return not interrupted
 
-    def _spares(self) -> int:
-        """Processes to start while the data is being read; the study may turn out to need none."""
+    def _count_spares(self) -> int:
+        """Count the processes to start while the data is being read; the study may turn out to need none."""
         if self._engine != "processes" or self._request.strategy is not None:
             return 0
         return min(self.jobs, len(self._request.methods) * self._request.trials, _SPARES)
@@ -322,8 +322,8 @@ class Study:
         return {reference_of(part): part for part in parts if not isinstance(part, str)}
 
 
-def _instruments(measure: Any, sharpness: bool | None) -> Any:
-    """What is measured, with or without the sharpness if that is said."""
+def _list_instruments(measure: Any, sharpness: bool | None) -> Any:
+    """List what is measured, with or without the sharpness if that is said."""
     found = list(measure) if isinstance(measure, list | tuple) else [measure]
     if sharpness is None or sharpness == ("sharpness" in found):
         return found

@@ -66,7 +66,7 @@ def flag(name: str, value: object) -> bool:
 def text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise InputError(f"{argument(name)} must be a text, got {value!r}")
-    return _unicode(name, value)
+    return _check_unicode(name, value)
 
 
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
@@ -80,11 +80,11 @@ def path(name: str, value: object) -> Path:
     found = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(found, str) or not found or "\0" in found:
         raise InputError(f"{argument(name)} must be the path of a folder, got {value!r}")
-    return Path(_unicode(name, found))
+    return Path(_check_unicode(name, found))
 
 
-def _unicode(name: str, value: str) -> str:
-    """What can be written in a report: a file's name in another encoding than the system's cannot."""
+def _check_unicode(name: str, value: str) -> str:
+    """Refuse what cannot be written in a report, as a file's name in another encoding than the system's."""
     if any("\ud800" <= sign <= "\udfff" for sign in value):
         raise InputError(
             f"{argument(name)} must be in the system's encoding, {sys.getfilesystemencoding()}, got {value!r}"
@@ -110,7 +110,7 @@ def parts(name: str, value: object, kind: type[T], *, none: bool = False) -> lis
                 f"{argument(name)} must be names or steepest.compare.{kind.__name__} objects, got {part!r}"
             )
         if isinstance(part, str):
-            _unicode(name, part)
+            _check_unicode(name, part)
     return found
 
 

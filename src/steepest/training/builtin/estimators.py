@@ -15,7 +15,8 @@ from steepest.training.definitions.estimator import Batch, Estimator, Resumable
 
 @contextmanager
 def _split(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) -> Iterator[Resumable]:
-    """S-SGD with one half of the batch at each point, weighted by their sizes: without noise, the mean gradient."""
+    """Take S-SGD with one half of the batch at each point, weighted by their sizes: without noise, the mean
+    gradient."""
     noise = SymmetricNoise(model.named_parameters(), seed=seed, **options)
 
     def take(batch: Batch) -> Tensor:
@@ -30,7 +31,7 @@ def _split(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) ->
 
 @contextmanager
 def _whole(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any) -> Iterator[Resumable]:
-    """S-SGD with the whole batch at both points."""
+    """Take S-SGD with the whole batch at both points."""
     noise = SymmetricNoise(model.named_parameters(), seed=seed, **options)
 
     def take(batch: Batch) -> Tensor:
@@ -55,7 +56,7 @@ def _one_sided(model: nn.Module, optimizer: Optimizer, seed: int, **options: Any
 
 @contextmanager
 def _sharpness_aware(model: nn.Module, optimizer: Optimizer, seed: int, *, rho: float) -> Iterator[Resumable]:
-    """The gradient at ``w + rho * g / ||g||``, where ``g`` is the gradient at ``w``; the loss at ``w``.
+    """Take the gradient at ``w + rho * g / ||g||``, where ``g`` is the gradient at ``w``; the loss at ``w``.
 
     BatchNorm's running statistics are those of the passes at ``w``.
 
@@ -92,7 +93,7 @@ def _climb(params: list[nn.Parameter], rho: float) -> None:
 
 @contextmanager
 def _statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Normalisation layers in training mode leave their running statistics as they are."""
+    """Keep the running statistics of normalisation layers in training mode as they are."""
     tracking = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase) and m.track_running_stats]
     for module in tracking:
         module.track_running_stats = False

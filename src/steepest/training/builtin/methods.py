@@ -18,7 +18,7 @@ from steepest.training.definitions.method import Method, Range
 
 
 def _adam_ng(params: ParamsT, **options: Any) -> torch.optim.Adam:
-    """Adam on block-normalised gradients."""
+    """Make Adam on block-normalised gradients."""
     optimizer = torch.optim.Adam(params, **options)
     normalize_gradients(optimizer)
     return optimizer

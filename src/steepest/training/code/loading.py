@@ -34,7 +34,7 @@ class Loaded:
         """Add modules that no source names, as they were imported by a computed name."""
         self.imports = {**user_code.imported_by([*_spec_of(self.module), *more.values()]), **more}
         self.brought |= more.keys()
-        self.stamps = _stamps([self.file, *(spec.origin for spec in self.imports.values())])
+        self.stamps = _read_stamps([self.file, *(spec.origin for spec in self.imports.values())])
 
 
 _LOADED: dict[str, Loaded] = {}
@@ -89,7 +89,7 @@ def noting(reference: str) -> Iterator[None]:
 def forget_changed() -> None:
     """Let everything be imported anew that has changed on the disk since: a process may live long, as a notebook's."""
     for key, loaded in list(_LOADED.items()):
-        if loaded.stamps != _stamps(loaded.stamps):
+        if loaded.stamps != _read_stamps(loaded.stamps):
             _forget(loaded.brought | {loaded.module.__name__})
             del _LOADED[key]
 
@@ -156,7 +156,7 @@ def _spec_of(module: ModuleType) -> list[ModuleSpec]:
     return [] if module.__spec__ is None else [module.__spec__]
 
 
-def _stamps(files: Iterable[str | None]) -> dict[str, tuple[int, int]]:
-    """When the files were changed last, and their sizes; those within an archive have none."""
+def _read_stamps(files: Iterable[str | None]) -> dict[str, tuple[int, int]]:
+    """Read when the files were changed last, and their sizes; those within an archive have none."""
     stats = {file: os.stat(file) for file in files if file and os.path.exists(file)}
     return {file: (stat.st_mtime_ns, stat.st_size) for file, stat in stats.items()}

@@ -30,7 +30,7 @@ def python_files() -> Iterator[set[str]]:
     finally:
         _listening.remove(heard)
     read = {os.path.realpath(path) for path in heard if user_code.is_users_file(path)}
-    found.update(read - _known() if read else ())
+    found.update(read - _list_known() if read else ())
 
 
 def as_modules(paths: set[str], home: str) -> dict[str, ModuleSpec]:
@@ -54,8 +54,8 @@ def shown(name: str) -> str:
     return f"file {name.removeprefix(PREFIX)}" if name.startswith(PREFIX) else f"module {name}"
 
 
-def _known() -> set[str]:
-    """The program itself, the files that a user named, and the modules that are known by their names."""
+def _list_known() -> set[str]:
+    """List the program itself, the files that a user named, and the modules that are known by their names."""
     named = [m for name, m in list(sys.modules.items()) if name == "__main__" or name.startswith(user_code.OF_FILE)]
     files = [getattr(module, "__file__", None) for module in named]
     files += [spec.origin for spec in user_code.loaded_users_modules().values()]

@@ -25,7 +25,7 @@ OF_FILE = "steepest_user_"  # in front of the name of a module that is a file th
 
 
 class _BesideFiles:
-    """Finds what the user's files import from beside them, whenever that is: ``sys.path`` stays as it was."""
+    """Find what the user's files import from beside them, whenever that is: ``sys.path`` stays as it was."""
 
     def __init__(self) -> None:
         self.folders: list[str] = []
@@ -96,7 +96,7 @@ def imported_by(roots: Iterable[ModuleSpec]) -> dict[str, ModuleSpec]:
     found: dict[str, ModuleSpec] = {}
     asked: dict[str, ModuleSpec | None] = {}
     while left:
-        for name in _imported_names(left.pop()):
+        for name in _find_imported_names(left.pop()):
             if name in asked or not _may_be_users(name, asked):
                 continue
             spec = asked[name] = located(name)
@@ -111,7 +111,7 @@ def beside(root: ModuleSpec, folder: str) -> dict[str, ModuleSpec]:
     found: dict[str, ModuleSpec] = {}
     left = [root]
     while left:
-        for name in _imported_names(left.pop()):
+        for name in _find_imported_names(left.pop()):
             top = name.partition(".")[0]
             spec = found[top] if top in found else PathFinder.find_spec(top, [folder])
             if spec is not None and top not in found:
@@ -162,13 +162,13 @@ def place_of(error: BaseException, near: str | None = None) -> str | None:
         '/home/me/mynet.py, line 1'
     """
     if isinstance(error, SyntaxError) and error.filename and _is_users_file(error.filename):
-        return f"{_short(error.filename, near)}, line {error.lineno}"
+        return f"{_shorten(error.filename, near)}, line {error.lineno}"
     place = None
     step = error.__traceback__
     while step is not None:
         name = step.tb_frame.f_code.co_filename
         if _is_users_file(name):
-            place = f"{_short(name, near)}, line {step.tb_lineno}"
+            place = f"{_shorten(name, near)}, line {step.tb_lineno}"
         step = step.tb_next
     return place
 
@@ -210,7 +210,7 @@ def _library_folders() -> tuple[str, ...]:
 
 @functools.cache
 def _holds_installations(folder: str) -> bool:
-    """Whether packages are installed here, as with ``pip install --target``."""
+    """Say whether packages are installed here, as with ``pip install --target``."""
     return next(Path(folder).glob("*.dist-info"), None) is not None
 
 
@@ -220,8 +220,8 @@ def _is_users_file(name: str) -> bool:
     return os.path.isabs(name) and not os.path.realpath(name).startswith(_library_folders())
 
 
-def _short(name: str, near: str | None) -> str:
-    """A file as seen from the nearest folder that it was imported from."""
+def _shorten(name: str, near: str | None) -> str:
+    """Name a file as seen from the nearest folder that it was imported from."""
     full = os.path.realpath(name)
     bases = [os.path.realpath(folder) + os.sep for folder in [near or "", *BESIDE_FILES.folders, *sys.path]]
     return min([full, *(full.removeprefix(base) for base in bases)], key=len)
@@ -236,7 +236,7 @@ def _lies_as_named(name: str, origin: str) -> bool:
 
 
 def _may_be_users(name: str, asked: dict[str, ModuleSpec | None]) -> bool:
-    """Whether it is not of an installed package, whose many parts need not be looked for one by one."""
+    """Say whether it is not of an installed package, whose many parts need not be looked for one by one."""
     top = name.partition(".")[0]
     if top == name:
         return True
@@ -255,8 +255,9 @@ def _asked_finders(name: str, path: object) -> ModuleSpec | None:
     return None
 
 
-def _imported_names(spec: ModuleSpec) -> Iterator[str]:
-    """Of what the source of a module may import; without a source, as of a compiled extension, none are known."""
+def _find_imported_names(spec: ModuleSpec) -> Iterator[str]:
+    """Yield names of what the source of a module may import; without a source, as of a compiled extension, none are
+    known."""
     try:
         raw = _bytes_of(spec)
         tree = ast.parse(raw) if str(spec.origin).endswith((".py", ".pyw")) else ast.Module([], [])

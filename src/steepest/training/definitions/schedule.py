@@ -87,7 +87,7 @@ class Schedule:
 
 
 class _OpenLoop:
-    """Moves the lr of all groups by one factor, whatever is seen."""
+    """Move the lr of all groups by one factor, whatever is seen."""
 
     def __init__(self, optimizer: Optimizer, steps: int, factor: Callable[[float], float]) -> None:
         self._optimizer = optimizer

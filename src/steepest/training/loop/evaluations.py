@@ -43,7 +43,7 @@ class Evaluations:
         made = [tensor for tensor in _tensors(output) if tensor.grad_fn is not None]
         if inputs is None or not made:
             return
-        count = (len(inputs) if inputs.ndim >= self._dimensions else 1) * _mapped_over(made[0])
+        count = (len(inputs) if inputs.ndim >= self._dimensions else 1) * _count_mapped(made[0])
 
         def note(gradient: Tensor) -> None:
             self.samples += count
@@ -55,8 +55,8 @@ class Evaluations:
             register_multi_grad_hook(made, note, mode="any")
 
 
-def _mapped_over(tensor: Tensor) -> int:
-    """How many tensors one stands for within ``torch.vmap``."""
+def _count_mapped(tensor: Tensor) -> int:
+    """Count how many tensors one stands for within ``torch.vmap``."""
     size = 1
     while functorch.is_functorch_wrapped_tensor(tensor):
         inside = functorch.get_unwrapped(tensor)

@@ -26,9 +26,9 @@ def readings(instruments: Sequence[Instrument], view: RunView) -> dict[str, Read
 
 @contextmanager
 def _left_alone(model: nn.Module) -> Iterator[list[str]]:
-    """Put weights, buffers, modes and global generators back afterwards; names the weights that had to be."""
+    """Put weights, buffers, modes and global generators back afterwards; name the weights that had to be."""
     weights = dict(model.named_parameters())
-    before = {name: tensor.clone() for name, tensor in _tensors(model).items()}
+    before = {name: tensor.clone() for name, tensor in _list_tensors(model).items()}
     modes = [(module, module.training) for module in model.modules()]
     device = next((p.device for p in weights.values()), torch.device("cpu"))
     random = generator_states(device)
@@ -39,14 +39,14 @@ def _left_alone(model: nn.Module) -> Iterator[list[str]]:
         restore_generators(random, device)
         for module, training in modes:
             module.training = training
-        after = _tensors(model)
+        after = _list_tensors(model)
         for name, value in before.items():
             if not same(after[name], value):
                 after[name].copy_(value)
                 changed += [name] if name in weights else []
 
 
-def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights and buffers as they lie in memory, on this rank."""
+def _list_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """List weights and buffers as they lie in memory, on this rank."""
     named = [*model.named_parameters(), *model.named_buffers()]
     return {name: local(tensor.detach()) for name, tensor in named}

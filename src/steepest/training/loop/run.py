@@ -132,12 +132,12 @@ class Run:
             returned = closure()
             self.optimizer.step()
         self._check_cost(len(batch))
-        self.loss_sum += self._loss_of_step(returned, losses).detach()
+        self.loss_sum += self._find_loss_of_step(returned, losses).detach()
         self.loss_count += 1
         self.step += 1
 
-    def _loss_of_step(self, returned: Any, losses: list[Tensor]) -> Tensor:
-        """What the optimizer says the loss was, or the first that its closure gave."""
+    def _find_loss_of_step(self, returned: Any, losses: list[Tensor]) -> Tensor:
+        """Find what the optimizer says the loss was, or the first that its closure gave."""
         if returned is None and losses:
             return losses[0]
         if isinstance(returned, Tensor):
@@ -149,7 +149,8 @@ class Run:
         return torch.tensor(float(returned), dtype=self.loss_sum.dtype, device=self.loss_sum.device)
 
     def _check_cost(self, batch_size: int) -> None:
-        """A step may take what the method pays, and no more: the others of a comparison get no more for that either."""
+        """Refuse a step that takes more than the method pays: the others of a comparison get no more for that
+        either."""
         mine = self.ranks.share(batch_size)
         share, paid = mine.stop - mine.start, self.method.cost
         uneven = self.evaluations.calls if self.ranks.size > 1 else 0  # a rank's part of each may be a sample larger
@@ -335,7 +336,7 @@ def initial_weights(model: nn.Module, ranks: Ranks = ALONE) -> str | None:
 
 
 def _checked(method: Method, optimizer: Any) -> Any:
-    """An optimizer whose learning rates a schedule can move."""
+    """Refuse an optimizer whose learning rates a schedule cannot move."""
     groups = getattr(optimizer, "param_groups", None)
     if not groups or not callable(getattr(optimizer, "step", None)):
         raise InputError(

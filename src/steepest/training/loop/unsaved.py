@@ -16,8 +16,8 @@ _REMADE = {"_checked", "_own", "_plan", "_step_scales"}  # by our own optimizers
 
 
 @functools.cache
-def _names_of_torch() -> frozenset[str]:
-    """What torch itself keeps there, or a checkpoint does; asked late, since the first optimizer takes seconds."""
+def _list_names_of_torch() -> frozenset[str]:
+    """List what torch itself keeps there, or a checkpoint does; asked late, since the first optimizer takes seconds."""
     return frozenset({*vars(nn.Module()), *vars(SGD([nn.Parameter()], lr=0.0)), "state", "param_groups", "defaults"})
 
 
@@ -48,12 +48,12 @@ class Unsaved:
         return self._before == self._of_optimizer() and all(seen.is_current() for seen in self._tensors)
 
     def _of_optimizer(self) -> list[Any]:
-        known = _names_of_torch() | (_REMADE if isinstance(self._optimizer, ScaledSGD) else set())
+        known = _list_names_of_torch() | (_REMADE if isinstance(self._optimizer, ScaledSGD) else set())
         return list(_leaves_of(self._optimizer, known, self._saved()))
 
     def _of_modules(self) -> Iterator[Any]:
         for module in self._model.modules():
-            yield from _leaves_of(module, _names_of_torch(), self._saved())
+            yield from _leaves_of(module, _list_names_of_torch(), self._saved())
 
     def _saved(self) -> set[int]:
         saved = {id(tensor) for tensors in (self._model.parameters(), self._model.buffers()) for tensor in tensors}
@@ -61,7 +61,7 @@ class Unsaved:
 
 
 class _Version:
-    """A tensor, and how often it had been written to. Holds the tensor, so that no other one can be taken for it."""
+    """Keep a tensor, so that no other one can be taken for it, and how often it had been written to."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor = tensor

@@ -59,7 +59,7 @@ class ProcessGroup(Ranks):
             return nn.parallel.DistributedDataParallel(model, [self.device] if self.device.type == "cuda" else None)
         from torch.distributed.fsdp import fully_shard
 
-        for module in [*_units(model), model]:
+        for module in [*_list_units(model), model]:
             fully_shard(module, mesh=self._mesh)
         return model
 
@@ -129,8 +129,9 @@ def own_device(device: str) -> torch.device:
     return torch.device(kind.type, int(os.environ["LOCAL_RANK"])) if kind.type == "cuda" else kind
 
 
-def _units(model: nn.Module) -> list[nn.Module]:
-    """The children that are gathered one at a time: those that hold parameters, and none that another holds as well."""
+def _list_units(model: nn.Module) -> list[nn.Module]:
+    """List the children that are gathered one at a time: those that hold parameters, and none that another holds as
+    well."""
     children: list[nn.Module] = []
     for child in model.children():
         children += child.children() if isinstance(child, nn.ModuleList) else [child]

@@ -60,7 +60,7 @@ _PRECISION = "the precision of float32 products"
 
 
 class _Part(NamedTuple):
-    """One thing that can be changed. ``told``: who changed it wanted something by it that a run will not have."""
+    """Hold one thing that can be changed. ``told``: who changed it wanted something by it that a run will not have."""
 
     read: Callable[[], Any]
     write: Callable[[Any], object]
@@ -155,8 +155,9 @@ def _set_backends(values: dict[str, Any]) -> None:
             setattr(attrgetter(owner)(torch), name, value)
 
 
-def _precisions() -> dict[str, str]:
-    """By either of torch's two ways to say it; the older cannot be asked while what the newer set contradicts it."""
+def _read_precisions() -> dict[str, str]:
+    """Read them by either of torch's two ways to say it; the older cannot be asked while what the newer set contradicts
+    it."""
     try:
         found = {_PRECISION: torch.get_float32_matmul_precision()}
     except RuntimeError:
@@ -185,8 +186,8 @@ def _set_conversion(state: tuple[bool, bool]) -> None:
     torch.__future__.set_overwrite_module_params_on_conversion(state[1])
 
 
-def _own_log() -> tuple[int, bool, int, bool]:
-    """What decides whether our own warnings are seen."""
+def _read_own_log() -> tuple[int, bool, int, bool]:
+    """Read what decides whether our own warnings are seen."""
     return logging.root.manager.disable, _log.disabled, _log.level, _log.propagate
 
 
@@ -250,7 +251,8 @@ def _set_signal_handlers(handlers: dict[signal.Signals, Any]) -> None:
 
 
 def _set_import_path(before: list[str]) -> None:
-    """What was added stays, for imports that are still to come; nothing is taken away."""
+    """Put back what was taken from the path. What was added stays, for imports that are still to come; nothing is taken
+    away."""
     sys.path.extend(place for place in before if place not in sys.path)
 
 
@@ -276,7 +278,7 @@ _PARTS = {
     "the default device": _Part(_default_device, torch.set_default_device),
     "whether gradients are recorded": _Part(torch.is_grad_enabled, torch.set_grad_enabled),
     "autocast": _Part(_autocast, _set_autocast),
-    _PRECISION: _Part(_precisions, _set_precisions),
+    _PRECISION: _Part(_read_precisions, _set_precisions),
     "torch.use_deterministic_algorithms": _Part(
         _deterministic, lambda state: torch.use_deterministic_algorithms(state[0], warn_only=state[1])
     ),
@@ -297,7 +299,7 @@ _PARTS = {
     "signals": _Part(_signal_handlers, _set_signal_handlers, told=False),
     "where modules are found": _Part(lambda: list(sys.path), _set_import_path, told=False),
     "stdout and stderr": _Part(lambda: (sys.stdout, sys.stderr), _set_streams, told=False),
-    "the log": _Part(_own_log, _set_own_log, told=False),
+    "the log": _Part(_read_own_log, _set_own_log, told=False),
     "garbage collection": _Part(gc.isenabled, lambda before: gc.enable() if before else gc.disable(), told=False),
     "Python's recursion limit": _Part(sys.getrecursionlimit, sys.setrecursionlimit, told=False),
 }

@@ -29,7 +29,7 @@ def _measure(view: RunView) -> Reading:
 
 
 def _check(workload: Workload, splits: Splits) -> None:
-    """Whether the loss has a second derivative is better known before the first run than after the last."""
+    """Check that the loss has a second derivative, which is better known before the first run than after the last."""
     largest_hessian_eigenvalue(workload.model(), workload.loss, batches_of(splits.train, 2), iterations=1)
 
 
