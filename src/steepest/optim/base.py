@@ -104,7 +104,7 @@ class ScaledSGD(Method):
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
-        """Whether a ``GradScaler`` leaves the unscaling and the skipping to us (torch/amp/grad_scaler.py).
+        """Say whether a ``GradScaler`` leaves the unscaling and the skipping to us (torch/amp/grad_scaler.py).
 
         As with ``torch.optim.SGD``: with ``fused=True``; and with float16 weights, whose gradients the scaler does not
         unscale. Where it is so Lightning does not clip, and accelerate never sees that a step was skipped.

@@ -82,13 +82,13 @@ def _launch(optimizer: Method, ready: Ready, share: Share, index: int) -> None:
 
 
 class _Tables:
-    """Lists of numbers on the device, sent there when they change; kept in the plan."""
+    """Keep lists of numbers on the device, sent there when they change; kept in the plan."""
 
     def __init__(self, kept: dict[Any, Any], index: int, device: torch.device) -> None:
         self._kept, self._device = kept.setdefault(("tables", index), {}), device
 
     def of(self, name: str, values: list[Any], dtype: torch.dtype) -> Tensor:
-        """The values as a tensor."""
+        """Return the values as a tensor."""
         seen, table = self._kept.get(name, (None, None))
         if seen != values:
             table = _on(self._device, torch.tensor(values, dtype=dtype, device="cpu"))
@@ -96,7 +96,7 @@ class _Tables:
         return table  # type: ignore[no-any-return]
 
     def layout(self, sizes: list[int], blocks: list[int]) -> tuple[Tensor, ...]:
-        """For each program the index of its tensor and its first element there; for each tensor its size and block."""
+        """List each program's tensor and its first element there, and each tensor's size and block."""
         from steepest.optim.cuda_kernel import BLOCK
 
         seen, layout = self._kept.get("layout", (None, ()))
@@ -109,5 +109,5 @@ class _Tables:
 
 
 def _on(device: torch.device, host: Tensor) -> Tensor:
-    """A copy on the device, without waiting for it."""
+    """Copy to the device, without waiting for it."""
     return host if device.type == "cpu" else host.pin_memory().to(device, non_blocking=True)

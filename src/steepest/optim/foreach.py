@@ -65,7 +65,7 @@ def size_of(tensor: Tensor) -> int:
 
 
 def _gather(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> list[Batch]:
-    """What is to be moved, with its scales, all on the device; steps that are not finite are counted."""
+    """Return what is to be moved, with its scales, all on the device; steps that are not finite are counted."""
     if not torch.compiler.is_compiling():
         _own_the_state(optimizer, blocks)
     scales, finite = block_scales(optimizer, blocks, signals)
@@ -102,7 +102,7 @@ def _gather(optimizer: Method, blocks: list[list[Entry]], signals: Signals) -> l
 
 
 def _own_the_state(optimizer: Method, blocks: list[list[Entry]]) -> None:
-    """Where a state is seen for the first time, see to it that it shares no memory with what is read or written."""
+    """See to it, where a state is seen for the first time, that it shares no memory with what is read or written."""
     entries = [entry for members in blocks for entry in members]
     held = [optimizer.state.get(entry.param) for entry in entries]
     if optimizer._own is not None and _seen(entries, held) == optimizer._own:
@@ -116,7 +116,7 @@ def _own_the_state(optimizer: Method, blocks: list[list[Entry]]) -> None:
 
 
 def _seen(entries: list[Entry], held: list[dict[str, Any] | None]) -> list[tuple[int, int]]:
-    """The tensors and where they lie: ``.data`` and ``set_`` move one."""
+    """Return the tensors and where they lie: ``.data`` and ``set_`` move one."""
     states = [state.get(name) for state in held if state is not None for name in LIKE_THE_PARAMETER]
     tensors = [*(entry.param for entry in entries), *(state for state in states if state is not None)]
     return [(id(tensor), 0 if tensor.is_meta else local(tensor).data_ptr()) for tensor in tensors]
@@ -225,7 +225,7 @@ def _subtract(tensors: list[Tensor], updates: list[Tensor], lr: float | Tensor) 
 
 
 class _Owned:
-    """A list of tensors that is copied before the first operation in place: gradients and buffers stay as they are."""
+    """Hold tensors, copied before the first operation in place: gradients and buffers stay as they are."""
 
     def __init__(self, tensors: list[Tensor]) -> None:
         self.tensors = tensors
@@ -242,7 +242,7 @@ class _Owned:
             self.replace(list(torch._foreach_mul(self.tensors, factor)))
 
     def multiply_each(self, factors: list[Tensor | None]) -> None:
-        """By factors that broadcast to the tensors; ``None`` is 1."""
+        """Multiply by factors that broadcast to the tensors; ``None`` is 1."""
         if all(factor is None for factor in factors):
             return
         if not self._copied:

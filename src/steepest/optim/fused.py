@@ -40,7 +40,7 @@ def why_not_fused(optimizer: Method, group: dict[str, Any]) -> str | None:
 
 
 class _Group(NamedTuple):
-    """What a step needs of a group, read once."""
+    """Hold what a step needs of a group, read once."""
 
     lr: float
     momentum: float
@@ -107,7 +107,7 @@ def _measure_ahead(
     of_weights: bool,
     loss_scale: float,
 ) -> dict[int, float]:
-    """Squared norms of gradients (by the parameter's index) and weights (by its complement) measured all together.
+    """Measure all together squared norms of gradients (by the parameter's index) and weights (by its complement).
 
     Of sharded tensors, since they need a collective; of small ones, since one call for all is cheaper; of all tensors
     if there is only one block and one thread. The others are measured when their block's turn comes, and stay in the
@@ -189,7 +189,7 @@ def _move(lists: Lists, run: Run, group: _Group, scale: float, loss_scale: float
 
 
 def _is_exact(factor: float, shrink: float, momentum: float, dtype: torch.dtype) -> bool:
-    """Whether the kernel's ``1 - dampening`` and ``weight_decay`` hold these numbers to the weights' precision."""
+    """Say whether the kernel's ``1 - dampening`` and ``weight_decay`` hold these numbers to the weights' precision."""
     if dtype not in _DTYPES or factor == 0 or not math.isfinite(shrink / factor):
         return False
     return momentum == 0 or abs((1 - (1 - factor)) - factor) <= torch.finfo(dtype).eps * factor
@@ -198,7 +198,7 @@ def _is_exact(factor: float, shrink: float, momentum: float, dtype: torch.dtype)
 def _move_in_passes(
     param: Tensor, grad: Tensor, buffer: Tensor | None, factor: float, shrink: float, momentum: float, lr: float
 ) -> None:
-    """The same step with ordinary operations in place, for what the kernel cannot hold or walk through."""
+    """Take the same step with ordinary operations in place, for what the kernel cannot hold or walk through."""
     if param.dtype in HALF:
         _move_half(param, grad, buffer, factor, shrink, momentum, lr)
     elif buffer is None:
@@ -213,7 +213,7 @@ def _move_in_passes(
 def _move_half(
     param: Tensor, grad: Tensor, buffer: Tensor | None, factor: float, shrink: float, momentum: float, lr: float
 ) -> None:
-    """In float32, by pieces that stay in the cache where the tensors can be cut."""
+    """Move in float32, by pieces that stay in the cache where the tensors can be cut."""
     tensors = [param, grad] if buffer is None else [param, grad, buffer]
     if all(t.is_contiguous() for t in tensors):
         pieces = zip(*(torch.split(t.view(-1), PIECE) for t in tensors), strict=True)

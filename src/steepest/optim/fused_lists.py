@@ -127,7 +127,7 @@ def move_others(optimizer: Method, ready: Ready, share: Share, taken: Share) -> 
 
 
 def _served(optimizer: Method, ready: Ready, share: Share) -> Share:
-    """What the kernel can be called for. Without anything to look out for, the lists are as fast, and exactly SGD's."""
+    """Find what the kernel serves. With nothing to look out for, the lists are as fast, and exactly SGD's."""
     group = ready.plan.groups[share.group]
     decay = optimizer.decay_of(group) if group["weight_decay"] != 0 else None
     wide_lr = share.dtype == torch.float64 and isinstance(group["lr"], Tensor) and not group["lr"].is_cpu
@@ -181,7 +181,7 @@ def _move_share(optimizer: Method, ready: Ready, share: Share) -> None:
 
 
 def _divisors(ready: Ready, share: Share) -> tuple[Tensor, ...] | None:
-    """What the blocks' gradients are divided by: the loss scale over the block's scale, with the sign of the step."""
+    """Return the blocks' divisors: the loss scale over the block's scale, with the sign of the step."""
     group, missed, loss_scale = ready.plan.groups[share.group], cast("Tensor", ready.missed), ready.signals.grad_scale
     dtype = torch.float64 if share.dtype == torch.float64 else torch.float32
     scale = ready.scales.get(id(group))
@@ -195,7 +195,7 @@ def _divisors(ready: Ready, share: Share) -> tuple[Tensor, ...] | None:
 
 
 def _shrinkage(group: dict[str, Any], lr: float | Tensor, missed: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """The factors of the decoupled decay, 1 for a block that stays."""
+    """Return the factors of the decoupled decay, 1 for a block that stays."""
     factor = 1 - lr * group["weight_decay"]
     if isinstance(factor, Tensor):
         factors = factor.expand(len(missed)).masked_fill(missed, 1.0)
@@ -207,7 +207,7 @@ def _shrinkage(group: dict[str, Any], lr: float | Tensor, missed: Tensor, dtype:
 def _copies(
     params: list[Tensor], grads: list[Tensor], group: dict[str, Any], decay: str | None, loss_scale: Tensor | None
 ) -> list[Tensor]:
-    """The gradients as they are to be divided: in the units of the loss scale, the decay before the scaling added."""
+    """Copy the gradients as they are to be divided, in units of the loss scale, with the decay before the scaling."""
     alpha = -group["weight_decay"] if group["maximize"] else group["weight_decay"]
     if decay != "before_scaling":
         return list(torch._foreach_mul(grads, 1.0))
@@ -219,7 +219,7 @@ def _copies(
 
 
 def _with_strides(tensors: list[Tensor], strides: list[tuple[int, ...]]) -> list[Tensor]:
-    """The same memory with the parameters' strides, which may be other ones where a dimension has one index."""
+    """Return the same memory with the parameters' strides, which may be other ones where a dimension has one index."""
     return [
         tensor if tensor.stride() == stride else tensor.as_strided(tensor.shape, stride)
         for tensor, stride in zip(tensors, strides, strict=True)

@@ -77,7 +77,7 @@ def misfit(tensor: Tensor, param: Tensor) -> str | None:
 
 
 def _is_freed(tensor: Tensor) -> bool:
-    """Whether its storage was resized to nothing, where torch's kernels would read and write all the same."""
+    """Say whether its storage was resized to nothing, where torch's kernels would read and write all the same."""
     if torch.compiler.is_compiling() or type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.is_meta:
         return False
     has_storage = tensor.layout == torch.strided and not tensor._is_zerotensor()

@@ -58,7 +58,7 @@ def _places(params: list[Tensor], buffers: list[Tensor]) -> list[int]:
 
 
 def _locals(optimizer: Method, plan: Plan, grads: list[Tensor], buffers: list[Tensor]) -> Lists:
-    """What lies on this rank, where gradients can be read while the rest is written."""
+    """Return what lies on this rank, where gradients can be read while the rest is written."""
     params = plan.params
     if not plan.plain:
         grads = [local(aligned(g, p)) for g, p in zip(grads, params, strict=True)]

@@ -132,7 +132,7 @@ def as_number(count: int | Tensor) -> int:
 
 
 def _derive(cls: type, flag: str, method: str) -> bool:
-    """What the nearest class says that sets the flag itself or overrides the method."""
+    """Return what the nearest class says that sets the flag itself or overrides the method."""
     for base in cls.__mro__:
         if flag in vars(base) and flag not in vars(base).get("_derived", ()):
             return bool(vars(base)[flag])

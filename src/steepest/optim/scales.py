@@ -36,7 +36,7 @@ def block_scales(
 
 
 def _weight_norms(flat: Sequence[Entry], sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The blocks' norms of the weights, and of the weights times their weight decay."""
+    """Return the blocks' norms of the weights, and of the weights times their weight decay."""
     each = full_norms([entry.param for entry in flat])
     decays = [float(entry.group["weight_decay"]) for entry in flat]
     weights = norms_over_blocks(each, sizes)
@@ -46,7 +46,7 @@ def _weight_norms(flat: Sequence[Entry], sizes: Sequence[int]) -> tuple[Tensor, 
 
 
 def _raw_decay(entry: Entry, signals: Signals) -> float | Tensor:
-    """The weight decay in the units and the sign of the gradient as it lies there."""
+    """Return the weight decay in the units and the sign of the gradient as it lies there."""
     decay = -entry.group["weight_decay"] if entry.group["maximize"] else entry.group["weight_decay"]
     if signals.grad_scale is None:
         return float(decay)
