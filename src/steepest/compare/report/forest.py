@@ -65,8 +65,8 @@ def forest(summary: Summary) -> go.Figure:
     )
     higher = summary.spec.workload.higher_is_better
     plot.add_annotation(
-        text="better →" if higher else "← better", x=1 if higher else 0, xref="paper",
-        xanchor="right" if higher else "left", y=1, yref="paper", yanchor="bottom", showarrow=False,
+        text="better →" if higher else "← better", x=0, xref="paper", xanchor="left",  # right are buttons
+        y=1, yref="paper", yanchor="bottom", showarrow=False,
     )  # fmt: skip
     plot.update_layout(barmode="overlay", margin={"t": 28})
     return plot
