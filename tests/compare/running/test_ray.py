@@ -33,7 +33,7 @@ def cluster():
     """A Ray of two CPUs, to which this process is connected; its address."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed: pip install 'steepest[ray]'")
-    ray = ray_pool._quiet_ray()
+    ray = ray_pool._import_ray()
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
@@ -172,13 +172,13 @@ def test_a_ray_of_the_study_ends_with_it(tmp_path, number):
 def test_room():
     cpu, cuda = (SimpleNamespace(shared=SimpleNamespace(device=device, threads=2)) for device in ("cpu", "cuda"))
     resources = {"CPU": 8.0, "GPU": 3.0}
-    assert ray_pool._slots(resources, cpu) == 4
-    assert ray_pool._slots(resources, cuda) == 3
-    assert ray_pool._gpu_share(resources, cpu, 4) == 0
-    shares = {jobs: ray_pool._gpu_share(resources, cuda, jobs) for jobs in (1, 3, 4, 6, 7)}
+    assert ray_pool._count_slots(resources, cpu) == 4
+    assert ray_pool._count_slots(resources, cuda) == 3
+    assert ray_pool._share_gpu(resources, cpu, 4) == 0
+    shares = {jobs: ray_pool._share_gpu(resources, cuda, jobs) for jobs in (1, 3, 4, 6, 7)}
     assert shares == {1: 1, 3: 1, 4: 0.5, 6: 0.5, 7: 0.3333}
     with pytest.raises(InputError, match="a run needs 2 CPUs and a GPU, and the Ray cluster has 8 CPUs, 0 GPUs"):
-        ray_pool._slots({"CPU": 8.0}, cuda)
+        ray_pool._count_slots({"CPU": 8.0}, cuda)
 
 
 def test_what_cannot_be_used_is_told_in_a_sentence(monkeypatch):
