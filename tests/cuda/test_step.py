@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from steepest import INSGD, LARS, SNGM, BlockNormalizedSGD, normalize_gradients
+from steepest import INSGD, LARS, SNGM, BlockNormalizedSGD, normalize_gradients, track_input_power
 from steepest.optim import ScaledSGD
 from steepest.optim.cuda import cuda_step
 from steepest.optim.fused_lists import lists_step
@@ -204,31 +204,26 @@ def test_a_state_travels_between_devices(name):
         torch.testing.assert_close(p.cpu(), q, rtol=1e-5, atol=1e-6)
 
 
-def test_normalized_adam_is_that_of_the_cpu():
+def normalized_adam(model):
+    optimizer = torch.optim.AdamW(model.named_parameters(), lr=0.01)
+    normalize_gradients(optimizer)
+    return optimizer
+
+
+def tracked_insgd(model):
+    track_input_power(model)
+    return INSGD(model.named_parameters(), lr=0.05)
+
+
+@pytest.mark.parametrize("make", [normalized_adam, tracked_insgd])
+def test_it_is_the_step_of_the_cpu(make):
     results = []
     for device in "cuda", "cpu":
         model = network().to(device)
-        optimizer = torch.optim.AdamW(model.named_parameters(), lr=0.01)
-        normalize_gradients(optimizer)
+        optimizer = make(model)
         for inputs in batches(3):
             optimizer.zero_grad()
             backward(model, inputs.to(device))
             optimizer.step()
         results.append([p.detach().cpu() for p in model.parameters()])
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
-
-
-def test_insgd_is_that_of_the_cpu():
-    from steepest import track_input_power
-
-    results = []
-    for device in "cuda", "cpu":
-        model = network().to(device)
-        optimizer = INSGD(model.named_parameters(), lr=0.05)
-        track_input_power(model)
-        for inputs in batches(3):
-            optimizer.zero_grad()
-            backward(model, inputs.to(device))
-            optimizer.step()
-        results.append([p.detach().cpu() for p in model.parameters()])
-    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-6)
