@@ -18,15 +18,20 @@ HEAVY = ["torch", "optuna", "plotly", "pandas", "scipy", "numpy", "sqlalchemy"]
 
 @pytest.mark.parametrize("arguments", ["--version", "--help", "compare --help"])
 def test_help_and_version_load_no_library_of_a_study(arguments):
+    assert loaded(HEAVY, *arguments.split()) == "[]\n"
+
+
+def loaded(modules, *arguments):
+    """Those of the modules that a command has imported."""
     code = (
         "import atexit, sys\n"
-        f"atexit.register(lambda: print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr))\n"
+        f"atexit.register(lambda: print([m for m in {modules} if m in sys.modules], file=sys.stderr))\n"
         "from steepest.__main__ import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments.split()], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 0
-    assert done.stderr == "[]\n"
     assert done.stdout
+    return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +41,11 @@ def folder(tmp_path_factory):
     methods = [f"{TINY}:good", f"{TINY}:twin"]
     Study(f"{TINY}:clouds", methods=methods, trials=1, seeds=2, targets=1.0, jobs=1, out=out).run(progress=False)
     return out
+
+
+def test_a_report_is_written_without_torch_and_without_optuna(folder, tmp_path):
+    """They take longer to load than thousands of records to read."""
+    assert loaded(["torch", "optuna"], "report", str(folder), "--csv", str(tmp_path)) == "[]\n"
 
 
 def report(folder, redirection="", **environment):

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from steepest._errors import InputError
-from steepest.cli.messages import print_instruments, print_methods, print_workloads
+from steepest.cli.catalogue import print_instruments, print_methods, print_workloads
 from steepest.compare import Study
 from steepest.training.code.installed import installed
 from steepest.training.code.lookup import find_instrument, find_method, reference_of

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from steepest.compare.running.study_run import finished_records
+from steepest.compare.policy.finished import finished_records
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from torch import nn
 from steepest._errors import InputError
 from steepest.cli import run as command
 from steepest.compare.names import DEFAULT_METHODS
-from steepest.compare.running.study_run import finished_records
+from steepest.compare.policy.finished import finished_records
 from steepest.data import Split, Splits, random_crop_flip
 from steepest.optim.tracked import records_of
 from steepest.training.builtin import METHODS, TEMPLATES, WORKLOADS

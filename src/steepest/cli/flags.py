@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from steepest._errors import InputError, Spelling
 from steepest.compare.study.values import ALL
-from steepest.training.definitions.method import Range
+from steepest.training.definitions.range import Range
 
 T = TypeVar("T")
 

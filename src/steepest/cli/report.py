@@ -22,9 +22,9 @@ def report(
     """Write a study's report anew from its records, and print the result."""
     from steepest.cli.messages import print_result
     from steepest.compare.analysis.summary import summarize_study
+    from steepest.compare.policy.finished import finished_records
     from steepest.compare.results.events import write_events
     from steepest.compare.results.exports import export_csv
-    from steepest.compare.running.study_run import finished_records
     from steepest.compare.study import values
     from steepest.page.text import count
 

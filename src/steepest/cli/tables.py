@@ -1,6 +1,7 @@
 """What a study shows in the terminal when it is done, or planned: tables."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -10,8 +11,10 @@ from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.results.columns import result_columns
 from steepest.compare.results.formats import format_ratio
-from steepest.compare.study.plan import Plan
 from steepest.page.table import Plain
+
+if TYPE_CHECKING:
+    from steepest.compare.study.plan import Plan
 
 
 def plain_table(*headings: str) -> Table:
@@ -62,7 +65,7 @@ def across_table(found: Sequence[Across], baseline: str) -> Table:
     return table
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: "Plan") -> Table:
     """What a study would cost, method by method."""
     table = plain_table()
     several = len({method.workload for method in plan.methods}) > 1

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from steepest.training.definitions.method import Range
+from steepest.training.definitions.range import Range
 
 
 def quasi_random_points(space: Mapping[str, Range], count: int, seed: int = 0) -> list[dict[str, float]]:

@@ -11,8 +11,8 @@ import pytest
 
 from steepest import _files as damage_module
 from steepest._errors import InputError, StudyError
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.records import folder as study_folder
-from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
 from tests.compare.running.inline import run
 from tests.compare.study.frozen import freeze

@@ -5,12 +5,13 @@ import sqlite3
 import pytest
 import sqlalchemy.exc
 
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.policy.standing import counted
 from steepest.compare.records import folder as study_folder
 from steepest.compare.records.ledger import Ledger
 from steepest.compare.records.record import Job, Record
 from steepest.compare.records.retries import Patience, is_passing
-from steepest.compare.running.study_run import _catch_up, finished_records
+from steepest.compare.running.study_run import _catch_up
 from steepest.compare.spec import StudySpec
 from tests.compare.study.frozen import freeze
 

@@ -13,12 +13,12 @@ from optuna.trial import TrialState
 
 from steepest._errors import InputError
 from steepest.cli import run
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.records import folder as study_folder
 from steepest.compare.records.record import Job, Record
 from steepest.compare.records.retries import Patience, StorageAwayError
 from steepest.compare.records.shared_ledger import SharedLedger
 from steepest.compare.records.storage import Membership, Storage
-from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
 from tests.compare import TINY_FILE
 from tests.compare.records.postgresql import PASSWORD, PostgreSQL

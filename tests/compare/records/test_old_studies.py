@@ -9,8 +9,8 @@ import pytest
 
 from steepest._errors import InputError
 from steepest.compare import Study
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.records.lines import record_of_json
-from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
 
 OLD = Path(__file__).with_name("old_studies")

@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.records.ledger import Ledger
 from steepest.compare.records.lines import attempts_note, read_attempts
 from steepest.compare.records.storage import Storage
-from steepest.compare.running.study_run import finished_records
 from steepest.compare.spec import StudySpec
 from tests.compare.records.postgresql import PostgreSQL
 from tests.compare.running.inline import outcome, run

@@ -12,7 +12,7 @@ from steepest.compare.report.context import environment
 from steepest.compare.report.figures import figures
 from steepest.compare.report.page import render_html, render_markdown
 from steepest.compare.results.sentences import edge_warnings, space_left, verdict_sentence
-from steepest.training.definitions.method import Range
+from steepest.training.definitions.range import Range
 from tests.compare.analysis.test_summary import make_spec, tune
 from tests.compare.report.pages import made_up, many, with_fields
 

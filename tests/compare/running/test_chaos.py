@@ -14,8 +14,8 @@ import pytest
 
 from steepest.cli import run
 from steepest.compare import Study
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.records.lines import RECORDS
-from steepest.compare.running.study_run import finished_records
 from tests import warm
 from tests.compare import TINY_FILE
 from tests.compare.records.postgresql import PostgreSQL

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from steepest.compare.points import quasi_random_points
-from steepest.compare.running.study_run import finished_records
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.spec import StudySpec
 from steepest.compare.study.plan import MethodPlan, Plan, make_plan
 from steepest.training.definitions.schedule import SCHEDULES

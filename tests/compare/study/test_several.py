@@ -10,9 +10,9 @@ import pytest
 from steepest._errors import InputError
 from steepest.cli import flags, run
 from steepest.compare import Method, Range, Study, Workload
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.policy.queue import jobs_left
 from steepest.compare.records.folder import load_spec
-from steepest.compare.running.study_run import finished_records
 from steepest.compare.study.freeze import freeze_study
 from steepest.compare.study.request import Request
 from tests import warm

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.records.folder import LOCK
 from steepest.compare.records.lines import RECORDS
-from steepest.compare.running.study_run import finished_records
 from steepest.training.builtin import METHODS
 from tests import warm
 from tests.compare import TINY_FILE

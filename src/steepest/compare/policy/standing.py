@@ -2,12 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 from steepest.compare.analysis.choice import search_of
 from steepest.compare.records.record import Record
-from steepest.compare.records.recovery import written_records
 from steepest.compare.spec import StudySpec
 
 
@@ -39,9 +37,3 @@ def counted(study: StudySpec, records: Iterable[Record]) -> Counted:
         else:
             found.pending.append(record)
     return found
-
-
-def known_records(folder: Path, study: StudySpec) -> list[Record]:
-    """The records of a study's folder for whoever only reads it, without those that do not count."""
-    counting, pending, _ = counted(study, written_records(folder, study))
-    return [*counting, *pending]

@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 
 from steepest._errors import InputError, StudyError, argument
 from steepest._files import clear_place, keep_copy, put_aside, reason_of, say_once, sweep, write_atomically
-from steepest._machine import machine
 from steepest._version import __version__
 from steepest.compare import spec as spec_module
 from steepest.compare.records.lines import RECORDS as RECORDS
@@ -235,6 +233,10 @@ def note_invocation(folder: Path, command: str, jobs: int, spec: StudySpec | Non
 
     Lines of the file that are damaged are put aside.
     """
+    import torch  # seconds, which who only reads a folder can do without
+
+    from steepest._machine import machine
+
     path = folder / INVOCATIONS
     known, damaged = _read_invocations(path)
     if damaged:

@@ -7,7 +7,7 @@ import math
 import os
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union
@@ -79,12 +79,12 @@ def record_of_json(text: str | bytes) -> Record:
     raw = _replace_nonfinite(json.loads(text))
     if not isinstance(raw, dict):
         raise TypeError("a record is an object")
-    hints = _hints()
+    fits = _checks()
     _upgrade(raw)
-    known = {name: value for name, value in raw.items() if name in hints}
-    more = {name: value for name, value in raw.items() if name not in hints}
+    known = {name: value for name, value in raw.items() if name in fits}
+    more = {name: value for name, value in raw.items() if name not in fits}
     for name, value in known.items():
-        if not _fits(value, hints[name]):
+        if not fits[name](value):
             raise TypeError(f"{name} cannot be {value!r}")
     record = NewerRecord(**known, more=more) if more else Record(**known)
     if record.trial < 0 or len({len(column) for column in (record.curve or {}).values()}) > 1:
@@ -177,29 +177,31 @@ def attempts_note(folder: Path, records: Iterable[Record]) -> str:
 
 
 @functools.cache
-def _hints() -> dict[str, Any]:
+def _checks() -> dict[str, Callable[[Any], bool]]:
     hints = typing.get_type_hints(Record)
-    return {field.name: hints[field.name] for field in dataclasses.fields(Record)}
+    return {field.name: _make_check(hints[field.name]) for field in dataclasses.fields(Record)}
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Say whether a value of a JSON file is of a type, as far as JSON can say it."""
+def _make_check(hint: Any) -> Callable[[Any], bool]:
+    """Make what says whether a value of a JSON file is of a type, as far as JSON can say it."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
     if origin in (Union, types.UnionType):
-        return any(_fits(value, part) for part in parts)
+        either = [_make_check(part) for part in parts]
+        return lambda value: any(fits(value) for fits in either)
     if origin is Literal:
-        return value in parts
+        return lambda value: value in parts
     if origin is list:
-        return isinstance(value, list) and all(_fits(item, parts[0]) for item in value)
+        of_item = _make_check(parts[0])
+        return lambda value: isinstance(value, list) and all(map(of_item, value))
     if origin is dict:
-        return isinstance(value, dict) and all(_fits(item, parts[1]) for item in value.values())
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint) if isinstance(hint, type) else True
+        of_value = _make_check(parts[1])
+        return lambda value: isinstance(value, dict) and all(map(of_value, value.values()))
+    if hint in (int, float):  # true is neither, and 1 is both
+        kinds = {int, hint}
+        return lambda value: type(value) in kinds
+    if isinstance(hint, type):
+        return lambda value: isinstance(value, hint)
+    return lambda value: True
 
 
 def _replace_nonfinite(value: Any) -> Any:

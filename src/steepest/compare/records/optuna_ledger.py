@@ -26,7 +26,7 @@ from steepest.compare.records.optuna_tools import PRUNERS, STATES, braced, quiet
 from steepest.compare.records.record import Job, Key, Phase, Record
 from steepest.compare.records.retries import Patience
 from steepest.compare.spec import StudySpec
-from steepest.training.definitions.method import Range
+from steepest.training.definitions.range import Range
 
 ENDED = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 

@@ -1,15 +1,18 @@
 """A storage that is away for a while: what it was asked is asked again, until it is back or patience ends."""
 
+import errno
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy.exc
 
 from steepest._errors import StudyError
-from steepest.compare.records.storage import masked, seconds_from_environment
+from steepest.compare.records.storage import Storage, masked, seconds_from_environment
 
 PATIENCE = "STEEPEST_PATIENCE"  # seconds
 PATIENCE_SECONDS = 600.0
@@ -19,6 +22,8 @@ _SILENT_SECONDS = 0.5  # a lock that is held, a transaction that loses against a
 # Of PostgreSQL's errors: connection, transaction rolled back, insufficient resources, operator intervention, and a
 # lock that was taken away.
 _PASSING = ("08", "40", "53", "57", "25P03")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OUT_OF_REACH = {errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENOENT}
 _log = logging.getLogger("steepest")
 
 T = TypeVar("T")
@@ -98,3 +103,27 @@ def reason_of(error: Exception) -> str:
     """The first line of what a storage or the operating system has to say, without a password."""
     reason = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
     return masked(str(reason).strip().partition("\n")[0])
+
+
+def place_named(folder: Path, storage: Storage | None) -> str:
+    """Where a study's runs are kept, as the user may see it."""
+    return f"the study's folder {str(folder)!r}" if storage is None else f"the storage {storage}"
+
+
+@contextmanager
+def sentence_for_lost(folder: Path, storage: Storage | None) -> Iterator[None]:
+    """Say in one sentence that a folder or a storage is lost.
+
+    Raises:
+        StudyError: it can no longer be read or written.
+    """
+    try:
+        yield
+    except (*STORAGE_ERRORS, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _FULL | _OUT_OF_REACH:
+            raise
+        place = place_named(folder, None if isinstance(error, OSError) else storage)
+        raise StudyError(
+            f"{place} can no longer be read or written ({reason_of(error)}); "
+            f"finished runs are safe, and the same command resumes from them"
+        ) from error

@@ -20,9 +20,9 @@ import plotly.offline
 
 from steepest._errors import InputError, StudyError, argument
 from steepest.compare.analysis.summary import Summary, summarize_study
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.records.folder import invocations
 from steepest.compare.report.page import render_html
-from steepest.compare.running.study_run import finished_records
 
 REREAD_SECONDS = 1.0
 _SHARE = 0.1  # of the time, at most, goes into reading and drawing: the study needs the machine

@@ -9,7 +9,7 @@ from steepest.compare.analysis.statistics import Interval
 from steepest.compare.analysis.summary import Row
 from steepest.compare.analysis.verdicts import Comparison
 from steepest.compare.spec import MethodSpec, Spec
-from steepest.training.definitions.method import Range
+from steepest.training.definitions.range import Range
 
 NONE = "-"
 

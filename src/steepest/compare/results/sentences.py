@@ -9,7 +9,7 @@ from steepest.compare.records.errors import headline
 from steepest.compare.results.formats import format_difference, format_metric
 from steepest.compare.spec import Spec
 from steepest.page.text import count, listed
-from steepest.training.definitions.method import Range
+from steepest.training.definitions.range import Range
 from steepest.training.definitions.schedule import SCHEDULES
 
 NAMED = 6  # so many methods beside the baseline are called by their names in the verdict

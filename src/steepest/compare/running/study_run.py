@@ -1,7 +1,5 @@
 """Run a study: tune every method on the same budget, then run each one's best point on fresh seeds."""
 
-import errno
-import itertools
 import logging
 import signal
 import threading
@@ -10,16 +8,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from steepest._errors import InputError, StudyError, argument
-from steepest._files import say_once, write_atomically
+from steepest._errors import InputError, argument
+from steepest._files import write_atomically
 from steepest.compare.policy.queue import jobs_left
-from steepest.compare.policy.standing import counted, known_records
+from steepest.compare.policy.standing import counted
 from steepest.compare.records import folder as study_folder
 from steepest.compare.records.ledger import Ledger, Runs
 from steepest.compare.records.lines import note_attempts
 from steepest.compare.records.record import Record
-from steepest.compare.records.recovery import place_of
-from steepest.compare.records.retries import STORAGE_ERRORS, Patience, StorageAwayError, reason_of
+from steepest.compare.records.retries import Patience, StorageAwayError, place_named, sentence_for_lost
 from steepest.compare.records.shared_ledger import SharedLedger
 from steepest.compare.records.storage import SHARED, Membership, Storage
 from steepest.compare.running.driver import Driver, Listener
@@ -34,8 +31,6 @@ from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 
 _log = logging.getLogger("steepest")
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_OUT_OF_REACH = {errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENOENT}
 
 
 def run(
@@ -75,7 +70,7 @@ def run(
     """
     setting = Setting(study, data_dir, given, folder.resolve(), checkpoint_seconds)
     with (
-        _sentence_for_lost_storage(folder, storage),
+        sentence_for_lost(folder, storage),
         _interruptible() as interrupted,
         _checked(study, folder, make_pool(engine, jobs, setting, spares), interrupted) as (pool, workers, new),
         _opened(folder, study, storage, interrupted) as ledger,
@@ -115,33 +110,6 @@ def make_pool(
     return ProcessPool(jobs or 1, setting, spares)
 
 
-def finished_records(folder: Path, storage: Storage | None = None) -> tuple[StudySpec, list[Record]]:
-    """Spec and finished runs of a study's folder, also while the study runs.
-
-    Runs that are kept in a shared storage are read there; if it cannot be reached, those that the folder knows are
-    returned, and the log says so.
-
-    Args:
-        storage: the shared storage, with a password that the folder does not remember.
-
-    Raises:
-        InputError: the folder holds no study.
-    """
-    study = study_folder.load_spec(folder)
-    with _sentence_for_lost_storage(folder, None):
-        records = known_records(folder, study)
-    try:
-        member = Membership.of(folder)
-        if member is not None:
-            with SharedLedger(Membership(storage or member.storage, member.owner), study) as shared:
-                found = {record.key: record for record in [*records, *shared.records()]}
-                records = [*itertools.chain(*counted(study, found.values())[:2])]
-    except InputError as error:
-        say_once(f"{error}; shown is what {str(folder)!r} knows of the study")
-    place = place_of(study)
-    return study, sorted(records, key=lambda record: place[record.key])
-
-
 @contextmanager
 def _checked(
     study: StudySpec, folder: Path, pool: Pool[Any], interrupted: threading.Event
@@ -173,7 +141,7 @@ def _opened(
                 yield ledger
         return
     member = Membership.joined(folder, storage)
-    patience = Patience(_place(folder, storage), interrupted.wait)
+    patience = Patience(place_named(folder, storage), interrupted.wait)
     with SharedLedger(member, study, patience) as shared, study_folder.opened(folder, shared.spec) as known:
         if differences := shared.spec.differences(known):
             raise InputError(f"{str(folder)!r} and the storage hold different studies ({'; '.join(differences)})")
@@ -203,24 +171,6 @@ def _catch_up(study: StudySpec, folder: Path, ledger: Runs, retry_failed: bool =
         records = [record for record in records if record.status != "failed"]
         ledger.plan(jobs_left(study, records))
     return records
-
-
-def _place(folder: Path, storage: Storage | None) -> str:
-    return f"the study's folder {str(folder)!r}" if storage is None else f"the storage {storage}"
-
-
-@contextmanager
-def _sentence_for_lost_storage(folder: Path, storage: Storage | None) -> Iterator[None]:
-    try:
-        yield
-    except (*STORAGE_ERRORS, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in _FULL | _OUT_OF_REACH:
-            raise
-        place = _place(folder, None if isinstance(error, OSError) else storage)
-        raise StudyError(
-            f"{place} can no longer be read or written ({reason_of(error)}); "
-            f"finished runs are safe, and the same command resumes from them"
-        ) from error
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from steepest.training.code.opened_files import shown
-from steepest.training.definitions.method import Range
+from steepest.training.definitions.range import Range
 
 GIVEN_PART = "given:"  # before the name of a part of a given object, among the names of modules
 

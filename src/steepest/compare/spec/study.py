@@ -9,7 +9,7 @@ from typing import Any
 from steepest.compare.spec.comparison import Shared, Spec
 from steepest.compare.spec.formats import FORMAT, SHARED, of_this_format, own_part
 from steepest.compare.spec.parts import InstrumentSpec, MethodSpec, WorkloadSpec
-from steepest.training.definitions.method import Range
+from steepest.training.definitions.range import Range
 
 Part = WorkloadSpec | MethodSpec | InstrumentSpec
 

@@ -11,7 +11,8 @@ from steepest.compare.names import DEFAULT_METHODS, PRUNERS, SCHEDULES, STRATEGI
 from steepest.compare.spec import Spec, StudySpec
 from steepest.compare.study import values
 from steepest.training.definitions.instrument import Instrument
-from steepest.training.definitions.method import Method, Range
+from steepest.training.definitions.method import Method
+from steepest.training.definitions.range import Range
 from steepest.training.definitions.workload import Workload
 
 Check = Callable[[str, Any], Any]

@@ -16,6 +16,7 @@ from steepest._errors import InputError, Spelling, StudyError, argument, check_e
 from steepest._machine import device_named, usable_cores
 from steepest.compare.analysis.summary import Summary, summarize_study
 from steepest.compare.names import DEFAULT_METHODS, ENGINES
+from steepest.compare.policy.finished import finished_records
 from steepest.compare.records.record import Record
 from steepest.compare.records.storage import Storage
 from steepest.compare.results.exports import final_table, run_table
@@ -34,7 +35,8 @@ from steepest.compare.study.result import without_result, write
 from steepest.page.table import Table
 from steepest.training.code.lookup import Given, pickled, reference_of
 from steepest.training.definitions.instrument import Instrument
-from steepest.training.definitions.method import Method, Range
+from steepest.training.definitions.method import Method
+from steepest.training.definitions.range import Range
 from steepest.training.definitions.workload import Workload
 from steepest.training.process.group import number_of_ranks, own_rank
 
@@ -281,7 +283,7 @@ class Study:
         """All runs that have ended; none if the study has not begun."""
         if not (self.folder / SPEC_FILE).exists():
             return []
-        return study_run.finished_records(self.folder, self.storage)[1]
+        return finished_records(self.folder, self.storage)[1]
 
     def summaries(self) -> list[Summary]:
         """What the report shows, a summary for each comparison."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from steepest._errors import InputError, argument
-from steepest.training.definitions.method import Range
+from steepest.training.definitions.range import Range
 
 T = TypeVar("T")
 ALL = ""  # every workload that is not named

@@ -14,7 +14,8 @@ from torch.optim.optimizer import ParamsT
 from steepest.gradients import normalize_gradients
 from steepest.optim import INSGD, LARS, SNGM, BlockNormalizedSGD, track_input_power
 from steepest.training.builtin.estimators import ESTIMATORS
-from steepest.training.definitions.method import Method, Range
+from steepest.training.definitions.method import Method
+from steepest.training.definitions.range import Range
 
 
 def _adam_ng(params: ParamsT, **options: Any) -> torch.optim.Adam:

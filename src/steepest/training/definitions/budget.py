@@ -1,7 +1,11 @@
 """What a run may spend, in gradient evaluations."""
 
+from typing import TYPE_CHECKING
+
 from steepest._errors import InputError
-from steepest.training.definitions.method import Method
+
+if TYPE_CHECKING:
+    from steepest.training.definitions.method import Method
 
 
 def steps_per_epoch(train_size: int, batch_size: int) -> int:
@@ -15,7 +19,7 @@ def steps_per_epoch(train_size: int, batch_size: int) -> int:
     return train_size // batch_size
 
 
-def steps_in(budget: int, method: Method) -> int:
+def steps_in(budget: int, method: "Method") -> int:
     """Steps that a method can pay for.
 
     Raises:

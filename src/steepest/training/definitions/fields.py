@@ -3,9 +3,10 @@ value and what is allowed."""
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def named(what: str, value: object) -> str:
@@ -59,9 +60,9 @@ def function(what: str, value: object, purpose: str) -> Callable[..., Any]:
     return value
 
 
-def maker(what: str, value: object) -> Callable[[], nn.Module]:
+def maker(what: str, value: object) -> "Callable[[], nn.Module]":
     """A function that builds a model, and not a model: that would be trained on and on, from run to run."""
-    if isinstance(value, nn.Module) or not callable(value):
+    if _is_module(value) or not callable(value):
         raise ValueError(
             f"{what} must be a function that builds a fresh torch.nn.Module, such as lambda: Net(), got {_shown(value)}"
         )
@@ -76,4 +77,10 @@ def table(what: str, value: object) -> Mapping[str, Any]:
 
 
 def _shown(value: object) -> str:
-    return f"a {type(value).__name__} object" if isinstance(value, nn.Module) else repr(value)
+    return f"a {type(value).__name__} object" if _is_module(value) else repr(value)
+
+
+def _is_module(value: object) -> bool:
+    from torch import nn
+
+    return isinstance(value, nn.Module)

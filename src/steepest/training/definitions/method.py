@@ -1,6 +1,5 @@
 """What is compared: an optimizer, the hyperparameters that are searched and those that are not."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,33 +10,8 @@ from torch.optim import Optimizer
 from steepest.optim import param_groups
 from steepest.training.definitions import fields
 from steepest.training.definitions.estimator import Estimator
+from steepest.training.definitions.range import Range
 from steepest.training.definitions.schedule import Schedule
-
-
-@dataclass(frozen=True)
-class Range:
-    """An interval of a hyperparameter, searched uniformly in its logarithm, or in itself with ``log=False``.
-
-    Raises:
-        ValueError: the ends are reversed, equal or not finite; or not positive while ``log`` is set.
-
-    Example:
-        >>> Range(1e-3, 1.0)
-        Range(low=0.001, high=1.0, log=True)
-    """
-
-    low: float
-    high: float
-    log: bool = True
-
-    def __post_init__(self) -> None:
-        for end in ("low", "high"):
-            object.__setattr__(self, end, fields.number(f"{end} of a range", getattr(self, end)))
-        fields.flag("log of a range", self.log)
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"a range needs low < high, both finite, got {self.low}:{self.high}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"a logarithmic range needs low > 0, got {self.low}:{self.high}")
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from torch.optim import Optimizer
+from typing import TYPE_CHECKING, Any, Protocol
 
 from steepest.training.definitions import fields
 from steepest.training.definitions.outcome import Progress
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 
 class Controller(Protocol):
@@ -64,7 +65,7 @@ class Schedule:
     name: str
     description: str
     factor: Callable[[float], float] | None = None
-    controller: Callable[[Optimizer, int], Controller] | None = None
+    controller: Callable[["Optimizer", int], Controller] | None = None
 
     def __post_init__(self) -> None:
         fields.named("a schedule's name", self.name)
@@ -79,7 +80,7 @@ class Schedule:
                 what = "of the share of the run" if name == "factor" else "of an optimizer and a number of steps"
                 fields.function(f"{of}{name}", getattr(self, name), what)
 
-    def start(self, optimizer: Optimizer, steps: int) -> Controller:
+    def start(self, optimizer: "Optimizer", steps: int) -> Controller:
         """The controller of one run, whose groups hold their values of its beginning."""
         if self.controller is not None:
             return self.controller(optimizer, steps)
@@ -89,7 +90,7 @@ class Schedule:
 class _OpenLoop:
     """Move the lr of all groups by one factor, whatever is seen."""
 
-    def __init__(self, optimizer: Optimizer, steps: int, factor: Callable[[float], float]) -> None:
+    def __init__(self, optimizer: "Optimizer", steps: int, factor: Callable[[float], float]) -> None:
         self._optimizer = optimizer
         self._peaks = [group["lr"] for group in optimizer.param_groups]
         self._steps = steps
