@@ -36,10 +36,10 @@ STUDIES = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("other", type=Path)
-    parser.add_argument("studies", nargs="*", choices=[*STUDIES, []], default=list(STUDIES))
+    parser.add_argument("studies", nargs="*", choices=[*STUDIES, []], default=[])
     arguments = parser.parse_args()
     differing = 0
-    for name in arguments.studies:
+    for name in arguments.studies or STUDIES:
         with tempfile.TemporaryDirectory() as folder:
             here, there = (_results(tree, name, Path(folder) / tree.name) for tree in (ROOT, arguments.other.resolve()))
         known = {key for record in there[0].values() for key in record}  # what a newer tree records besides is its own

@@ -37,7 +37,7 @@ def test_the_same_asked_from_elsewhere_is_the_same(monkeypatch):
 def test_the_points_of_the_search_are_frozen():
     spec = freeze("digits-mlp", ["sgd", f"{TINY}:two_dimensions"], trials=3, seeds=2)
     assert [list(m.points) for m in spec.methods] == [quasi_random_points(m.space, 3, 0) for m in spec.methods]
-    assert json.loads(StudySpec((spec,)).to_json())["format"] == 4
+    assert json.loads(StudySpec((spec,)).to_json())["format"] == 5
     there = (spec.methods[0], dataclasses.replace(spec.methods[1], points=({"momentum": 0.5, "lr": 0.1},) * 3))
     frozen = thawed(dataclasses.replace(spec, methods=there))
     assert frozen.differences(spec) == ["the search points of method 'two-dimensions' differ"]

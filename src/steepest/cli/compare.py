@@ -9,7 +9,7 @@ import typer
 
 from steepest._errors import InputError, spelled_by
 from steepest.cli.streams import err, out
-from steepest.compare.names import DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.names import CHOICES, DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
 from steepest.compare.running.spares import one_early
 
 if TYPE_CHECKING:
@@ -72,6 +72,13 @@ def compare(
     schedule: Annotated[
         str | None,
         typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}. Default: linear."),
+    ] = None,
+    choice: Annotated[
+        str | None,
+        typer.Option(
+            help=f"How the point of a search is chosen: {' or '.join(CHOICES)}. By a response that is fitted to all "
+            "scores, or by the best single score. Default: fitted; for a study that has begun, as it began.",
+        ),
     ] = None,
     measure: Annotated[
         str | None,

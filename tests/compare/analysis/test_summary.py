@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from steepest.compare.analysis.choice import choose
+from steepest.compare.analysis.choice import best_of
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.records.record import Record
 from steepest.compare.results.columns import result_columns
@@ -46,12 +46,12 @@ def searched(*methods):
 
 def test_choice_is_the_best_validation_metric_then_loss_then_the_earlier():
     spec = make_spec()
-    assert choose(spec, [tune("good", 0, 0.8), tune("good", 1, 0.9), tune("good", 2, 0.7)]).trial == 1
-    assert choose(spec, [tune("good", 0, 0.9, loss=2.0), tune("good", 1, 0.9, loss=1.0)]).trial == 1
-    assert choose(spec, [tune("good", 1, 0.9), tune("good", 0, 0.9)]).trial == 0
-    assert choose(spec, [tune("good", 0, None, status="diverged")]) is None
+    assert best_of(spec, [tune("good", 0, 0.8), tune("good", 1, 0.9), tune("good", 2, 0.7)]).trial == 1
+    assert best_of(spec, [tune("good", 0, 0.9, loss=2.0), tune("good", 1, 0.9, loss=1.0)]).trial == 1
+    assert best_of(spec, [tune("good", 1, 0.9), tune("good", 0, 0.9)]).trial == 0
+    assert best_of(spec, [tune("good", 0, None, status="diverged")]) is None
     lower_is_better = make_spec(workload="marked")
-    assert choose(lower_is_better, [tune("good", 0, 0.8), tune("good", 1, 0.9)]).trial == 0
+    assert best_of(lower_is_better, [tune("good", 0, 0.8), tune("good", 1, 0.9)]).trial == 0
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(0.05, "better"), (-0.05, "worse"), (0.0, "no difference seen")])

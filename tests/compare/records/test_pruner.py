@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from steepest.compare import Study
-from steepest.compare.analysis.choice import choose
+from steepest.compare.analysis.choice import best_of
 from steepest.compare.records.ledger import Ledger
 from steepest.compare.records.lines import append_record
 from steepest.compare.records.optuna_ledger import OptunaLedger
@@ -88,8 +88,8 @@ def test_a_pruned_run_is_not_chosen_however_good_it_was():
         return Record("digits-mlp", "sgd", "tune", i, 0, {"lr": 0.1}, status, 0.0, 0.0, validation_metric=metric)
 
     spec = freeze("digits-mlp", ["sgd"], trials=2)
-    assert choose(spec, [record(0, "finished", 0.8), record(1, "pruned", 0.9)]).trial == 0
-    assert choose(spec, [record(1, "pruned", 0.9)]) is None
+    assert best_of(spec, [record(0, "finished", 0.8), record(1, "pruned", 0.9)]).trial == 0
+    assert best_of(spec, [record(1, "pruned", 0.9)]) is None
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ class Row:
 
     @property
     def chosen(self) -> Record | None:
-        """The search's best point, also before it is over."""
-        return self.search.best
+        """The search's point; before it is over, the best so far."""
+        return self.search.chosen or self.search.best
 
     @property
     def seeds(self) -> int:
@@ -92,7 +92,7 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
     return Row(
         method=method,
         search=search,
-        edges=_find_edges(search.best, tuned),
+        edges=_find_edges(search.chosen or search.best, tuned),
         tuned=tuned,
         finals=finals,
         mean=statistics.fmean(values) if values else None,

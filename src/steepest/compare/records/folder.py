@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,15 @@ def load_spec(folder: Path) -> StudySpec:
         lost = f"{str(path)!r} is not a study's spec that steepest {__version__} can read ({reason_of(error)})"
     again = next((entry["command"] for entry in reversed(invocations(folder))), "")
     raise InputError(f"{lost}; the command that ran the study rebuilds it{f': {again}' if again else ''}")
+
+
+def choosing_as_begun(study: StudySpec, folder: Path) -> StudySpec:
+    """The study, choosing as the one in the folder began to, if there is one: that of an older release knows no fit."""
+    try:
+        begun = load_spec(folder)
+    except InputError:
+        return study
+    return StudySpec(tuple(replace(spec, choice=begun.shared.choice) for spec in study.comparisons))
 
 
 def _read_spec(path: Path) -> StudySpec:

@@ -25,6 +25,7 @@ from steepest.compare.results.formats import (
 from steepest.compare.results.sentences import (
     cost_notes,
     edge_warnings,
+    how_chosen,
     instrument_notes,
     instrument_warnings,
     pruning_note,
@@ -90,6 +91,7 @@ def context(summary: Summary) -> dict[str, Any]:
         "name": spec.name,
         "budget": spec.gradient_evaluations,
         "schedule": schedule_sentence(spec),
+        "chosen_how": how_chosen(spec),
         "sentence": verdict_sentence(summary),
         "warnings": edge_warnings(summary),
         "cost_notes": cost_notes(summary),

@@ -4,9 +4,10 @@ import math
 
 import plotly.graph_objects as go
 
-from steepest.compare.analysis.summary import Summary
+from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.trust import searched
 from steepest.compare.report.style import looks, metric_window, validation_axis, value_format
+from steepest.compare.spec import Spec
 from steepest.page.look import add_band, named, translucent
 
 
@@ -33,6 +34,17 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
             hovertemplate=f"%{{fullData.name}}, lr %{{x:.3~g}}: %{{y:{value_format(summary)}}}<extra></extra>",
             **named(name),
         )
+        if (fitted := _fitted_at(summary.spec, row)) is not None:
+            plot.add_scatter(
+                x=[lr for lr, _ in fitted],
+                y=[y for _, y in fitted],
+                mode="lines",
+                line={"color": look.colour, "dash": "dot", "width": 1.5, "shape": "spline"},
+                hovertemplate="%{fullData.name}, lr %{x:.3~g}: "
+                f"fitted %{{y:{value_format(summary)}}}<extra></extra>",
+                showlegend=False,
+                **named(name),
+            )
         if row.chosen is not None:
             plot.add_scatter(
                 x=[row.chosen.hyperparameters["lr"]],
@@ -61,6 +73,16 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
     plot.update_xaxes(title="learning rate (log)", type="log", dtick=1)
     validation_axis(summary, plot, finished_values)
     return plot
+
+
+def _fitted_at(spec: Spec, row: Row) -> list[tuple[float, float]] | None:
+    """Find the fitted response over lr, where that alone was searched and a run has a score."""
+    choice = row.search.choice
+    if choice is None or choice.response is None or set(row.method.space) != {"lr"}:
+        return None
+    sign = 1 if spec.workload.higher_is_better else -1
+    means = dict(zip(choice.points, choice.response.means, strict=True))
+    return sorted((r.hyperparameters["lr"], sign * means[r.trial]) for r in row.tuned if r.found is not None)
 
 
 def best_so_far(summary: Summary) -> go.Figure:

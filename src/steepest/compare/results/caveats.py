@@ -14,8 +14,8 @@ PAIRS_NAMED = 2
 
 
 def caveats(summary: Summary) -> list[str]:
-    """The three in a sentence each, as far as there are runs to speak of."""
-    found = (seeds_sentence(summary), search_sentence(summary), order_sentence(summary))
+    """A sentence for each, as far as there are runs to speak of."""
+    found = (seeds_sentence(summary), search_sentence(summary), choice_sentence(summary), order_sentence(summary))
     return [sentence for sentence in found if sentence]
 
 
@@ -48,6 +48,32 @@ def search_sentence(summary: Summary) -> str:
             f"another {spec.trials} would, 19 times in 20, end at most {same} worse, and are as likely to end better"
         )
     return f"Search: by validation {spec.workload.metric_name}, {'; '.join(parts)}." if parts else ""
+
+
+def choice_sentence(summary: Summary) -> str:
+    """How the points were chosen, and how far below the best single scores theirs lie; nothing where that is all there
+    is to it."""
+    spec = summary.spec
+    choices = {row.method.name: row.search.choice for row in summary.rows if row.search.choice is not None}
+    if spec.choice == "best" or not choices:
+        return ""
+    behind = {
+        row.method.name: abs((row.search.best.found or 0.0) - (row.search.chosen.found or 0.0))
+        for row in summary.rows
+        if row.search.best is not None and row.search.chosen is not None and not choices[row.method.name].reason
+    }
+    reasons: dict[str, list[str]] = {}
+    for name, choice in choices.items():
+        if choice.reason:
+            reasons.setdefault(choice.reason, []).append(name)
+    parts = []
+    if behind:
+        scores = f"the chosen points' own scores lie {_format_range(spec, behind)} below the best single ones"
+        parts.append(f"by a response fitted to all scores of a search; {scores}")
+    for reason, names in reasons.items():
+        of = f" for {listed(names, 'and')}" if behind or len(reasons) > 1 else ""
+        parts.append(f"by the best single score{of}: {reason}")
+    return f"Choice: {'; '.join(parts)}."
 
 
 def order_sentence(summary: Summary) -> str:
@@ -118,6 +144,22 @@ def format_refound(spec: Spec, row: Row) -> str:
     """The same on the fresh seeds, or nothing."""
     value = refound(row)
     return "" if value is None else f"{format_metric(spec, value)} on fresh seeds"
+
+
+def format_chosen_by(row: Row) -> str:
+    """By what the point was chosen: ``fit`` or ``best score``."""
+    choice = row.search.choice
+    return NONE if choice is None else "best score" if choice.reason or choice.response is None else "fit"
+
+
+def format_fit(row: Row) -> str:
+    """How well the response fits, or why there is none; or nothing."""
+    choice = row.search.choice
+    if choice is None:
+        return ""
+    if choice.reason or choice.response is None:
+        return choice.reason
+    return f"explains {100 * choice.response.explained:.0f}\N{NO-BREAK SPACE}%"
 
 
 def format_assured(spec: Spec, row: Row) -> str:

@@ -116,6 +116,14 @@ def pruning_note(summary: Summary) -> str:
     )
 
 
+def how_chosen(spec: Spec) -> str:
+    """Which point of a search the final runs take."""
+    metric = spec.workload.metric_name
+    if spec.choice == "best":
+        return f"the best by validation {metric}"
+    return f"the point where a response fitted to the validation {metric} of all trials is best"
+
+
 def schedule_sentence(spec: Spec) -> str:
     """How the learning rate moves, for all methods and for those that have a schedule of their own."""
     own = [f"; that of {method.name} {method.schedule}" for method in spec.methods if method.schedule]

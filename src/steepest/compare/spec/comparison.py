@@ -30,6 +30,7 @@ class Shared:
     schedule: str = "linear"
     threads: int = 1
     instruments: tuple[InstrumentSpec, ...] = ()
+    choice: str = "best"  # of the search's point; specs from before format 5 do not say
     pruner: str | None = None
     strategy: str | None = None
     ranks: int = 1

@@ -1,14 +1,14 @@
 """The formats that a spec's file has had.
 
 1 held one comparison and nothing else; 2 neither search points nor the digests of imported code; 3 repeated in each
-comparison what is the study's, and knew of one instrument."""
+comparison what is the study's, and knew of one instrument; 4 did not say how a search's point is chosen."""
 
 from dataclasses import fields
 from typing import Any
 
 from steepest.compare.spec.comparison import Shared
 
-FORMAT = 4
+FORMAT = 5
 SHARED = tuple(field.name for field in fields(Shared))
 _LINEAR_ONCE = "linear to 0, every step"  # what specs said when there was one schedule
 
@@ -23,6 +23,8 @@ def of_this_format(raw: dict[str, Any]) -> dict[str, Any]:
         raw = {"format": 2, "comparisons": [_of_format_1(raw)]}
     if raw["format"] in (2, 3):
         raw = _of_format_3(raw)
+    if raw["format"] == 4:
+        raw = {**raw, "format": 5}
     if raw["format"] != FORMAT:
         raise ValueError(f"its format is {raw['format']}, not {FORMAT}")
     return raw
@@ -45,7 +47,7 @@ def _of_format_3(raw: dict[str, Any]) -> dict[str, Any]:
     studies = [{name: value for name, value in c.items() if name in SHARED} for c in comparisons]
     if any(study != studies[0] for study in studies):
         raise ValueError("its comparisons differ in what is the study's")
-    return {"format": FORMAT, "study": studies[0], "comparisons": [own_part(c) for c in comparisons]}
+    return {"format": 4, "study": studies[0], "comparisons": [own_part(c) for c in comparisons]}
 
 
 def _with_instruments(raw: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,6 +38,12 @@ class StudySpec:
 
     def comparison(self, name: str) -> Spec:
         return next(spec for spec in self.comparisons if spec.name == name)
+
+    @property
+    def default_name(self) -> str:
+        """Its workloads' names, as a folder can have them."""
+        names = dict.fromkeys(spec.workload.name for spec in self.comparisons)
+        return "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
 
     def to_json(self) -> str:
         comparisons = [own_part(dataclasses.asdict(comparison)) for comparison in self.comparisons]

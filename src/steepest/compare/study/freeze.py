@@ -19,6 +19,7 @@ from steepest._machine import device_named
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.identity.checks import check_fresh_models, check_same_data
 from steepest.compare.identity.digests import Parts, data_digest, digests_of_given, plain, with_code
+from steepest.compare.names import CHOICES
 from steepest.compare.points import quasi_random_points
 from steepest.compare.policy.pruners import PRUNERS
 from steepest.compare.records.record import Record
@@ -177,6 +178,7 @@ def _make_comparisons(
             schedule=request.schedule,
             instruments=tuple(_instrument_spec(reference, instrument) for reference, instrument in instruments),
             captions=captions,
+            choice=request.choice or CHOICES[0],
             pruner=request.pruner,
             strategy=request.strategy,
             ranks=request.ranks,

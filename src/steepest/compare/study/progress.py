@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from steepest._errors import one_line
-from steepest.compare.analysis.choice import choose, unbegun
+from steepest.compare.analysis.choice import best_of, unbegun
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.results.formats import format_metric
 from steepest.compare.spec import Spec, StudySpec
@@ -152,7 +152,7 @@ class _Counts:
             return
         self.searched += 1
         self._search[record.method] = self._search[record.method].after(self.spec, record)
-        self.best = choose(self.spec, [record] if self.best is None else [self.best, record])
+        self.best = best_of(self.spec, [record] if self.best is None else [self.best, record])
 
     @property
     def spent(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from steepest.compare.names import DEFAULT_METHODS, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.names import CHOICES, DEFAULT_METHODS, PRUNERS, SCHEDULES, STRATEGIES
 from steepest.compare.spec import Spec, StudySpec
 from steepest.compare.study import values
 from steepest.training.definitions.instrument import Instrument
@@ -84,6 +84,9 @@ class Request:
         partial(values.parts, kind=Instrument, none=True),
         lambda s: [i.reference for i in s.shared.instruments],
         default=(),
+    )
+    choice: str | None = option(
+        _optional(partial(values.one_of, allowed=CHOICES)), lambda s: s.shared.choice, default=None
     )
     pruner: str | None = option(
         _optional(partial(values.one_of, allowed=PRUNERS)), lambda s: s.shared.pruner, default=None

@@ -1,7 +1,6 @@
 """A study from Python: the same as the command, for scripts and notebooks."""
 
 import inspect
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from steepest._machine import device_named, usable_cores
 from steepest.compare.analysis.summary import Summary, summarize_study
 from steepest.compare.names import DEFAULT_METHODS, ENGINES
 from steepest.compare.policy.finished import finished_records
+from steepest.compare.records.folder import choosing_as_begun
 from steepest.compare.records.record import Record
 from steepest.compare.records.storage import Storage
 from steepest.compare.results.exports import final_table, run_table
@@ -67,6 +67,8 @@ class Study:
         space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the
             method's own range, or of a fixed value.
         schedule: of the learning rate: linear, constant, cosine, polynomial or step.
+        choice: how the point of a search is chosen: ``"fitted"``, by a response that is fitted to all its scores, or
+            ``"best"``, by the best single score; ``None`` for the first, or as the study in the folder began.
         measure: instruments: built-in names (``"sharpness"``, ``"lr"``), ``path/to/file.py:name``,
             ``package.module:name``, or :class:`Instrument` objects.
         sharpness: short for ``"sharpness"`` among what is measured; ``False``: not among it.
@@ -116,6 +118,7 @@ class Study:
         targets: float | Sequence[float] | Mapping[str, float | Sequence[float]] | None = None,
         space: Ranges | None = None,
         schedule: str = "linear",
+        choice: str | None = None,
         measure: str | Instrument | Sequence[str | Instrument] = (),
         sharpness: bool | None = None,
         pruner: str | None = None,
@@ -198,6 +201,8 @@ class Study:
         self._pickled  # noqa: B018  # before freezing calls functions of theirs, which may change what they hold
         with spelled_by(self._spelling):
             spec = freeze_study(self._request, self._data_dir)
+        if self._request.choice is None:
+            spec = choosing_as_begun(spec, self._out or _default_folder(spec))
         if self._frozen is not None:
             spec = spec.with_points_of(self._frozen)
         if self._frozen is not None and (differences := self._frozen.differences(spec)):
@@ -207,14 +212,14 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where everything about the study lies."""
-        return self._out or Path("studies") / self._workload_names()
+        return self._out or _default_folder(self.spec)
 
     @property
     def storage(self) -> Storage | None:
         """The storage that hosts share, and the study's name there."""
         if self._storage_url is None:
             return None
-        return Storage(self._storage_url, self._study_name or self._workload_names())
+        return Storage(self._storage_url, self._study_name or self.spec.default_name)
 
     @property
     def follows(self) -> bool:
@@ -311,10 +316,6 @@ class Study:
         """
         return write(self.folder, self.summaries())
 
-    def _workload_names(self) -> str:
-        names = dict.fromkeys(spec.workload.name for spec in self.spec.comparisons)
-        return "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
-
     @cached_property
     def _pickled(self) -> bytes | None:
         return pickled(self._given())
@@ -336,3 +337,7 @@ def _frame(table: Table) -> "pd.DataFrame":
     import pandas as pd  # a third of a second, which the command can do without
 
     return pd.DataFrame(table.rows, columns=list(table.columns))
+
+
+def _default_folder(spec: StudySpec) -> Path:
+    return Path("studies") / spec.default_name

@@ -2,7 +2,14 @@
 
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.trust import assured, expected_of_half, refound
-from steepest.compare.results.caveats import format_assured, format_found, format_half, format_refound
+from steepest.compare.results.caveats import (
+    format_assured,
+    format_chosen_by,
+    format_fit,
+    format_found,
+    format_half,
+    format_refound,
+)
 from steepest.compare.results.columns.parts import RowColumn, ends, some
 from steepest.compare.results.formats import NONE, format_difference_interval, format_metric_name, format_size
 from steepest.page.table import Cell, Column, Plain
@@ -15,6 +22,15 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
 
     def bootstrap(row: Row) -> str:
         return format_difference_interval(spec, row.comparison.bootstrap)
+
+    def chosen_by(row: Row) -> dict[str, float | str | None]:
+        choice = row.search.choice
+        fit = None if choice is None else choice.response
+        return {
+            "chosen_by": None if choice is None else format_chosen_by(row),
+            "fit_explains": None if fit is None else fit.explained,
+            "best_score_because": None if choice is None else choice.reason or None,
+        }
 
     return [
         Column(
@@ -66,6 +82,19 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
             markdown=(
                 Plain("found by the search", lambda row: format_found(spec, row)),
                 Plain("the same point", lambda row: format_refound(spec, row) or NONE),
+            ),
+        ),
+        Column(
+            by="chosen_by",
+            values=chosen_by,
+            heading="Chosen by",
+            under="a fit; of the scores' spread it",
+            label="Chosen by",
+            cell=lambda row: Cell(format_chosen_by(row), some(format_fit(row))),
+            shown=spec.choice != "best" and any(row.search.choice is not None for row in rows),
+            markdown=(
+                Plain("chosen by", format_chosen_by),
+                Plain("of the scores' spread the fit", lambda row: format_fit(row) or NONE),
             ),
         ),
         Column(
