@@ -91,19 +91,20 @@ def test_nothing_is_chosen_before_the_search_is_over():
 
 
 def test_a_study_that_has_begun_goes_on_choosing_as_it_began(tmp_path):
-    """An older release took the best score; whoever asks for the other is told."""
+    """Without being told to; whoever asks for the other is told."""
 
     def study(**more):
         shared = {"methods": [f"{TINY_FILE}:good"], "trials": 6, "seeds": 1, "jobs": 1, "out": tmp_path}
         return Study(f"{TINY_FILE}:clouds", **shared, **more)
 
-    assert study(choice="best").run(progress=False)
+    assert study().spec.shared.choice == "best"
+    assert study(choice="fitted").run(progress=False)
     frozen = StudySpec.from_json((tmp_path / "spec.json").read_text())
-    assert frozen.shared.choice == study().spec.shared.choice == "best"
+    assert frozen.shared.choice == study().spec.shared.choice == "fitted"
     assert study().run(progress=False)
-    with pytest.raises(Exception, match="choice differs: best there, fitted here"):
-        study(choice="fitted").run(progress=False)
-    with pytest.raises(Exception, match="choice must be one of fitted, best, got 'worst'"):
+    with pytest.raises(Exception, match="choice differs: fitted there, best here"):
+        study(choice="best").run(progress=False)
+    with pytest.raises(Exception, match="choice must be one of best, fitted, got 'worst'"):
         study(choice="worst")
 
 

@@ -168,7 +168,7 @@ def load_spec(folder: Path) -> StudySpec:
 
 
 def choosing_as_begun(study: StudySpec, folder: Path) -> StudySpec:
-    """The study, choosing as the one in the folder began to, if there is one: that of an older release knows no fit."""
+    """The study, choosing as the one in the folder began to, if there is one."""
     try:
         begun = load_spec(folder)
     except InputError:
