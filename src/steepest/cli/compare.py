@@ -37,6 +37,10 @@ def compare(
             f"{', '.join(DEFAULT_METHODS)}.",
         ),
     ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="The method that the others are told against. Default: sgd, or else the first."),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Points of the search, the same number for every method. Default: 8.")
     ] = None,

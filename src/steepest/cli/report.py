@@ -11,6 +11,10 @@ from steepest.cli.streams import out
 
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a study, finished or not.", metavar="DIR")],
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Tell all methods against this one, in this report. Default: as the study says."),
+    ] = None,
     csv: Annotated[
         str | None, typer.Option(help="Write the tables into this folder as CSV files too.", metavar="DIR")
     ] = None,
@@ -31,6 +35,8 @@ def report(
     tables = None if csv is None else values.path("csv", csv)
     events = None if tensorboard is None else values.path("tensorboard", tensorboard)
     study, records = finished_records(folder)
+    if baseline is not None:
+        study = study.with_baseline(baseline)
     summaries = summarize_study(study, records)
     print_result(out(), folder, summaries)
     if tables is not None:

@@ -28,7 +28,7 @@ LOCK = ".lock"
 INVOCATIONS = "invocations.jsonl"
 _OF_A_STUDY = {spec_module.FILE, RECORDS, INVOCATIONS, EMBEDDED, SHARED}
 _INVOCATION = {"command": str, "jobs": int, "started": int | float, "machine": str, "versions": dict}
-_NO_MATTER = ("reference", "description", "data_sha256_before")
+_NO_MATTER = ("baseline", "reference", "description", "data_sha256_before")
 _FINGERPRINTS = f"{spec_module.FORMAT}:"  # those of another format cannot be compared
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
 
@@ -68,7 +68,7 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
                     f"{str(folder)!r} holds a study with another spec ({_first(differences)}); "
                     f"choose another folder with {argument('out')}"
                 )
-        if frozen is None or not frozen.is_whole:
+        if frozen is None or not frozen.is_whole or frozen.shared.baseline != spec.shared.baseline:
             check_points(spec, read_records(folder))
             write_atomically(folder / spec_module.FILE, spec.to_json() + "\n")
         yield spec
@@ -167,13 +167,19 @@ def load_spec(folder: Path) -> StudySpec:
     raise InputError(f"{lost}; the command that ran the study rebuilds it{f': {again}' if again else ''}")
 
 
-def choosing_as_begun(study: StudySpec, folder: Path) -> StudySpec:
-    """The study, choosing as the one in the folder began to, if there is one."""
+def as_begun(study: StudySpec, folder: Path, unsaid: Iterable[str]) -> StudySpec:
+    """The study, with what nobody has said of it as the one in the folder began, if there is one.
+
+    Args:
+        unsaid: ``baseline``, ``choice`` or both.
+    """
     try:
-        begun = load_spec(folder)
+        begun = load_spec(folder).shared
     except InputError:
         return study
-    return StudySpec(tuple(replace(spec, choice=begun.shared.choice) for spec in study.comparisons))
+    names = {method.name for method in study.methods}
+    known = {name: getattr(begun, name) for name in unsaid if name != "baseline" or begun.baseline in names}
+    return StudySpec(tuple(replace(spec, **known) for spec in study.comparisons))
 
 
 def _read_spec(path: Path) -> StudySpec:

@@ -146,7 +146,7 @@ def _between_instruments(there: Sequence[InstrumentSpec], here: Sequence[Instrum
 def _make_plain(spec: Spec) -> dict[str, Any]:
     """Write a spec as JSON has it, without what is compared in a way of its own."""
     raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec)))
-    del raw["instruments"], raw["captions"], raw["workload"]["data_sha256_before"]
+    del raw["baseline"], raw["instruments"], raw["captions"], raw["workload"]["data_sha256_before"]
     for part in (raw["workload"], *raw["methods"]):
         part.pop("code")
         part.pop("points", None)

@@ -3,10 +3,11 @@
 import dataclasses
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from steepest._errors import InputError, argument
 from steepest.compare.spec.comparison import Shared, Spec
 from steepest.compare.spec.formats import FORMAT, SHARED, of_this_format, own_part
 from steepest.compare.spec.parts import InstrumentSpec, MethodSpec, WorkloadSpec
@@ -38,6 +39,17 @@ class StudySpec:
 
     def comparison(self, name: str) -> Spec:
         return next(spec for spec in self.comparisons if spec.name == name)
+
+    def with_baseline(self, name: str) -> "StudySpec":
+        """The same, told against another method.
+
+        Raises:
+            InputError: it is not compared here.
+        """
+        names = [method.name for method in self.methods]
+        if name not in names:
+            raise InputError(f"{argument('baseline')} must be one of {', '.join(names)}, got {name!r}")
+        return StudySpec(tuple(replace(spec, baseline=name) for spec in self.comparisons))
 
     @property
     def default_name(self) -> str:

@@ -112,6 +112,8 @@ def _methods(request: Request) -> list[tuple[str, Method]]:
     if unknown := sorted(set(request.space) - set(names)):
         where = argument("space", unknown[0])
         raise InputError(f"{where} names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}")
+    if request.baseline is not None and request.baseline not in names:
+        raise InputError(f"{argument('baseline')} must be one of {', '.join(names)}, got {request.baseline!r}")
     return [(reference, method.with_space(request.space.get(method.name, {}))) for reference, method in methods]
 
 
@@ -167,7 +169,7 @@ def _make_comparisons(
             name=workload.name if len(batch_sizes) == 1 else f"{workload.name}, batch {size}",
             workload=frozen,
             methods=specs,
-            baseline="sgd" if "sgd" in names else names[0],
+            baseline=request.baseline or ("sgd" if "sgd" in names else names[0]),
             trials=request.trials,
             tuning_seed=TUNING_SEED,
             seeds=tuple(range(TUNING_SEED + 1, TUNING_SEED + 1 + request.seeds)),

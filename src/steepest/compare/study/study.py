@@ -16,7 +16,7 @@ from steepest._machine import device_named, usable_cores
 from steepest.compare.analysis.summary import Summary, summarize_study
 from steepest.compare.names import DEFAULT_METHODS, ENGINES
 from steepest.compare.policy.finished import finished_records
-from steepest.compare.records.folder import choosing_as_begun
+from steepest.compare.records.folder import as_begun
 from steepest.compare.records.record import Record
 from steepest.compare.records.storage import Storage
 from steepest.compare.results.exports import final_table, run_table
@@ -57,8 +57,9 @@ class Study:
 
     Args:
         workloads: built-in names, ``path/to/file.py:name``, ``package.module:name``, or :class:`Workload` objects.
-        methods: likewise, with gradient estimators in front (``"ssgd+sngm"``), or :class:`Method` objects. The baseline
-            is ``sgd``, or else the first.
+        methods: likewise, with gradient estimators in front (``"ssgd+sngm"``), or :class:`Method` objects.
+        baseline: the name of the method that the others are compared with; ``None`` for ``sgd``, or else the first, or
+            as the study in the folder began. No run depends on it: the same study with another one runs nothing again.
         trials: points of the search, the same number for every method.
         seeds: final runs of every method's best point.
         epochs: instead of the workload's own.
@@ -111,6 +112,7 @@ class Study:
         workloads: str | Workload | Sequence[str | Workload],
         *,
         methods: str | Method | Sequence[str | Method] = DEFAULT_METHODS,
+        baseline: str | None = None,
         trials: int = 8,
         seeds: int = 5,
         epochs: int | Mapping[str, int] | None = None,
@@ -201,8 +203,8 @@ class Study:
         self._pickled  # noqa: B018  # before freezing calls functions of theirs, which may change what they hold
         with spelled_by(self._spelling):
             spec = freeze_study(self._request, self._data_dir)
-        if self._request.choice is None:
-            spec = choosing_as_begun(spec, self._out or _default_folder(spec))
+        unsaid = [name for name in ("baseline", "choice") if getattr(self._request, name) is None]
+        spec = as_begun(spec, self._out or _default_folder(spec), unsaid)
         if self._frozen is not None:
             spec = spec.with_points_of(self._frozen)
         if self._frozen is not None and (differences := self._frozen.differences(spec)):
