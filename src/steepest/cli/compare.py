@@ -41,6 +41,10 @@ def compare(
         str | None,
         typer.Option(help="The method that the others are told against. Default: sgd, or else the first."),
     ] = None,
+    winner: Annotated[
+        bool | None,
+        typer.Option("--winner/--no-winner", help="Say which methods may be the best of all. Default: no."),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Points of the search, the same number for every method. Default: 8.")
     ] = None,

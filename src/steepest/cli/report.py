@@ -15,6 +15,10 @@ def report(
         str | None,
         typer.Option(help="Tell all methods against this one, in this report. Default: as the study says."),
     ] = None,
+    winner: Annotated[
+        bool | None,
+        typer.Option("--winner/--no-winner", help="Say which methods may be the best. Default: as the study says."),
+    ] = None,
     csv: Annotated[
         str | None, typer.Option(help="Write the tables into this folder as CSV files too.", metavar="DIR")
     ] = None,
@@ -35,8 +39,7 @@ def report(
     tables = None if csv is None else values.path("csv", csv)
     events = None if tensorboard is None else values.path("tensorboard", tensorboard)
     study, records = finished_records(folder)
-    if baseline is not None:
-        study = study.with_baseline(baseline)
+    study = study.told(baseline=baseline, winner=winner)
     summaries = summarize_study(study, records)
     print_result(out(), folder, summaries)
     if tables is not None:

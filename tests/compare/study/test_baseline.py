@@ -61,6 +61,24 @@ def test_a_report_takes_any_and_changes_no_study(folder):
     assert (done.returncode, done.stderr) == (2, "error: --baseline must be one of sgd, good, twin, got 'sngm'.\n")
 
 
+def test_the_winner_is_a_matter_of_the_report_too(folder):
+    def said(*more):
+        command = [sys.executable, "-m", "steepest", "report", str(folder), *more]
+        return [
+            line for line in warm.run(command, capture_output=True, text=True).stdout.splitlines() if "Winner:" in line
+        ]
+
+    assert not said()
+    [sentence] = said("--winner")
+    assert "19 times in 20" in sentence
+    assert sentence in (folder / "report.md").read_text()
+    before = (folder / "trials.jsonl").read_bytes()
+    assert study(folder, winner=True).run(progress=False)
+    assert (folder / "trials.jsonl").read_bytes() == before
+    assert said() == [sentence]
+    assert not said("--no-winner")
+
+
 def test_an_unknown_one_is_named_as_it_was_asked_for(tmp_path):
     with pytest.raises(InputError, match=r"^baseline must be one of sgd, good, twin, got 'sngm'"):
         study(tmp_path, baseline="sngm").spec  # noqa: B018

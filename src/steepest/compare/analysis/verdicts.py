@@ -46,7 +46,7 @@ def compare(spec: Spec, finals: Mapping[str, Sequence[Record]]) -> dict[str, Com
     Args:
         finals: method name to its final runs.
     """
-    differences = {name: _differences(runs, finals[spec.baseline]) for name, runs in finals.items()}
+    differences = {name: differences_of(runs, finals[spec.baseline]) for name, runs in finals.items()}
     measured = {name: _measure(spec, name, differences[name], finals) for name in finals}
     tested = [name for name, c in measured.items() if not c.reason and c.verdict == "no verdict"]
     adjusted = holm([p for name in tested if (p := measured[name].p_value) is not None])
@@ -55,7 +55,8 @@ def compare(spec: Spec, finals: Mapping[str, Sequence[Record]]) -> dict[str, Com
     return measured
 
 
-def _differences(runs: Sequence[Record], baseline: Sequence[Record]) -> list[float]:
+def differences_of(runs: Sequence[Record], baseline: Sequence[Record]) -> list[float]:
+    """Test metrics less the baseline's, by seed, where both finished."""
     own, base = scores(runs), scores(baseline)
     return [own[seed] - base[seed] for seed in sorted(own.keys() & base.keys())]
 

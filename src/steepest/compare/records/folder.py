@@ -28,7 +28,7 @@ LOCK = ".lock"
 INVOCATIONS = "invocations.jsonl"
 _OF_A_STUDY = {spec_module.FILE, RECORDS, INVOCATIONS, EMBEDDED, SHARED}
 _INVOCATION = {"command": str, "jobs": int, "started": int | float, "machine": str, "versions": dict}
-_NO_MATTER = ("baseline", "reference", "description", "data_sha256_before")
+_NO_MATTER = ("baseline", "winner", "reference", "description", "data_sha256_before")
 _FINGERPRINTS = f"{spec_module.FORMAT}:"  # those of another format cannot be compared
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
 
@@ -68,12 +68,17 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
                     f"{str(folder)!r} holds a study with another spec ({_first(differences)}); "
                     f"choose another folder with {argument('out')}"
                 )
-        if frozen is None or not frozen.is_whole or frozen.shared.baseline != spec.shared.baseline:
+        if frozen is None or not frozen.is_whole or _told(frozen) != _told(spec):
             check_points(spec, read_records(folder))
             write_atomically(folder / spec_module.FILE, spec.to_json() + "\n")
         yield spec
     finally:
         lock.release()
+
+
+def _told(study: StudySpec) -> tuple[str, bool]:
+    """What of a spec is a matter of the report alone; it is as it was asked for last."""
+    return study.shared.baseline, study.shared.winner
 
 
 def check_points(study: StudySpec, records: Iterable[Record]) -> None:
@@ -171,7 +176,7 @@ def as_begun(study: StudySpec, folder: Path, unsaid: Iterable[str]) -> StudySpec
     """The study, with what nobody has said of it as the one in the folder began, if there is one.
 
     Args:
-        unsaid: ``baseline``, ``choice`` or both.
+        unsaid: any of ``baseline``, ``winner`` and ``choice``.
     """
     try:
         begun = load_spec(folder).shared

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from steepest.compare.analysis.leaders import leaders
 from steepest.compare.analysis.sensitivity import Order, sensitivity
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.trust import assured, expected_of_half, refound, searched
@@ -15,8 +16,31 @@ PAIRS_NAMED = 2
 
 def caveats(summary: Summary) -> list[str]:
     """A sentence for each, as far as there are runs to speak of."""
-    found = (seeds_sentence(summary), search_sentence(summary), choice_sentence(summary), order_sentence(summary))
+    found = (
+        winner_sentence(summary),
+        seeds_sentence(summary),
+        search_sentence(summary),
+        choice_sentence(summary),
+        order_sentence(summary),
+    )
     return [sentence for sentence in found if sentence]
+
+
+def winner_sentence(summary: Summary) -> str:
+    """Which methods may be the best, if the study is to say so."""
+    if not summary.spec.winner:
+        return ""
+    found = leaders(summary.spec, {row.method.name: row.finals for row in summary.rows})
+    if found is None:
+        return "Winner: fewer than two methods have two final runs and lost none, so that there is none to be told."
+    left_out = f"; left out: {listed([*found.left_out], 'and')}, which lost runs" if found.left_out else ""
+    if not found.others:
+        return f"Winner: {found.first} is the best of all, 19 times in 20{left_out}."
+    more = len(found.others) + 1
+    return (
+        f"Winner: {found.first} leads, and cannot be told from {listed([*found.others], 'or')}; the best is among "
+        f"these {more}, 19 times in 20{left_out}."
+    )
 
 
 def seeds_sentence(summary: Summary) -> str:

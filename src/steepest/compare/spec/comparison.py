@@ -17,8 +17,9 @@ class Shared:
     """What all comparisons of a study have in common: methods, the size of the search and of the final comparison.
 
     ``seeds`` are those of the final runs; the search itself runs on ``tuning_seed``. ``methods[0]`` need not be the
-    baseline: that is ``baseline``. ``pruner`` prunes unpromising runs of the search. With a ``strategy`` so many
-    ``ranks`` do every run together.
+    baseline: that is ``baseline``. With ``winner`` the report says which methods may be the best. ``choice`` is how a
+    search's point is found; specs from before format 5 do not say, and mean ``best``. ``pruner`` prunes unpromising
+    runs of the search. With a ``strategy`` so many ``ranks`` do every run together.
     """
 
     methods: tuple[MethodSpec, ...]
@@ -30,7 +31,8 @@ class Shared:
     schedule: str = "linear"
     threads: int = 1
     instruments: tuple[InstrumentSpec, ...] = ()
-    choice: str = "best"  # of the search's point; specs from before format 5 do not say
+    winner: bool = False
+    choice: str = "best"
     pruner: str | None = None
     strategy: str | None = None
     ranks: int = 1
@@ -146,7 +148,7 @@ def _between_instruments(there: Sequence[InstrumentSpec], here: Sequence[Instrum
 def _make_plain(spec: Spec) -> dict[str, Any]:
     """Write a spec as JSON has it, without what is compared in a way of its own."""
     raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec)))
-    del raw["baseline"], raw["instruments"], raw["captions"], raw["workload"]["data_sha256_before"]
+    del raw["baseline"], raw["winner"], raw["instruments"], raw["captions"], raw["workload"]["data_sha256_before"]
     for part in (raw["workload"], *raw["methods"]):
         part.pop("code")
         part.pop("points", None)

@@ -40,16 +40,18 @@ class StudySpec:
     def comparison(self, name: str) -> Spec:
         return next(spec for spec in self.comparisons if spec.name == name)
 
-    def with_baseline(self, name: str) -> "StudySpec":
-        """The same, told against another method.
+    def told(self, *, baseline: str | None = None, winner: bool | None = None) -> "StudySpec":
+        """The same, told otherwise: against another method, with or without who may be the best.
 
         Raises:
-            InputError: it is not compared here.
+            InputError: the baseline is not compared here.
         """
         names = [method.name for method in self.methods]
-        if name not in names:
-            raise InputError(f"{argument('baseline')} must be one of {', '.join(names)}, got {name!r}")
-        return StudySpec(tuple(replace(spec, baseline=name) for spec in self.comparisons))
+        if baseline is not None and baseline not in names:
+            raise InputError(f"{argument('baseline')} must be one of {', '.join(names)}, got {baseline!r}")
+        said = {"baseline": baseline, "winner": winner}
+        changes: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+        return StudySpec(tuple(replace(spec, **changes) for spec in self.comparisons))
 
     @property
     def default_name(self) -> str:

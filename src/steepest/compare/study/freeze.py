@@ -180,6 +180,7 @@ def _make_comparisons(
             schedule=request.schedule,
             instruments=tuple(_instrument_spec(reference, instrument) for reference, instrument in instruments),
             captions=captions,
+            winner=bool(request.winner),
             choice=request.choice or CHOICES[0],
             pruner=request.pruner,
             strategy=request.strategy,

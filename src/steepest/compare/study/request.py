@@ -60,6 +60,7 @@ class Request:
         partial(values.parts, kind=Method), lambda s: [m.reference for m in s.methods], default=DEFAULT_METHODS
     )
     baseline: str | None = option(_optional(values.text), lambda s: s.shared.baseline, default=None)
+    winner: bool | None = option(_optional(values.flag), lambda s: s.shared.winner, default=None)
     trials: int = option(values.runs, lambda s: s.shared.trials, default=8)
     seeds: int = option(values.runs, lambda s: len(s.shared.seeds), default=5)
     epochs: Mapping[str, int] = option(

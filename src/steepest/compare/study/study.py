@@ -60,6 +60,7 @@ class Study:
         methods: likewise, with gradient estimators in front (``"ssgd+sngm"``), or :class:`Method` objects.
         baseline: the name of the method that the others are compared with; ``None`` for ``sgd``, or else the first, or
             as the study in the folder began. No run depends on it: the same study with another one runs nothing again.
+        winner: say which methods may be the best of all, and not only what each is to the baseline. Nor on this.
         trials: points of the search, the same number for every method.
         seeds: final runs of every method's best point.
         epochs: instead of the workload's own.
@@ -113,6 +114,7 @@ class Study:
         *,
         methods: str | Method | Sequence[str | Method] = DEFAULT_METHODS,
         baseline: str | None = None,
+        winner: bool | None = None,
         trials: int = 8,
         seeds: int = 5,
         epochs: int | Mapping[str, int] | None = None,
@@ -203,7 +205,7 @@ class Study:
         self._pickled  # noqa: B018  # before freezing calls functions of theirs, which may change what they hold
         with spelled_by(self._spelling):
             spec = freeze_study(self._request, self._data_dir)
-        unsaid = [name for name in ("baseline", "choice") if getattr(self._request, name) is None]
+        unsaid = [name for name in ("baseline", "winner", "choice") if getattr(self._request, name) is None]
         spec = as_begun(spec, self._out or _default_folder(spec), unsaid)
         if self._frozen is not None:
             spec = spec.with_points_of(self._frozen)
