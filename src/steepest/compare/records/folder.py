@@ -28,7 +28,7 @@ LOCK = ".lock"
 INVOCATIONS = "invocations.jsonl"
 _OF_A_STUDY = {spec_module.FILE, RECORDS, INVOCATIONS, EMBEDDED, SHARED}
 _INVOCATION = {"command": str, "jobs": int, "started": int | float, "machine": str, "versions": dict}
-_NO_MATTER = ("baseline", "winner", "reference", "description", "data_sha256_before")
+_NO_MATTER = ("baseline", "winner", "earlier_seeds", "reference", "description", "data_sha256_before")
 _FINGERPRINTS = f"{spec_module.FORMAT}:"  # those of another format cannot be compared
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
 
@@ -63,17 +63,36 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
         frozen = _find_frozen(folder, spec)
         if frozen is not None:
             spec = spec.with_points_of(frozen)
-            if differences := frozen.differences(spec):
+            part = spec.within(frozen)
+            if differences := frozen.differences(part):
                 raise InputError(
                     f"{str(folder)!r} holds a study with another spec ({_first(differences)}); "
                     f"choose another folder with {argument('out')}"
                 )
-        if frozen is None or not frozen.is_whole or _told(frozen) != _told(spec):
+            if part != spec:
+                spec = _grown(folder, frozen, spec)
+        if frozen is None or not frozen.is_whole or _told(frozen) != _told(spec) or part != spec:
             check_points(spec, read_records(folder))
             write_atomically(folder / spec_module.FILE, spec.to_json() + "\n")
         yield spec
     finally:
         lock.release()
+
+
+def _grown(folder: Path, frozen: StudySpec, asked: StudySpec) -> StudySpec:
+    """Say by what a study grows; with more seeds, remember at how many its verdicts could be seen before."""
+    there, here = frozen.shared, asked.shared
+    names = [method.name for method in there.methods]
+    added = [method.name for method in here.methods if method.name not in names]
+    parts = [
+        f"trials from {there.trials} to {here.trials}" if here.trials > there.trials else "",
+        f"seeds from {len(there.seeds)} to {len(here.seeds)}" if len(here.seeds) > len(there.seeds) else "",
+        f"methods by {', '.join(added)}" if added else "",
+    ]
+    if said := ", ".join(filter(None, parts)):
+        say_once(f"{folder} grows: {said}; what is there counts")
+    seen = len(here.seeds) > len(there.seeds) and any(r.phase == "final" for r in read_records(folder))
+    return asked.after_seeds(len(there.seeds)) if seen else asked
 
 
 def _told(study: StudySpec) -> tuple[str, bool]:
@@ -176,7 +195,7 @@ def as_begun(study: StudySpec, folder: Path, unsaid: Iterable[str]) -> StudySpec
     """The study, with what nobody has said of it as the one in the folder began, if there is one.
 
     Args:
-        unsaid: any of ``baseline``, ``winner`` and ``choice``.
+        unsaid: names of what all comparisons share, such as ``baseline`` and ``choice``.
     """
     try:
         begun = load_spec(folder).shared

@@ -53,7 +53,17 @@ def seeds_sentence(summary: Summary) -> str:
     pairs = min(row.comparison.pairs for row in summary.rows if row.method.name in known)
     return (
         f"Seeds: with {count(pairs, 'seed')} you could have seen, 8 times in 10, a difference from {spec.baseline} of "
-        f"{_format_range(spec, known)}; smaller ones can be there unseen."
+        f"{_format_range(spec, known)}; smaller ones can be there unseen.{_format_growth(spec)}"
+    )
+
+
+def _format_growth(spec: Spec) -> str:
+    """Say what it means that seeds were added after verdicts could be seen."""
+    if not spec.earlier_seeds:
+        return ""
+    return (
+        f" There were {listed([str(n) for n in spec.earlier_seeds], 'and')} before: who adds seeds until the answer "
+        "pleases finds differences that are not there more often than in 5 of 100 cases."
     )
 
 

@@ -18,7 +18,8 @@ class Shared:
 
     ``seeds`` are those of the final runs; the search itself runs on ``tuning_seed``. ``methods[0]`` need not be the
     baseline: that is ``baseline``. With ``winner`` the report says which methods may be the best. ``choice`` is how a
-    search's point is found; specs from before format 5 do not say, and mean ``best``. ``pruner`` prunes unpromising
+    search's point is found; specs from before format 5 do not say, and mean ``best``. ``earlier_seeds`` are how many
+    there were when final runs had ended already, and more were asked for. ``pruner`` prunes unpromising
     runs of the search. With a ``strategy`` so many ``ranks`` do every run together.
     """
 
@@ -32,6 +33,7 @@ class Shared:
     threads: int = 1
     instruments: tuple[InstrumentSpec, ...] = ()
     winner: bool = False
+    earlier_seeds: tuple[int, ...] = ()
     choice: str = "best"
     pruner: str | None = None
     strategy: str | None = None
@@ -94,11 +96,29 @@ class Spec(Shared):
         return number if self.workload.tasks else evaluations * self.epochs // self.gradient_evaluations
 
     def with_points_of(self, frozen: "Spec") -> "Spec":
-        """The same with the search points that a study of these very methods and ranges has been given before."""
-        if (self.trials, self.tuning_seed) != (frozen.trials, frozen.tuning_seed):
-            return self
+        """The same with the search points that a study of these methods and ranges has been given before; of a longer
+        search those are the first. And with what that study knows of its past."""
+        known = replace(self, earlier_seeds=frozen.earlier_seeds)
+        if self.trials < frozen.trials or self.tuning_seed != frozen.tuning_seed:
+            return known
         there = {method.name: method for method in frozen.methods if method.points}
-        return replace(self, methods=tuple(_with_points_of(m, there.get(m.name)) for m in self.methods))
+        return replace(known, methods=tuple(_with_points_of(m, there.get(m.name)) for m in self.methods))
+
+    def within(self, frozen: "Spec") -> "Spec":
+        """The part of this comparison that ``frozen`` had room for: its trials, seeds, methods in their order and
+        targets, as far as this one has them all."""
+        changes: dict[str, Any] = {}
+        for name in ("seeds", "targets"):
+            there = getattr(frozen, name)
+            if getattr(self, name)[: len(there)] == there:
+                changes[name] = there
+        own = {method.name: method for method in self.methods}
+        if own.keys() >= {method.name for method in frozen.methods}:
+            changes["methods"] = tuple(own[method.name] for method in frozen.methods)
+        if self.trials > frozen.trials and frozen.pruner is None:  # which prunes by what ended before
+            shorter = (replace(m, points=m.points[: frozen.trials]) for m in changes.get("methods", self.methods))
+            changes |= {"trials": frozen.trials, "methods": tuple(shorter)}
+        return replace(self, **changes)
 
     def differences(self, asked: "Spec") -> list[str]:
         """What differs between this comparison and the one asked for; where a file lies makes no difference."""
@@ -130,7 +150,8 @@ class Spec(Shared):
 def _with_points_of(asked: MethodSpec, frozen: MethodSpec | None) -> MethodSpec:
     if frozen is None or frozen.space != asked.space:
         return asked
-    return replace(asked, points=tuple({name: point[name] for name in asked.space} for point in frozen.points))
+    there = ({name: point[name] for name in asked.space} for point in frozen.points)
+    return replace(asked, points=(*there, *asked.points[len(frozen.points) :]))
 
 
 def _between_instruments(there: Sequence[InstrumentSpec], here: Sequence[InstrumentSpec]) -> list[str]:
@@ -148,7 +169,14 @@ def _between_instruments(there: Sequence[InstrumentSpec], here: Sequence[Instrum
 def _make_plain(spec: Spec) -> dict[str, Any]:
     """Write a spec as JSON has it, without what is compared in a way of its own."""
     raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec)))
-    del raw["baseline"], raw["winner"], raw["instruments"], raw["captions"], raw["workload"]["data_sha256_before"]
+    del (
+        raw["baseline"],
+        raw["winner"],
+        raw["earlier_seeds"],
+        raw["instruments"],
+        raw["captions"],
+        raw["workload"]["data_sha256_before"],
+    )
     for part in (raw["workload"], *raw["methods"]):
         part.pop("code")
         part.pop("points", None)

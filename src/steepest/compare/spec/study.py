@@ -95,6 +95,18 @@ class StudySpec:
             tuple(spec.with_points_of(there[spec.name]) if spec.name in there else spec for spec in self.comparisons)
         )
 
+    def within(self, frozen: "StudySpec") -> "StudySpec":
+        """The part of this study that ``frozen`` had room for; the whole where it has grown by nothing."""
+        there = {spec.name: spec for spec in frozen.comparisons}
+        return StudySpec(
+            tuple(spec.within(there[spec.name]) if spec.name in there else spec for spec in self.comparisons)
+        )
+
+    def after_seeds(self, seen: int) -> "StudySpec":
+        """The same, where final runs on so many seeds had ended before more were asked for."""
+        earlier = (*self.shared.earlier_seeds, seen)
+        return StudySpec(tuple(replace(spec, earlier_seeds=earlier) for spec in self.comparisons))
+
     def differences(self, asked: "StudySpec") -> list[str]:
         """What differs between this spec, of a folder, and the one asked for; where a file lies makes no difference."""
         names, asked_names = ([spec.name for spec in study.comparisons] for study in (self, asked))
@@ -119,7 +131,15 @@ def _shared(raw: dict[str, Any]) -> Shared:
         for m in raw["methods"]
     )
     instruments = tuple(InstrumentSpec(**instrument) for instrument in raw.get("instruments", ()))
-    return Shared(**{**raw, "seeds": tuple(raw["seeds"]), "methods": methods, "instruments": instruments})
+    return Shared(
+        **{
+            **raw,
+            "seeds": tuple(raw["seeds"]),
+            "earlier_seeds": tuple(raw.get("earlier_seeds", ())),
+            "methods": methods,
+            "instruments": instruments,
+        }
+    )
 
 
 def _comparison(shared: Shared, raw: dict[str, Any]) -> Spec:

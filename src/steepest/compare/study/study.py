@@ -296,7 +296,7 @@ class Study:
 
     def summaries(self) -> list[Summary]:
         """What the report shows, a summary for each comparison."""
-        return summarize_study(self.spec, self.records())
+        return summarize_study(as_begun(self.spec, self.folder, ["earlier_seeds"]), self.records())
 
     def table(self) -> "pd.DataFrame":
         """The result, a row for every method of every comparison, with the numbers of the report in full precision.

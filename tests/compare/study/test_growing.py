@@ -1,0 +1,111 @@
+"""A study that is asked for more than it began with: what is there counts, what is missing runs."""
+
+import json
+import shutil
+
+import pytest
+
+from steepest._errors import InputError
+from steepest.compare import Study
+from steepest.compare.policy.finished import finished_records
+from tests.compare import TINY_FILE
+
+TINY = str(TINY_FILE)
+TIMES = ("started", "finished", "seconds")
+SMALL = {"methods": ["sgd", f"{TINY}:good"], "trials": 6, "seeds": 2, "choice": "fitted"}
+
+
+def study(out, **more):
+    return Study(f"{TINY}:clouds", **{**SMALL, "jobs": 1, "out": out, **more})
+
+
+def records(out):
+    return {r.key[1:]: r.to_dict() for r in finished_records(out)[1]}
+
+
+def without_times(found):
+    return {key: {n: x for n, x in r.items() if n not in TIMES} for key, r in found.items()}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    out = tmp_path_factory.mktemp("small") / "study"
+    assert study(out).run(progress=False)
+    return out
+
+
+@pytest.fixture
+def begun(small, tmp_path):
+    return shutil.copytree(small, tmp_path / "study")
+
+
+@pytest.mark.parametrize(
+    ("more", "new"),
+    [
+        ({"seeds": 4}, 4),
+        ({"methods": [*SMALL["methods"], f"{TINY}:twin"]}, 8),
+        ({"methods": [f"{TINY}:twin", *reversed(SMALL["methods"])], "seeds": 3}, 11),
+        ({"methods": [*reversed(SMALL["methods"])]}, 0),
+        ({"targets": [0.7, 0.8, 0.9]}, 0),
+        ({"trials": 9}, 6),
+        ({"trials": 9, "seeds": 3}, 8),
+    ],
+    ids=["seeds", "method", "order, method and seeds", "order", "targets", "trials", "trials and seeds"],
+)
+def test_it_becomes_the_study_that_it_would_have_been(begun, tmp_path, more, new):
+    """To the last digit; what was there is not run again, but for final runs of another point."""
+    before = records(begun)
+    assert study(begun, **more).run(progress=False)
+    after = records(begun)
+    assert study(tmp_path / "fresh", **more).run(progress=False)
+    assert without_times(after) == without_times(records(tmp_path / "fresh"))
+    again = [key for key in before if after[key]["started"] != before[key]["started"]]
+    assert all(phase == "final" and "trials" in more for _, phase, _ in again)
+    assert len(after) - len(before) == new
+    ours, fresh = study(begun, **more).table(), study(tmp_path / "fresh", **more).table()
+    assert ours.drop(columns="seconds").equals(fresh.drop(columns="seconds"))
+
+
+def test_final_runs_of_the_point_that_a_longer_search_finds_again_count(begun):
+    before = records(begun)
+    assert study(begun, trials=7).run(progress=False)
+    after = records(begun)
+    for method in ("sgd", "good"):
+        chosen = [after[method, "final", i]["hyperparameters"] for i in range(2)]
+        kept = [after[method, "final", i]["started"] == before[method, "final", i]["started"] for i in range(2)]
+        assert kept == [point == before[method, "final", 0]["hyperparameters"] for point in chosen]
+
+
+def test_seeds_that_were_added_later_are_told(begun):
+    assert study(begun, seeds=4).run(progress=False)
+    assert study(begun, seeds=5).run(progress=False)
+    assert json.loads((begun / "spec.json").read_text())["study"]["earlier_seeds"] == [2, 4]
+    told = "There were 2 and 4 before: who adds seeds until the answer pleases"
+    assert told in study(begun, seeds=5).report().with_suffix(".md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("less", "said"),
+    [
+        ({"seeds": 1}, "seeds differs: .* there, .* here"),
+        ({"trials": 5}, "trials differs: 6 there, 5 here"),
+        ({"methods": ["sgd"]}, "methods are sgd, good there and sgd here"),
+        ({"trials": 9, "epochs": 2}, "epochs differs: 3 there, 2 here"),
+        ({"targets": [0.6, 0.7]}, "targets differs"),
+        ({"measure": "sharpness"}, "instruments are none there and sharpness here"),
+    ],
+    ids=["seeds", "trials", "methods", "epochs", "first target", "instruments"],
+)
+def test_it_never_shrinks_nor_changes(begun, less, said):
+    before = (begun / "trials.jsonl").read_bytes(), (begun / "spec.json").read_bytes()
+    with pytest.raises(InputError, match=rf"holds a study with another spec \({said}.*choose another"):
+        study(begun, **less).run(progress=False)
+    assert before == ((begun / "trials.jsonl").read_bytes(), (begun / "spec.json").read_bytes())
+
+
+def test_a_pruned_search_does_not_grow(tmp_path):
+    """Which runs were pruned hangs on those that had ended."""
+    assert study(tmp_path, pruner="median").run(progress=False)
+    with pytest.raises(InputError, match="trials differs: 6 there, 9 here"):
+        study(tmp_path, pruner="median", trials=9).run(progress=False)
+    assert study(tmp_path, pruner="median", seeds=3).run(progress=False)
