@@ -3,29 +3,19 @@
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steepest._files import keep_copy, reason_of, say_once
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.records.storage import EMBEDDED
+from steepest.compare.records.study_file import Asked, stored_asked
 from steepest.compare.spec import Spec, StudySpec
 
 if TYPE_CHECKING:
     from steepest.compare.records.optuna_tools import Search
 
 PRUNING = "pruning.jsonl"
-
-
-@dataclass
-class Asked:
-    """Of one run: its validation metric by the number of the validation, what the pruner keeps of it, and where it was
-    told to stop."""
-
-    values: dict[int, float] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=dict)
-    stopped_at: int | None = None
 
 
 class Pruning:
@@ -141,8 +131,6 @@ def _read(path: Path, stored: Path) -> dict[Key, Asked]:
 
 
 def _stored(path: Path) -> dict[Key, Asked]:
-    from steepest.compare.records.study_file import stored_asked
-
     try:
         return stored_asked(path)
     except (sqlite3.Error, ValueError):

@@ -10,6 +10,7 @@ import math
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any
 
 from steepest._files import put_aside, reason_of, say_once
 from steepest.compare.records.lines import json_of_record, record_of_json
-from steepest.compare.records.pruning import Asked
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.records.storage import EMBEDDED
 from steepest.compare.spec import StudySpec
@@ -32,6 +32,16 @@ _PASSING = ("locked", "busy", "full", "readonly", "disk I/O")
 
 class _ForeignTablesError(sqlite3.DatabaseError):
     """Report that the tables are not those of the Optuna that is known here."""
+
+
+@dataclass
+class Asked:
+    """Of one run: its validation metric by the number of the validation, what the pruner keeps of it, and where it was
+    told to stop."""
+
+    values: dict[int, float] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    stopped_at: int | None = None
 
 
 class StudyFile:
