@@ -82,6 +82,8 @@ def test_seeds_that_were_added_later_are_told(begun):
     assert json.loads((begun / "spec.json").read_text())["study"]["earlier_seeds"] == [2, 4]
     told = "There were 2 and 4 before: who adds seeds until the answer pleases"
     assert told in study(begun, seeds=5).report().with_suffix(".md").read_text()
+    again = Study.from_file(begun / "spec.json", out=begun.with_name("again"))
+    assert again.spec.shared.earlier_seeds == ()  # elsewhere nobody has seen a verdict before
 
 
 @pytest.mark.parametrize(

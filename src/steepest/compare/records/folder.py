@@ -62,7 +62,7 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
         sweep(folder)
         frozen = _find_frozen(folder, spec)
         if frozen is not None:
-            spec = spec.with_points_of(frozen)
+            spec = spec.with_points_of(frozen).after_seeds(frozen.shared.earlier_seeds)
             part = spec.within(frozen)
             if differences := frozen.differences(part):
                 raise InputError(
@@ -92,7 +92,7 @@ def _grown(folder: Path, frozen: StudySpec, asked: StudySpec) -> StudySpec:
     if said := ", ".join(filter(None, parts)):
         say_once(f"{folder} grows: {said}; what is there counts")
     seen = len(here.seeds) > len(there.seeds) and any(r.phase == "final" for r in read_records(folder))
-    return asked.after_seeds(len(there.seeds)) if seen else asked
+    return asked.after_seeds((*there.earlier_seeds, len(there.seeds))) if seen else asked
 
 
 def _told(study: StudySpec) -> tuple[str, bool]:

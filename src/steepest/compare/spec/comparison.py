@@ -97,12 +97,11 @@ class Spec(Shared):
 
     def with_points_of(self, frozen: "Spec") -> "Spec":
         """The same with the search points that a study of these methods and ranges has been given before; of a longer
-        search those are the first. And with what that study knows of its past."""
-        known = replace(self, earlier_seeds=frozen.earlier_seeds)
+        search those are the first."""
         if self.trials < frozen.trials or self.tuning_seed != frozen.tuning_seed:
-            return known
+            return self
         there = {method.name: method for method in frozen.methods if method.points}
-        return replace(known, methods=tuple(_with_points_of(m, there.get(m.name)) for m in self.methods))
+        return replace(self, methods=tuple(_with_points_of(m, there.get(m.name)) for m in self.methods))
 
     def within(self, frozen: "Spec") -> "Spec":
         """The part of this comparison that ``frozen`` had room for: its trials, seeds, methods in their order and

@@ -102,9 +102,8 @@ class StudySpec:
             tuple(spec.within(there[spec.name]) if spec.name in there else spec for spec in self.comparisons)
         )
 
-    def after_seeds(self, seen: int) -> "StudySpec":
-        """The same, where final runs on so many seeds had ended before more were asked for."""
-        earlier = (*self.shared.earlier_seeds, seen)
+    def after_seeds(self, earlier: tuple[int, ...]) -> "StudySpec":
+        """The same, where final runs on so many seeds had ended before more were asked for, each time."""
         return StudySpec(tuple(replace(spec, earlier_seeds=earlier) for spec in self.comparisons))
 
     def differences(self, asked: "StudySpec") -> list[str]:
