@@ -193,7 +193,7 @@ def format_fit(row: Row) -> str:
         return ""
     if choice.reason or choice.response is None:
         return choice.reason
-    return f"explains {100 * choice.response.explained:.0f}\N{NO-BREAK SPACE}%"
+    return f"explains {100 * choice.response.explained:.0f}\N{NO-BREAK SPACE}% of the spread"
 
 
 def format_assured(spec: Spec, row: Row) -> str:

@@ -88,13 +88,13 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
             by="chosen_by",
             values=chosen_by,
             heading="Chosen by",
-            under="a fit; of the scores' spread it",
+            under="each score left out in turn",
             label="Chosen by",
             cell=lambda row: Cell(format_chosen_by(row), some(format_fit(row))),
             shown=spec.choice != "best" and any(row.search.choice is not None for row in rows),
             markdown=(
                 Plain("chosen by", format_chosen_by),
-                Plain("of the scores' spread the fit", lambda row: format_fit(row) or NONE),
+                Plain("fit, each score left out in turn", lambda row: format_fit(row) or NONE),
             ),
         ),
         Column(
