@@ -92,8 +92,8 @@ def _of_the_search(summary: Summary) -> list[Figure]:
             "Sensitivity to the learning rate",
             f"Validation {metric} of every run of the search; the ring is the chosen one, a cross a run that "
             f"diverged or failed{', a triangle one that was stopped early' if stopped else ''}."
-            f"{' Dotted is the response that was fitted to them.' if spec.choice == 'fitted' else ''} Learning rates of "
-            f"different methods have different units: compare widths, not places. {ZOOM}",
+            f"{' Dotted is the response that was fitted to them.' if spec.choice == 'fitted' else ''} "
+            f"Learning rates of different methods have different units: compare widths, not places. {ZOOM}",
             lr_sensitivity(summary),
             switches=("x",),
             place="trust",
