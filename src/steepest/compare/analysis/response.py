@@ -109,7 +109,7 @@ def _place(value: float, within: Range) -> float:
 
 
 class _Fit:
-    """A Gaussian process with given variances."""
+    """Fit a Gaussian process with given variances."""
 
     def __init__(self, places: Array, y: Array, amplitude: float, noise: float) -> None:
         self._places, self._amplitude = places, amplitude

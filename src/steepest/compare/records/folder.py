@@ -96,7 +96,7 @@ def _grown(folder: Path, frozen: StudySpec, asked: StudySpec) -> StudySpec:
 
 
 def _told(study: StudySpec) -> tuple[str, bool]:
-    """What of a spec is a matter of the report alone; it is as it was asked for last."""
+    """Find what of a spec is a matter of the report alone; it is as it was asked for last."""
     return study.shared.baseline, study.shared.winner
 
 
