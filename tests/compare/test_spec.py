@@ -225,3 +225,13 @@ def test_data_of_the_users_that_raises(tmp_path):
     )
     with pytest.raises(InputError, match="the data of 'broken' could not be loaded: ZeroDivisionError"):
         freeze(f"{path}:w", ["sgd"], trials=1, seeds=1)
+
+
+def test_a_spec_of_format_4_chooses_by_the_best_score():
+    """It did not say so, since there was no other choice."""
+    spec = StudySpec((freeze("digits-mlp", ["sgd"], trials=3, seeds=2),))
+    raw = json.loads(spec.to_json())
+    for name in ("choice", "winner", "earlier_seeds"):
+        del raw["study"][name]
+    assert StudySpec.from_json(json.dumps({**raw, "format": 4})) == spec
+    assert spec.shared.choice == "best"
