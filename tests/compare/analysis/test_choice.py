@@ -62,7 +62,7 @@ def test_the_order_in_which_runs_end_does_not_matter():
     ("scores", "trial", "reason"),
     [
         ([0.9, 0.8, 0.7, 0.95] + [None] * 8, 3, "fewer than 5 points have a score"),
-        ([0.9] * 12, 4, "all scores are equal"),
+        ([0.9] * 12, 4, "the better half of the scores are equal"),
         ([0.9, 0.91, None, 0.92, None, 0.915, 0.9, 0.6, 0.2, None, None, None], 3, "no score follows from the others"),
         ([0.8, 0.801, 0.799, 0.8, 0.802, 0.95, 0.8, 0.799, 0.801, 0.8, 0.8, 0.799], 5, "it stands out from what"),
     ],

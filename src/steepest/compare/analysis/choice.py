@@ -89,9 +89,9 @@ def choose(spec: Spec, tuned: Sequence[Record]) -> Choice | None:
 
     With ``fitted`` it is the tried point where the response that is fitted to all scores is highest: the best single
     score is the luckiest one as well, and another search would be lucky elsewhere. The best single score is taken with
-    ``best``; where there are too few scores to fit, or all are equal, or the response explains next to nothing of
-    them; and where that score beats what the other points predict there by more than three standard deviations, so that
-    the response is not as smooth as it is taken for.
+    ``best``; where there are too few scores to fit, or half of them are the best, or the response explains next to
+    nothing of them; and where that score beats what the other points predict there by more than three standard
+    deviations, so that the response is not as smooth as it is taken for.
     """
     best = best_of(spec, tuned)
     if best is None:
@@ -105,7 +105,8 @@ def choose(spec: Spec, tuned: Sequence[Record]) -> Choice | None:
     points = tuple(r.trial for r in tried)
     if response is None:
         few = sum(map(math.isfinite, scores)) < FEWEST
-        return Choice(best, reason=f"fewer than {FEWEST} points have a score" if few else "all scores are equal")
+        reason = f"fewer than {FEWEST} points have a score" if few else "the better half of the scores are equal"
+        return Choice(best, reason=reason)
     if response.surprise[points.index(best.trial)] > SURPRISE:
         return Choice(best, response, points, "it stands out from what the other points predict")
     if response.explained < EXPLAINED:

@@ -55,7 +55,8 @@ def fit_response(
         scores: minus infinity for a run without one.
 
     Returns:
-        What was fitted, or ``None`` where there is nothing to fit: fewer than five scores, or all equal.
+        What was fitted, or ``None`` where there is nothing to fit: there are fewer than five scores, or half of them
+        are the best.
 
     Source: C. E. Rasmussen and C. K. I. Williams, "Gaussian processes for machine learning" (2006), algorithm 2.1 and
     equations 5.10 to 5.12.
