@@ -5,11 +5,14 @@
 
 A file of curves has every method at every point on several seeds: a line each, [method, point, seed, epochs, diverged,
 test metric, test loss, validation metrics, validation losses, hyperparameters]; --train makes one. A search takes one
-seed's scores; two searches of one method differ in nothing but that. Final runs are normal draws around the chosen
-point's mean over seeds. Prints, for each rule: how often two studies on different tuning seeds give a method the same
-verdict at 10 seeds; how far the chosen points lie below the best, and apart, in standard deviations of a run; how often
-some verdict contradicts the mean over searches; the share of methods that a verdict is found for; and the largest shift
-of a (method - baseline) against the best single score.
+seed's scores, and those of more for its finalists; two searches of one method differ in nothing but that. Where there
+is a CURVES_short.jsonl of short runs beside it, searches that begin with those are replayed as well, with the length
+that is nearest to an eighth. Final runs are normal draws around the chosen point's mean over seeds.
+
+Prints, for each rule: the full runs that a search costs; how often two studies on different tuning seeds give a method
+the same verdict at 10 seeds; how far the chosen points lie below the best, and apart, in standard deviations of a run;
+how often some verdict contradicts the mean over searches; the share of methods that a verdict is found for; and the
+largest shift of a (method - baseline) against the best single score.
 """
 
 import argparse
@@ -20,7 +23,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -28,9 +30,10 @@ import numpy as np
 import scipy.special
 from numpy.typing import NDArray
 
-from steepest.compare.analysis.choice import choose
-from steepest.compare.records.record import Record
-from steepest.compare.spec import MethodSpec, Spec, WorkloadSpec
+from steepest.compare.analysis.search import search_of
+from steepest.compare.names import CHOICES
+from steepest.compare.records.record import Job, Record
+from steepest.compare.spec import SCREEN, MethodSpec, Phase, Spec, WorkloadSpec, number_of_finalists
 from steepest.training.definitions.range import Range
 
 SEEDS = 10  # of the final runs
@@ -55,13 +58,17 @@ class Luck:
 class Curves:
     """A population of runs: ``mean`` and ``spread`` of the test metric are the truth that final runs are drawn from."""
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    def __init__(self, lines: Sequence[str], short: Sequence[str] = ()) -> None:
         rows = [json.loads(line) for line in lines]
         self.methods = list(dict.fromkeys(row[0] for row in rows))
         self.points = 1 + max(row[1] for row in rows)
         whole = max(row[3] for row in rows)
+        shorts = [json.loads(line) for line in short]
+        length = min({row[3] for row in shorts}, key=lambda epochs: abs(epochs - whole / SCREEN), default=0)
+        self._short = {(row[0], row[1], row[2]): row for row in shorts if row[3] == length}
         self._rows = {(row[0], row[1], row[2]): row for row in rows if row[3] == whole}
         self.seeds = min(sum((m, 0, s) in self._rows for s in range(1 + max(r[2] for r in rows))) for m in self.methods)
+        self._places = {m: [self._rows[m, i, 0][9] for i in range(self.points)] for m in self.methods}
         test = np.array([[self._tests(m, i) for i in range(self.points)] for m in self.methods])
         means = np.nan_to_num(np.nanmean(test, -1)) if np.isfinite(test).any() else np.zeros(test.shape[:2])
         best = [np.argsort(-row)[: self.points // 4] for row in means]
@@ -86,33 +93,32 @@ class Curves:
         found[order] = np.where(np.isin(np.arange(self.points), best), y + kept * (x - y), x)
         return found
 
-    def tuned(self, method: str, seeds: Sequence[int]) -> list[Record]:
-        """The search of a method, each score the mean over tuning seeds."""
-        return [self._record(method, i, [self._rows[method, i, seed] for seed in seeds]) for i in range(self.points)]
-
-    def _record(self, method: str, point: int, rows: Sequence[Any]) -> Record:
-        diverged = any(row[4] or row[7][-1] is None for row in rows)
-        losses = [row[8][-1] for row in rows]
+    def run(self, job: Job) -> Record:
+        """The run that a search asks for."""
+        rows = self._short if job.phase == "screen" else self._rows
+        row = rows[job.method, self._places[job.method].index(job.hyperparameters), job.seed]
+        diverged = row[4] or row[7][-1] is None
         return Record(
             workload="replayed",
-            method=method,
-            phase="tune",
-            trial=point,
-            seed=0,
-            hyperparameters=rows[0][9],
+            method=job.method,
+            phase=job.phase,
+            trial=job.index,
+            seed=job.seed,
+            hyperparameters=job.hyperparameters,
             started=0.0,
             finished=0.0,
             status="diverged" if diverged else "finished",
-            validation_metric=None if diverged else float(np.mean([row[7][-1] for row in rows])),
-            validation_loss=None if diverged or None in losses else float(np.mean(losses)),
+            validation_metric=None if diverged else row[7][-1],
+            validation_loss=None if diverged else row[8][-1],
         )
 
-    def spec(self, choice: str) -> Spec:
-        """As much of a comparison as choosing needs."""
+    def spec(self, choice: str, seeds: Sequence[int], screened: bool) -> Spec:
+        """As much of a comparison as a search on these tuning seeds needs."""
         methods = tuple(
             MethodSpec(
                 reference=name, name=name, description="", optimizer="", fixed={}, evaluations_per_step=1,
-                space={h: Range(1e-9, 1e9) for h in self._rows[name, 0, 0][9]}, source_sha256=None,
+                space={h: Range(1e-9, 1e9) for h in self._places[name][0]}, source_sha256=None,
+                points=tuple(self._places[name]),
             )
             for name in self.methods
         )  # fmt: skip
@@ -121,17 +127,23 @@ class Curves:
             target=1.0, metric_name="metric", higher_is_better=True, percent=True, source_sha256=None, data_sha256="",
         )  # fmt: skip
         return Spec(
-            methods=methods, baseline=self.methods[0], trials=self.points, tuning_seed=0, seeds=(), device="cpu",
+            methods=methods, baseline=self.methods[0], trials=self.points, tuning_seed=seeds[0], seeds=(), device="cpu",
             choice=choice, name="replayed", workload=workload, epochs=1, batch_size=1, targets=(1.0,),
+            more_tuning_seeds=tuple(seeds[1:]), screen=SCREEN if screened else None,
+            finalists=number_of_finalists(self.points) if screened or len(seeds) > 1 else None,
         )  # fmt: skip
 
-    def rule(self, choice: str) -> Rule:
-        """That of ``steepest compare --choice``."""
-        spec = self.spec(choice)
+    def rule(self, choice: str, screened: bool = False) -> Rule:
+        """That of ``steepest compare --choice``, with as many ``--tuning-seeds`` as it is given; ``screened``: that of
+        ``--stop-early``."""
 
-        def point(method: str, seeds: Sequence[int]) -> int:
-            chosen = choose(spec, self.tuned(method, seeds))
-            return 0 if chosen is None else chosen.record.trial
+        def point(name: str, seeds: Sequence[int]) -> int:
+            spec = self.spec(choice, seeds, screened)
+            method = spec.method(name)
+            runs: dict[tuple[Phase, int], Record] = {}
+            while not (search := search_of(spec, method, runs)).is_over:
+                runs.update({(job.phase, job.index): self.run(job) for job in search.jobs})
+            return 0 if search.chosen is None else self._places[name].index(search.chosen.hyperparameters)
 
         return point
 
@@ -215,25 +227,24 @@ def main() -> None:
             parser.error("--train needs --out")
         train_curves(arguments.train, arguments.points, arguments.seeds, arguments.out, arguments.data_dir)
     for path in [*arguments.curves, *([arguments.out] if arguments.out else [])]:
-        curves = Curves(path.read_text().splitlines())
-        half = curves.seeds // 2
+        beside = path.with_name(f"{path.stem}_short{path.suffix}")
+        curves = Curves(path.read_text().splitlines(), beside.read_text().splitlines() if beside.exists() else ())
+        every, half = range(curves.seeds), curves.seeds // 2
+        finalists = number_of_finalists(curves.points)
         print(f"\n{path.name}: {len(curves.methods)} methods, {curves.points} points, {curves.seeds} seeds")
-        print("rule      seeds              agree  below  apart  contradicted  found  largest shift")
-        for choice in ("best", "fitted"):
-            every = range(curves.seeds)
-            for tuning_seeds, own, said in (
-                (1, every, "all"),
-                (1, every[:half], "first half"),
-                (1, every[half:], "second half"),
-                (3, every, "all, 3 a search"),
-            ):
-                if len(own) < 2 * tuning_seeds:
+        print(f"{'rule':34s} {'seeds':9s} full runs  agree  below  apart  contradicted  found  largest shift")
+        for screened, choice, number in itertools.product((False, True), CHOICES, (1, 2, 3)):
+            runs = curves.points / SCREEN + finalists * number
+            runs = runs if screened else curves.points + finalists * (number - 1)
+            for own, said in ((every, "all"), (every[:half], "first half"), (every[half:], "second half")):
+                if len(own) < 2 * number or (screened and not beside.exists()):
                     continue
-                luck = curves.luck(curves.rule(choice), tuning_seeds=tuning_seeds, seeds=own)
-                today = curves.luck(curves.rule("best"), tuning_seeds=tuning_seeds, seeds=own)
+                luck = curves.luck(curves.rule(choice, screened), tuning_seeds=number, seeds=own)
+                today = curves.luck(curves.rule("best"), seeds=own)
                 shift = np.abs(luck.gaps - today.gaps).max()
+                rule = f"{choice}{', short first' if screened else ''}{f', {number} a search' if number > 1 else ''}"
                 print(
-                    f"{choice:9s} {said:18s} {luck.agree:5.2f} {luck.below:6.2f} {luck.apart:6.2f} "
+                    f"{rule:34s} {said:12s} {runs:5.1f} {luck.agree:6.2f} {luck.below:6.2f} {luck.apart:6.2f} "
                     f"{luck.contradicted:13.2f} {luck.found:6.2f} {shift:14.2f}"
                 )
 

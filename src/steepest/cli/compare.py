@@ -49,6 +49,28 @@ def compare(
         int | None, typer.Option(help="Points of the search, the same number for every method. Default: 8.")
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Final runs of every method's best point. Default: 5.")] = None,
+    tuning_seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Seeds that the finalists of a search run on before one is chosen: the best quarter of its points, at "
+            "least four. Default: 1."
+        ),
+    ] = None,
+    stop_early: Annotated[
+        bool | None,
+        typer.Option(
+            "--stop-early/--no-stop-early",
+            help="The same verdicts from fewer runs: short runs first, the best quarter in full; final runs end once a "
+            "method is found to be better or worse, or next to no chance is left that it will be. Default: no.",
+        ),
+    ] = None,
+    cover_search: Annotated[
+        bool | None,
+        typer.Option(
+            "--cover-search/--no-cover-search",
+            help="A search of its own for every final seed, so that verdicts speak of searches as well. Default: no.",
+        ),
+    ] = None,
     epochs: Annotated[
         list[str] | None,
         typer.Option(help="Instead of the workload's own; WORKLOAD=N for one of several.", metavar="N"),

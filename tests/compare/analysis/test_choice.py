@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from steepest.compare import Study
-from steepest.compare.analysis.choice import choose, search_of
+from steepest.compare.analysis.choice import Tried
+from steepest.compare.analysis.choice import choose as choose_among
+from steepest.compare.analysis.search import search_of
 from steepest.compare.records.record import Record
 from steepest.compare.spec import StudySpec
 from tests.compare import TINY_FILE
@@ -22,7 +24,17 @@ BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
 def spec_of(choice="fitted", workload="clouds"):
-    return dataclasses.replace(freeze(f"{TINY_FILE}:{workload}", [f"{TINY_FILE}:good"], trials=12), choice=choice)
+    spec = freeze(f"{TINY_FILE}:{workload}", [f"{TINY_FILE}:good"], trials=12)
+    method = dataclasses.replace(spec.methods[0], points=tuple(r.hyperparameters for r in tuned(GOOD)))
+    return dataclasses.replace(spec, choice=choice, methods=(method,))
+
+
+def choose(spec, runs):
+    return choose_among(spec, spec.methods[0], [Tried(r.trial, (r,)) for r in runs])
+
+
+def search(spec, runs):
+    return search_of(spec, spec.methods[0], {(r.phase, r.trial): r for r in runs})
 
 
 def tuned(scores, losses=None):
@@ -52,10 +64,11 @@ def test_lower_may_be_better():
 
 def test_the_order_in_which_runs_end_does_not_matter():
     runs = tuned(LUCKY)
-    first = choose(spec_of(), runs)
+    first = search(spec_of(), runs).choice
+    assert first == choose(spec_of(), runs)
     for seed in range(5):
         shuffled = [runs[i] for i in np.random.default_rng(seed).permutation(len(runs))]
-        assert choose(spec_of(), shuffled) == first
+        assert search(spec_of(), shuffled).choice == first
 
 
 @pytest.mark.parametrize(
@@ -85,9 +98,9 @@ def test_a_lost_run_is_never_taken():
 
 
 def test_nothing_is_chosen_before_the_search_is_over():
-    search = search_of(spec_of(), tuned(LUCKY)[:11])
-    assert (search.chosen, search.best.trial) == (None, 3)
-    assert search_of(spec_of(), tuned(LUCKY)).chosen.trial in (6, 7)
+    begun = search(spec_of(), tuned(LUCKY)[:11])
+    assert (begun.chosen, begun.best.trial) == (None, 3)
+    assert search(spec_of(), tuned(LUCKY)).chosen.trial in (6, 7)
 
 
 def test_a_study_that_has_begun_goes_on_choosing_as_it_began(tmp_path):

@@ -1,124 +1,180 @@
-"""How far a method's search is, which of its points is taken for the final runs, and so which runs there will be."""
+"""Which point of a search is taken for the final runs."""
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from steepest.compare.analysis.response import EXPLAINED, FEWEST, SURPRISE, Response, fit_response
+from steepest.compare.analysis.response import EXPLAINED, FEWEST, SPREADS, SURPRISE, Response, fit_response
 from steepest.compare.records.record import Record
-from steepest.compare.spec import Shared, Spec
+from steepest.compare.spec import MethodSpec, Spec
+
+_GUESSED = 3.0  # variance of what a short run lets expect of a long one, as a multiple of that of a run
+
+
+class Tried(NamedTuple):
+    """A point of a search, by its number, and its runs on the whole budget, one for each tuning seed."""
+
+    point: int
+    runs: tuple[Record, ...]
+
+    @property
+    def score(self) -> float | None:
+        """The mean validation metric, if no run was lost."""
+        found = [run.found for run in self.runs]
+        known = [x for x in found if x is not None]
+        return statistics.fmean(known) if known and len(known) == len(found) else None
+
+    @property
+    def loss(self) -> float:
+        """The mean validation loss; infinite where one is not known."""
+        losses = [run.validation_loss for run in self.runs]
+        known = [x for x in losses if x is not None]
+        return statistics.fmean(known) if known and len(known) == len(losses) else math.inf
 
 
 @dataclass(frozen=True)
 class Choice:
     """The point that the final runs take, and why.
 
-    ``response`` is what was fitted to the scores of the search, if anything was; its numbers are in the order of
-    ``points``, the numbers of the trials. ``reason`` says why the best single score was taken all the same.
+    ``record`` is its run on the first tuning seed, ``score`` the mean over all of them. ``response`` is what was fitted
+    to the scores of the search, if anything was; its numbers are in the order of ``points``. ``reason`` says why the
+    best score was taken all the same, which is ``best``.
     """
 
     record: Record
+    score: float
+    best: float
     response: Response | None = None
     points: tuple[int, ...] = ()
     reason: str = ""
 
 
-class Search(NamedTuple):
-    """A method's search: ``ended`` runs of ``trials``, the ``best`` of them so far by its score alone, the ``seeds``
-    that follow, and what was chosen once all had ended."""
-
-    ended: int
-    trials: int
-    best: Record | None
-    seeds: int
-    choice: Choice | None = None
-
-    @property
-    def is_over(self) -> bool:
-        return self.ended >= self.trials
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether it is over and no run of it can be chosen, so that there are no final runs."""
-        return self.is_over and self.best is None
-
-    @property
-    def chosen(self) -> Record | None:
-        """What the final runs take, once the search is over."""
-        return None if self.choice is None else self.choice.record
-
-    @property
-    def finals(self) -> int:
-        """Final runs that there have been or will be."""
-        return 0 if self.is_lost else self.seeds
-
-    @property
-    def planned(self) -> int:
-        """All runs of the method."""
-        return self.trials + self.finals
-
-    def after(self, spec: Spec, record: Record) -> "Search":
-        """The search once one more run of it has ended, without a choice."""
-        found = [r for r in (self.best, record) if r is not None]
-        return self._replace(ended=self.ended + 1, best=best_of(spec, found))
-
-
-def unbegun(spec: Shared) -> Search:
-    """A search of which no run has ended."""
-    return Search(0, spec.trials, None, len(spec.seeds))
-
-
-def search_of(spec: Spec, tuned: Sequence[Record]) -> Search:
-    """How far the search is of which these runs have ended."""
-    search = unbegun(spec)._replace(ended=len(tuned), best=best_of(spec, tuned))
-    return search._replace(choice=choose(spec, tuned)) if search.is_over else search
-
-
 def best_of(spec: Spec, tuned: Iterable[Record]) -> Record | None:
     """The point of the best single score: validation metric, then the lower validation loss, then the earlier point."""
-    finished = [r for r in tuned if r.found is not None]
+    finished = [r for r in tuned if r.phase == "tune" and r.found is not None]
     sign = -1 if spec.workload.higher_is_better else 1
     return min(
         finished, key=lambda r: (sign * (r.validation_metric or 0.0), r.validation_loss or 0.0, r.trial), default=None
     )
 
 
-def choose(spec: Spec, tuned: Sequence[Record]) -> Choice | None:
+def finalists_of(spec: Spec, method: MethodSpec, ended: Sequence[Record]) -> list[int]:
+    """The numbers of the points that are run further, of a search all of whose first runs have ended, in the order of
+    the points; fewer where fewer have a score.
+
+    They are those that would be chosen first; with a screen the fit is taken wherever there is one, since short runs
+    only say which part of the range is worth a long one.
+    """
+    tried = [Tried(i, (record,)) for i, record in enumerate(ended)]
+    live = [t for t in tried if t.score is not None]
+    if spec.choice == "best":
+        response = None
+    elif spec.screen:
+        response = _fit(spec, method, tried, [1.0] * len(tried)).response
+    else:
+        choice = choose(spec, method, tried)
+        response = None if choice is None or choice.reason else choice.response
+    if response is None:
+        live.sort(key=lambda t: _rank(spec, t))
+    else:
+        live.sort(key=lambda t: (-response.means[t.point], t.loss, t.point))
+    return sorted(t.point for t in live[: spec.finalists])
+
+
+def choose(
+    spec: Spec, method: MethodSpec, tried: Sequence[Tried], short: Sequence[Record] | None = None
+) -> Choice | None:
     """The point that a search of these runs has found; ``None`` if none of them has a score.
 
     With ``fitted`` it is the tried point where the response that is fitted to all scores is highest: the best single
-    score is the luckiest one as well, and another search would be lucky elsewhere. The best single score is taken with
+    score is the luckiest one as well, and another search would be lucky elsewhere. The best score is taken with
     ``best``; where there are too few scores to fit, or half of them are the best, or the response explains next to
     nothing of them; and where that score beats what the other points predict there by more than three standard
     deviations, so that the response is not as smooth as it is taken for.
+
+    The mean over several seeds counts as so much less noisy. Of a point that had only a short run the response is
+    guessed, and counts little: what was fitted to the short runs there, and what the others have gained on that.
+
+    Args:
+        tried: the points with a run on the whole budget, in their order. One that has been run on more seeds than
+            another is a finalist, and a finalist alone is chosen.
+        short: the runs on a part of the budget, one for every point, if there were any.
     """
-    best = best_of(spec, tuned)
-    if best is None:
+    most = max((len(t.runs) for t in tried), default=0)
+    last = [t for t in tried if t.score is not None and len(t.runs) == most]
+    if not last:
         return None
+    best = min(last, key=lambda t: _rank(spec, t))
+    taken = Choice(best.runs[0], best.score or 0.0, best.score or 0.0)
     if spec.choice == "best":
-        return Choice(best)
-    tried = sorted(tuned, key=lambda r: r.trial)
-    sign = 1 if spec.workload.higher_is_better else -1
-    scores = [-math.inf if r.found is None else sign * r.found for r in tried]
-    response = fit_response(spec.method(best.method).space, [r.hyperparameters for r in tried], scores)
-    points = tuple(r.trial for r in tried)
-    if response is None:
-        few = sum(map(math.isfinite, scores)) < FEWEST
-        reason = f"fewer than {FEWEST} points have a score" if few else "the better half of the scores are equal"
-        return Choice(best, reason=reason)
-    if response.surprise[points.index(best.trial)] > SURPRISE:
-        return Choice(best, response, points, "it stands out from what the other points predict")
-    if response.explained < EXPLAINED:
-        return Choice(best, response, points, "no score follows from the others")
+        return taken
+    if short is None:
+        fit = _fit(spec, method, tried, [1 / len(t.runs) for t in tried])
+    else:
+        fit = _fit_beside_short(spec, method, tried, short)
+    points = tuple(t.point for t in tried) if short is None else tuple(range(len(short)))
+    taken = replace(taken, response=fit.response, points=points, reason=fit.reason)
+    if fit.reason or fit.response is None:
+        return taken
+    if fit.response.surprise[points.index(best.point)] > SURPRISE:
+        return replace(taken, reason="it stands out from what the other points predict")
+    if fit.response.explained < EXPLAINED and short is None:
+        return replace(taken, reason="no score follows from the others")
+    means = dict(zip(points, fit.response.means, strict=True))
+    chosen = min(last, key=lambda t: (-means[t.point], t.loss, t.point))
+    return replace(taken, record=chosen.runs[0], score=chosen.score or 0.0)
 
-    def rank(place: int) -> tuple[float, float, int]:
-        record = tried[place]
-        return (
-            -response.means[place],
-            math.inf if record.validation_loss is None else record.validation_loss,
-            record.trial,
-        )
 
-    chosen = min((i for i, r in enumerate(tried) if r.found is not None), key=rank)
-    return Choice(tried[chosen], response, points)
+class _Fitted(NamedTuple):
+    """Hold what was fitted, or why nothing was."""
+
+    response: Response | None
+    reason: str = ""
+
+
+def _fit(spec: Spec, method: MethodSpec, tried: Sequence[Tried], noise: Sequence[float]) -> _Fitted:
+    """Fit a response to the scores of points."""
+    scores = [_orient(spec, t.score) for t in tried]
+    points = [t.runs[0].hyperparameters for t in tried]
+    return _explained(fit_response(method.space, points, scores, noise), scores)
+
+
+def _explained(response: Response | None, scores: Sequence[float]) -> _Fitted:
+    if response is not None:
+        return _Fitted(response)
+    few = sum(map(math.isfinite, scores)) < FEWEST
+    return _Fitted(
+        None, f"fewer than {FEWEST} points have a score" if few else "the better half of the scores are equal"
+    )
+
+
+def _fit_beside_short(spec: Spec, method: MethodSpec, finalists: Sequence[Tried], short: Sequence[Record]) -> _Fitted:
+    """Fit a response to the scores of the finalists and, for all other points, to what their short runs let expect."""
+    points = [record.hyperparameters for record in short]
+    shorts = [_orient(spec, record.found) for record in short]
+    before = fit_response(method.space, points, shorts)
+    known = {t.point: _orient(spec, t.score) for t in finalists if t.score is not None}
+    if before is None:
+        return _explained(before, shorts)
+    if len(known) < 2:
+        return _Fitted(None, "fewer than 2 finalists have a score")
+    gained = statistics.fmean(score - before.means[point] for point, score in known.items())
+    worst, top = min(known.values()), max(known.values())
+    lowest = worst - SPREADS * (top - worst)
+    seeds = {t.point: len(t.runs) for t in finalists}
+    scores = [
+        known.get(i, -math.inf) if i in seeds else max(before.means[i] + gained, lowest) for i in range(len(short))
+    ]
+    noise = [1 / seeds[i] if i in seeds else _GUESSED for i in range(len(short))]
+    return _explained(fit_response(method.space, points, scores, noise), scores)
+
+
+def _orient(spec: Spec, score: float | None) -> float:
+    """Turn a score so that higher is better, and the lowest is none."""
+    return -math.inf if score is None else score if spec.workload.higher_is_better else -score
+
+
+def _rank(spec: Spec, tried: Tried) -> tuple[float, float, int]:
+    return (-_orient(spec, tried.score), tried.loss, tried.point)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from steepest.compare.analysis.pairs import ROUNDING, differences_of, scores
 from steepest.compare.analysis.statistics import CONFIDENCE, paired_difference
-from steepest.compare.analysis.verdicts import ROUNDING, differences_of, scores
 from steepest.compare.records.record import Record
 from steepest.compare.spec import Spec
 

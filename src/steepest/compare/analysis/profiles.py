@@ -84,7 +84,7 @@ def costs_of(summaries: Sequence[Summary]) -> dict[str, list[float]]:
 
 def _is_open(row: Row) -> bool:
     """Say whether a method has no result yet; a search that found nothing, or final runs that all fail, are misses."""
-    return row.evaluations_to_target is None and len(row.finals) < row.search.finals
+    return row.evaluations_to_target is None and len(row.finals) < row.seeds_asked
 
 
 def performance_ratios(costs: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:

@@ -38,7 +38,10 @@ class Response:
 
 
 def fit_response(
-    space: Mapping[str, Range], points: Sequence[Mapping[str, float]], scores: Sequence[float]
+    space: Mapping[str, Range],
+    points: Sequence[Mapping[str, float]],
+    scores: Sequence[float],
+    noise: Sequence[float] | None = None,
 ) -> Response | None:
     """Fit a Gaussian process with noise to the scores of a search, higher ones better.
 
@@ -53,6 +56,7 @@ def fit_response(
         space: the searched hyperparameters.
         points: values for all of them.
         scores: minus infinity for a run without one.
+        noise: the variance of each score, as a multiple of that of a single run; 1 where it is not said.
 
     Returns:
         What was fitted, or ``None`` where there is nothing to fit: there are fewer than five scores, or half of them
@@ -78,9 +82,10 @@ def fit_response(
     y = (censored - mean) / deviation
     places = np.array([[_place(point[name], within) for name, within in space.items()] for point in points])
     taking_part = np.sort(np.argsort(-y, kind="stable")[:MOST])
+    relative = np.ones(len(y)) if noise is None else np.array(noise, dtype=np.float64)
     fits = [
-        _Fit(places[taking_part], y[taking_part], amplitude, noise)
-        for amplitude, noise in itertools.product(_AMPLITUDES, _NOISES)
+        _Fit(places[taking_part], y[taking_part], amplitude, variance * relative[taking_part])
+        for amplitude, variance in itertools.product(_AMPLITUDES, _NOISES)
     ]
     evidence = np.array([fit.evidence for fit in fits])
     weights = np.exp(evidence - evidence.max())
@@ -112,9 +117,9 @@ def _place(value: float, within: Range) -> float:
 class _Fit:
     """Fit a Gaussian process with given variances."""
 
-    def __init__(self, places: Array, y: Array, amplitude: float, noise: float) -> None:
+    def __init__(self, places: Array, y: Array, amplitude: float, noise: Array) -> None:
         self._places, self._amplitude = places, amplitude
-        covariance = self._covariance(places) + noise * np.eye(len(y))
+        covariance = self._covariance(places) + np.diag(noise)
         inverse = np.linalg.inv(covariance)
         self._weights = inverse @ y
         own = np.diag(inverse)

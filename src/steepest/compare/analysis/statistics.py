@@ -46,9 +46,19 @@ def student_interval(values: Sequence[float], lowest: float = -math.inf, highest
     return Interval(max(lowest, mean - reach), min(highest, mean + reach))
 
 
-def _reach(deviation: float, n: int) -> float:
-    """Compute the distance from the mean of ``n`` values to an end of its 95 % interval."""
-    return float(scipy.special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(n)
+def interval_at(mean: float, deviation: float, n: int, error: float) -> Interval:
+    """The interval of a mean of ``n`` values that misses it with this probability, by Student's t.
+
+    At a look's nominal level it is the repeated confidence interval of C. Jennison and B. W. Turnbull, "Interim
+    analyses: the repeated confidence interval approach", J. R. Statist. Soc. B 51 (1989).
+    """
+    reach = _reach(deviation, n, error)
+    return Interval(mean - reach, mean + reach)
+
+
+def _reach(deviation: float, n: int, error: float = 1 - CONFIDENCE) -> float:
+    """Compute the distance from the mean of ``n`` values to an end of its interval."""
+    return float(scipy.special.stdtrit(n - 1, 1 - error / 2)) * deviation / math.sqrt(n)
 
 
 def bootstrap_interval(values: Sequence[float], seed: int = 0) -> Interval | None:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from steepest.compare.analysis.choice import Search, search_of
+from steepest.compare.analysis.course import Course, course_of
+from steepest.compare.analysis.looks import Standings
+from steepest.compare.analysis.pairs import scores
+from steepest.compare.analysis.search import Search
 from steepest.compare.analysis.statistics import Interval, student_interval
-from steepest.compare.analysis.verdicts import Comparison, compare, scores
+from steepest.compare.analysis.verdicts import Comparison, compare
 from steepest.compare.records.record import Record
 from steepest.compare.spec import MethodSpec, Spec, StudySpec
 
@@ -20,7 +23,7 @@ class Row:
     """All that the report says of one method."""
 
     method: MethodSpec
-    search: Search
+    searches: tuple[Search, ...]
     edges: dict[str, Edge]  # of the chosen point: hyperparameter to which end of what was tried
     tuned: list[Record]
     finals: list[Record]
@@ -34,6 +37,12 @@ class Row:
     pruned: int
     runs: int
     seconds: float | None  # median of the final runs
+    seeds_asked: int  # final runs that there will be, as far as is known
+
+    @property
+    def search(self) -> Search:
+        """Its search, or the first of those that cover the luck of it."""
+        return self.searches[0]
 
     @property
     def chosen(self) -> Record | None:
@@ -53,7 +62,8 @@ class Summary:
     spec: Spec
     rows: list[Row]
     finished: int
-    planned: int
+    planned: int  # at most
+    standings: Standings
 
     @property
     def complete(self) -> bool:
@@ -71,28 +81,37 @@ def summarize_study(study: StudySpec, records: Sequence[Record]) -> list[Summary
 
 def summarize(spec: Spec, records: Sequence[Record]) -> Summary:
     """All that the report shows of a comparison, from its spec and its finished runs, complete or not."""
-    finals = {m.name: [r for r in records if r.method == m.name and r.phase == "final"] for m in spec.methods}
-    comparisons = compare(spec, finals)
-    rows = [
-        _row(spec, m, [r for r in records if r.method == m.name], finals[m.name], comparisons[m.name])
-        for m in spec.methods
-    ]
+    course = course_of(spec, records)
+    seeds = course.standings.seeds
+    records = [r for r in records if r.phase != "final" or r.trial < seeds[r.method]]
+    own = {m.name: [r for r in records if r.method == m.name] for m in spec.methods}
+    finals = {name: [r for r in runs if r.phase == "final"] for name, runs in own.items()}
+    comparisons = compare(spec, finals, course.standings)
+    rows = [_row(spec, m, own[m.name], finals[m.name], comparisons[m.name], course) for m in spec.methods]
     sign = -1 if spec.workload.higher_is_better else 1
     rows.sort(key=lambda row: (row.mean is None, sign * (row.mean or 0.0)))
-    return Summary(spec, rows, len(records), sum(row.search.planned for row in rows))
+    return Summary(spec, rows, len(records), course.planned, course.standings)
 
 
-def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Record], comparison: Comparison) -> Row:
+def _row(
+    spec: Spec,
+    method: MethodSpec,
+    records: list[Record],
+    finals: list[Record],
+    comparison: Comparison,
+    course: Course,
+) -> Row:
+    searches = course.searches[method.name]
     tuned = [r for r in records if r.phase == "tune"]
-    search = search_of(spec, tuned)
     values = list(scores(finals).values())
     ended = [r for r in finals if r.status != "failed"]
     to_target = [math.inf if r.evaluations_to_target is None else float(r.evaluations_to_target) for r in ended]
     seconds = [r.seconds for r in ended if r.seconds is not None]
+    tried = [r for r in records if r.phase == searches[0].jobs[0].phase]
     return Row(
         method=method,
-        search=search,
-        edges=_find_edges(search.chosen or search.best, tuned),
+        searches=searches,
+        edges=_find_edges(searches[0].chosen or searches[0].best, tried),
         tuned=tuned,
         finals=finals,
         mean=statistics.fmean(values) if values else None,
@@ -105,6 +124,7 @@ def _row(spec: Spec, method: MethodSpec, records: list[Record], finals: list[Rec
         pruned=sum(r.status == "pruned" for r in records),
         runs=len(records),
         seconds=statistics.median(seconds) if seconds else None,
+        seeds_asked=0 if searches[0].is_lost else course.standings.seeds[method.name],
     )
 
 

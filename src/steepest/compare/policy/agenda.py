@@ -4,14 +4,15 @@ import heapq
 from collections.abc import Iterable
 
 from steepest.compare.records.record import Job, Key
-from steepest.compare.spec import StudySpec
+from steepest.compare.spec import PHASES, StudySpec
 
-_Place = tuple[int, int, bool, int, int]
+_Place = tuple[int, int, int, int, int]
 
 
 class Agenda:
-    """A comparison comes after the other. Its search is first, a point of every method in turn; then the final runs, a
-    seed of every method in turn. Runs whose process died come last: whatever killed it may be over by then."""
+    """A comparison comes after the other. Its search is first, a point of every method in turn, short runs before whole
+    ones; then the final runs, a seed of every method in turn. Runs whose process died come last: whatever killed it may
+    be over by then."""
 
     def __init__(self, study: StudySpec) -> None:
         self._methods = {
@@ -30,7 +31,7 @@ class Agenda:
         for job in jobs:
             if job.key not in self._keys:
                 comparison, method = self._methods[job.workload, job.method]
-                place = (deaths, comparison, job.phase == "final", job.index, method)
+                place = (deaths, comparison, PHASES.index(job.phase), job.index, method)
                 heapq.heappush(self._heap, (place, job))
                 self._keys.add(job.key)
 

@@ -1,17 +1,17 @@
-"""Which of a study's records count, as the choice of its searches stands."""
+"""Which of a study's records count, as its searches and looks stand."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from steepest.compare.analysis.choice import search_of
+from steepest.compare.analysis.course import course_of
 from steepest.compare.records.record import Record
 from steepest.compare.spec import StudySpec
 
 
 class Counted(NamedTuple):
-    """Records that count; ``pending`` final runs, whose search is open again, and which count if the same point is
-    chosen again; ``outdated`` ones, of another point than the one that their search chose."""
+    """Records that count; ``pending`` ones, which no search or look asks for yet, and which count if one does;
+    ``outdated`` ones, of another point than the one that is asked for in their place."""
 
     records: list[Record]
     pending: list[Record]
@@ -21,18 +21,18 @@ class Counted(NamedTuple):
 def counted(study: StudySpec, records: Iterable[Record]) -> Counted:
     """What counts of a study's records: a failed run of a search that is tried again may have changed its choice."""
     records = list(records)
-    tuned: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
+    by_workload: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
-        if record.phase == "tune":
-            tuned[record.workload, record.method].append(record)
-    searches = {key: search_of(study.comparison(key[0]), own) for key, own in tuned.items()}
-    chosen = {key: search.chosen for key, search in searches.items() if search.is_over}
+        by_workload[record.workload].append(record)
+    courses = [course_of(spec, by_workload[spec.name]) for spec in study.comparisons]
+    counting = {r.key for course in courses for own in course.records.values() for r in own}
+    asked = {job.key for course in courses for job in course.jobs}
+    lost = {(s.name, name) for s, c in zip(study.comparisons, courses, strict=True) for name in c.lost}
     found = Counted([], [], [])
     for record in records:
-        best = chosen.get((record.workload, record.method))
-        if record.phase != "final" or (best is not None and best.hyperparameters == record.hyperparameters):
+        if record.key in counting:
             found.records.append(record)
-        elif (record.workload, record.method) in chosen:
+        elif record.key in asked or (record.workload, record.method) in lost:
             found.outdated.append(record)
         else:
             found.pending.append(record)

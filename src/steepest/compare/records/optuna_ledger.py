@@ -1,11 +1,11 @@
 """The runs of a study in an Optuna storage that many processes share.
 
-Each method of a comparison has two Optuna studies, ``workload/method/tune`` and ``workload/method/final``; trial ``i``
-of the first is point ``i``, trial ``i`` of the second is seed ``i``. A run that is tried again is one more trial, whose
-user attribute ``index`` says which run it is: the last trial of a run counts. A run is finished when, and only when,
-its trial's state says so: that is one transaction, after everything else about the run has been stored. The record
-travels whole in the trial's user attribute ``record``. Every operation may be repeated: its answer, not its effect, may
-have been lost.
+Each method of a comparison has an Optuna study for every phase: ``workload/method/tune``, ``workload/method/final``,
+and ``workload/method/screen`` where there are short runs. Trial ``i`` is run ``i`` of its phase. A run that is tried
+again is one more trial, whose user attribute ``index`` says which run it is: the last trial of a run counts. A run is
+finished when, and only when, its trial's state says so: that is one transaction, after everything else about the run
+has been stored. The record travels whole in the trial's user attribute ``record``. Every operation may be repeated: its
+answer, not its effect, may have been lost.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from steepest.compare.records.lines import json_of_record, record_of_json
 from steepest.compare.records.optuna_tools import PRUNERS, STATES, braced, quiet
-from steepest.compare.records.record import Job, Key, Phase, Record
+from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.records.retries import Patience
-from steepest.compare.spec import StudySpec
+from steepest.compare.spec import Phase, StudySpec
 from steepest.training.definitions.range import Range
 
 ENDED = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
@@ -191,7 +191,7 @@ class OptunaLedger:
                 return record_in(trial)
             if not _is_point(trial.params, record.hyperparameters):  # the search has chosen another point since
                 return record
-            value = record.validation_metric if record.phase == "tune" else record.test_metric
+            value = record.test_metric if record.phase == "final" else record.validation_metric
             state = STATES.get(record.status, TrialState.FAIL)
             self.storage.set_trial_user_attr(trial_id, "record", json_of_record(record))
             self.storage.set_trial_state_values(
@@ -220,8 +220,7 @@ class OptunaLedger:
         return last
 
     def studies(self) -> list[tuple[str, str, Phase]]:
-        phases: tuple[Phase, ...] = ("tune", "final")
-        return [(s.name, method.name, phase) for s in self.spec.comparisons for method in s.methods for phase in phases]
+        return [(s.name, m.name, phase) for s in self.spec.comparisons for m in s.methods for phase in s.phases]
 
     def trial_id(self, key: Key) -> int:
         """Optuna's number of a run's last trial, as far as it is known here."""

@@ -5,9 +5,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from steepest.compare.spec import StudySpec
+from steepest.compare.spec import Phase, StudySpec
 
-Phase = Literal["tune", "final", "check"]
 Status = Literal["finished", "diverged", "failed", "pruned"]
 Key = tuple[str, str, Phase, int]
 
@@ -15,8 +14,9 @@ Key = tuple[str, str, Phase, int]
 @dataclass(frozen=True)
 class Job:
     """One run. ``workload`` is the name of its comparison; ``index`` is the point's number in the search, or the seed's
-    place among the final seeds. In the phase ``check`` it is what is tried before the first run, and recorded nowhere:
-    one step of a method, or the workload by itself if ``method`` is empty."""
+    place among the final seeds. In the phase ``screen`` a point is run on a part of the budget. In the phase ``check``
+    it is what is tried before the first run, and recorded nowhere: one step of a method, or the workload by itself if
+    ``method`` is empty."""
 
     workload: str
     method: str
@@ -90,8 +90,9 @@ class Checked(Record):
 
 def may_be_pruned(study: StudySpec, job: Job) -> bool:
     """Whether a run stands still after every validation until it is told to go on or to stop: in a search with a
-    pruner."""
-    return job.phase == "tune" and study.comparison(job.workload).pruner is not None
+    pruner, unless it is one of a finalist on a further seed."""
+    spec = study.comparison(job.workload)
+    return job.phase == "tune" and spec.pruner is not None and job.index % spec.of_search("tune") < spec.trials
 
 
 def record_of(job: Job, started: float, fields: dict[str, Any]) -> Record:

@@ -19,8 +19,8 @@ def all_keys(study: StudySpec) -> Iterator[Key]:
     """The runs that a study may have, in the order of its records: workload, method, phase, index."""
     for spec in study.comparisons:
         for method in spec.methods:
-            yield from ((spec.name, method.name, "tune", i) for i in range(spec.trials))
-            yield from ((spec.name, method.name, "final", i) for i in range(len(spec.seeds)))
+            for phase in spec.phases:
+                yield from ((spec.name, method.name, phase, i) for i in range(spec.most(phase)))
 
 
 def place_of(study: StudySpec) -> dict[Key, int]:
@@ -115,12 +115,11 @@ def misfit(study: StudySpec, records: Iterable[Record]) -> str:
         method = next((method for method in spec.methods if method.name == record.method), None)
         if method is None:
             return f"it has a run of {record.method!r}"
-        seeds = (spec.tuning_seed,) * spec.trials if record.phase == "tune" else spec.seeds
-        if record.trial >= len(seeds) or record.seed != seeds[record.trial]:
+        if record.trial >= spec.most(record.phase) or record.seed != spec.seed(record.phase, record.trial):
             return f"it has a run {record.phase} {record.trial} of {record.method!r} with seed {record.seed}"
         if not _in_space(record, method):
             return f"it has a run of {record.method!r} at {record.hyperparameters}"
-        spent, whole = record.gradient_evaluations, spec.spent(method)
+        spent, whole = record.gradient_evaluations, spec.spent(method, record.phase)
         if record.status == "finished" and spent is not None and abs(spent - whole) >= method.evaluations_per_step:
             return f"it has a run of {spent} gradient evaluations, not {whole}"
     return ""

@@ -175,8 +175,7 @@ class SharedLedger(OptunaLedger):
         for workload, method, phase in self.studies():
             study = self.study_id(f"{workload}/{method}/{phase}")
             of = self.spec.comparison(workload)
-            planned = of.trials if phase == "tune" else len(of.seeds)
-            if study is None or all((workload, method, phase, i) in known for i in range(planned)):
+            if study is None or all((workload, method, phase, i) in known for i in range(of.most(phase))):
                 continue
             for index, trial in self.last_trials(study).items():
                 key = (workload, method, phase, index)

@@ -222,7 +222,7 @@ def _write_trial(
     if isinstance(run, Record):
         state, started, ended = _STATES[run.status], _format_time(run.started), _format_time(run.finished)
         attributes["record"] = json_of_record(run)
-        value = run.validation_metric if run.phase == "tune" else run.test_metric
+        value = run.test_metric if run.phase == "final" else run.validation_metric
         if run.status == "finished" and value is not None:
             connection.execute(
                 "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, 'FINITE')",

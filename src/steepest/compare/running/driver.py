@@ -3,16 +3,15 @@
 import contextlib
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from steepest._errors import StudyError
-from steepest.compare.analysis.choice import search_of
+from steepest.compare.analysis.course import fits
 from steepest.compare.identity.checks import refusal_in
 from steepest.compare.policy.agenda import Agenda
-from steepest.compare.policy.queue import final_jobs, jobs_left
+from steepest.compare.policy.following import Following
 from steepest.compare.policy.standing import counted
 from steepest.compare.records.ledger import Runs
 from steepest.compare.records.lines import append_record, note_attempts
@@ -77,32 +76,38 @@ class Driver:
         self._pool = pool
         self._records = records
         self._listener = listener
-        self._pending: list[Record] = []  # final runs whose search is open again
+        self._pending: dict[Key, Record] = {}  # runs that nothing asks for yet
         self._elsewhere: set[Key] = set()  # what other hosts have under way
         self._deaths = Deaths()
         self._synced = -float("inf")
         self._beginnings = Beginnings(folder / BEGINNINGS)
+        self._planned: dict[Key, Job] = {}
         self._restart()
 
     def _restart(self) -> None:
         """Find out anew what is known and what is left."""
-        self._records[:], pending, outdated = counted(self._study, self._records)
-        self._pending = pending or self._pending
-        self._set_aside(outdated)
-        self._known: set[Key] = set()
-        self._tuned: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
-        for record in self._records:
-            self._count(record)
-        under_way = {job.key for job in self._pool.running} | self._elsewhere
+        known = counted(self._study, {r.key: r for r in [*self._pending.values(), *self._records]}.values())
+        self._records[:] = known.records
+        self._pending = {record.key: record for record in known.pending}
+        self._known = {record.key for record in [*known.records, *known.pending]}
+        self._set_aside(known.outdated)
+        self._following = {
+            spec.name: Following(spec, [r for r in self._records if r.workload == spec.name])
+            for spec in self._study.comparisons
+        }
         self._left = Agenda(self._study)
-        for job in jobs_left(self._study, self._records):
+        for following in self._following.values():
+            self._enter(following.left())
+
+    def _enter(self, jobs: Sequence[Job]) -> None:
+        """Plan what is new among jobs that can be started, and let it wait for a worker."""
+        new = {job.key: job for job in jobs if self._planned.get(job.key) != job}
+        self._runs.plan([*new.values()])
+        self._planned.update(new)
+        under_way = {job.key for job in self._pool.running} | self._elsewhere
+        for job in jobs:
             if job.key not in under_way:
                 self._left.add([job], self._deaths[job.key])
-
-    def _count(self, record: Record) -> None:
-        self._known.add(record.key)
-        if record.phase == "tune":
-            self._tuned[record.workload, record.method].append(record)
 
     def run(self, interrupted: threading.Event) -> None:
         """Until all is finished, or the event is set.
@@ -145,7 +150,7 @@ class Driver:
         if news is None:
             return
         if news.reopened:
-            self._records[:] = self._runs.records()
+            self._records[:], self._pending = self._runs.records(), {}
         else:
             self._elsewhere = news.elsewhere
         for record in news.records:
@@ -154,7 +159,6 @@ class Driver:
             self._listener.ended(record)
         self._listener.waiting(len(self._elsewhere))
         self._restart()
-        self._runs.plan([job for job in jobs_left(self._study, self._records) if job.phase == "final"])
 
     def _handle(self, event: Event) -> None:
         key = event.job.key
@@ -201,8 +205,6 @@ class Driver:
         if kept != record:  # another host was faster
             append_record(self._folder, kept)
         self._add(kept)
-        if record.phase == "tune":
-            self._begin_finals(record.workload, record.method)
 
     def _check_weights(self, record: Record) -> None:
         """Compare the weights that a run began from with those of the runs before it.
@@ -220,27 +222,28 @@ class Driver:
 
     def _add(self, record: Record) -> None:
         self._records.append(record)
-        self._count(record)
+        self._known.add(record.key)
         self._listener.ended(record)
+        following = self._following[record.workload]
+        if following.add(record):
+            self._follow(following)
 
-    def _begin_finals(self, workload: str, method: str) -> None:
-        """Plan the final runs of a method, once its search is finished."""
-        spec = self._study.comparison(workload)
-        search = search_of(spec, self._tuned[workload, method])
-        if not search.is_over:
-            return
-        best = search.chosen
-        before = [r for r in self._pending if (r.workload, r.method) == (workload, method)]
-        self._pending = [r for r in self._pending if r not in before]
-        still = [r for r in before if best is not None and r.hyperparameters == best.hyperparameters]
-        self._set_aside([r for r in before if r not in still])
-        for record in still:
+    def _follow(self, following: Following) -> None:
+        """Enter what is known to be needed by now, but for what has been run before and waits to count."""
+        jobs = {job.key: job for job in following.left()}
+        own = [record for record in self._pending.values() if record.workload == following.spec.name]
+        asked = {r.key: r for r in own if r.key in jobs or r.method in following.course.lost}
+        still = {key: record for key, record in asked.items() if key in jobs and fits(jobs[key], record)}
+        self._pending = {key: record for key, record in self._pending.items() if key not in asked}
+        self._set_aside([record for key, record in asked.items() if key not in still])
+        self._enter([job for key, job in jobs.items() if key not in still])
+        for record in still.values():
             self._add(self._runs.finish(record))
-        jobs = [job for job in final_jobs(spec, search) if job.key not in self._known]
-        self._runs.plan(jobs)
-        self._left.add(job for job in jobs if job.key not in self._elsewhere)
 
     def _set_aside(self, outdated: Sequence[Record]) -> None:
-        """Set aside final runs of a point that is not the chosen one any more."""
+        """Set aside runs of a point that is not asked for any more."""
         note_attempts(self._folder, outdated, "another point was chosen")
         self._runs.drop(outdated)
+        for record in outdated:
+            self._planned.pop(record.key, None)
+            self._known.discard(record.key)

@@ -10,6 +10,7 @@ from typing import Any
 
 from steepest._errors import InputError, argument
 from steepest._files import write_atomically
+from steepest.compare.analysis.course import fits
 from steepest.compare.policy.queue import jobs_left
 from steepest.compare.policy.standing import counted
 from steepest.compare.records import folder as study_folder
@@ -157,11 +158,14 @@ def _catch_up(study: StudySpec, folder: Path, ledger: Runs, retry_failed: bool =
     records = ledger.records()
     known = {record.key for record in records}
     kept = [r for r in study_folder.read_records(folder) if r.key not in known and r.status != "failed"]
-    for phase in ("tune", "final"):
+    while True:
         left = {job.key: job for job in jobs_left(study, records)}
         ledger.plan([*left.values()])
-        fits = [r for r in kept if r.key in left and r.hyperparameters == left[r.key].hyperparameters]
-        records += [ledger.finish(record) for record in fits if record.phase == phase]
+        fitting = [r for r in kept if r.key in left and fits(left[r.key], r)]
+        if not fitting:
+            break
+        kept = [record for record in kept if record not in fitting]
+        records += [ledger.finish(record) for record in fitting]
     failed = [record for record in records if record.status == "failed"]
     if failed and retry_failed:
         say = "1 run that failed before is" if len(failed) == 1 else f"{len(failed)} runs that failed before are"

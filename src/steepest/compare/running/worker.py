@@ -76,6 +76,7 @@ def _assign(spec: "Spec", workload: "Workload", method: "Method", splits: "Split
         epochs=spec.epochs,
         batch_size=spec.batch_size,
         schedule=SCHEDULES[spec.schedule],
+        parts=spec.parts(job.phase),
     )
 
 
@@ -209,7 +210,7 @@ class _Runner:
     def _instruments(self, spec: "Spec", job: Job) -> "list[Instrument]":
         from steepest.training.code.lookup import the_instrument
 
-        asked = [frozen for frozen in spec.instruments if frozen.in_search or job.phase == "final"]
+        asked = [f for f in spec.instruments if job.phase == "final" or (f.in_search and job.phase == "tune")]
         for frozen in asked:
             self._refuse_changed_code(frozen)
         return [the_instrument(frozen.reference, self._given) for frozen in asked]

@@ -2,14 +2,26 @@
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from steepest.compare.points import quasi_random_points
 from steepest.compare.spec.parts import InstrumentSpec, MethodSpec, WorkloadSpec, code_differences
-from steepest.training.definitions.budget import steps_per_epoch
+from steepest.compare.spec.stopping import Stopping
+from steepest.training.definitions.budget import share_of, steps_per_epoch
+
+Phase = Literal["screen", "tune", "final", "check"]
+PHASES: tuple[Phase, ...] = ("screen", "tune", "final")  # of which there are records
+KEEP, AT_LEAST = 0.25, 4  # points of a search that are run in full, or on more seeds than one
+SCREEN = 8  # a short run has one of so many parts of the budget
+
+
+def number_of_finalists(trials: int) -> int:
+    """The best quarter of a search, and four at least."""
+    return min(trials, max(AT_LEAST, math.ceil(KEEP * trials)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +33,10 @@ class Shared:
     search's point is found; specs from before format 5 do not say, and mean ``best``. ``earlier_seeds`` are how many
     there were when final runs had ended already, and more were asked for. ``pruner`` prunes unpromising
     runs of the search. With a ``strategy`` so many ``ranks`` do every run together.
+
+    With ``screen`` every point is first run on one of so many parts of the budget, and the ``finalists`` alone in full;
+    with ``more_tuning_seeds`` the finalists run on those as well. ``stopping`` says when final runs end early. With
+    ``cover_search`` every final seed has a search of its own, on seeds and points of its own.
     """
 
     methods: tuple[MethodSpec, ...]
@@ -38,6 +54,11 @@ class Shared:
     pruner: str | None = None
     strategy: str | None = None
     ranks: int = 1
+    screen: int | None = None
+    finalists: int | None = None
+    more_tuning_seeds: tuple[int, ...] = ()
+    stopping: Stopping | None = None
+    cover_search: bool = False
 
     @property
     def columns(self) -> list[InstrumentSpec]:
@@ -52,9 +73,54 @@ class Shared:
     def method(self, name: str) -> MethodSpec:
         return next(method for method in self.methods if method.name == name)
 
-    def points(self, method: MethodSpec) -> tuple[dict[str, float], ...]:
+    def points(self, method: MethodSpec, search: int = 0) -> tuple[dict[str, float], ...]:
         """What a method's search tries; computed where a spec from before format 3 does not say."""
+        if search:
+            return method.more_points[search - 1]
         return method.points or tuple(quasi_random_points(method.space, self.trials, self.tuning_seed))
+
+    @property
+    def seeds_asked(self) -> int:
+        """How many final seeds there would be without stopping early."""
+        return self.stopping.seeds if self.stopping else len(self.seeds)
+
+    @property
+    def searches(self) -> int:
+        """How many a method may have."""
+        return len(self.seeds) if self.cover_search else 1
+
+    def tuning_seeds(self, search: int = 0) -> tuple[int, ...]:
+        """The seeds that a search runs its finalists on, all of its points on the first."""
+        seeds = (self.tuning_seed, *self.more_tuning_seeds)
+        of_each = len(seeds) // self.searches
+        return seeds[search * of_each : (search + 1) * of_each]
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Those that a method has runs of."""
+        return PHASES if self.screen else PHASES[1:]
+
+    def of_search(self, phase: Phase) -> int:
+        """Runs of a phase that a search has at most."""
+        finalists, seeds = self.finalists or 0, len(self.tuning_seeds())
+        if phase == "screen":
+            return self.trials if self.screen else 0
+        return finalists * seeds if self.screen else self.trials + finalists * (seeds - 1)
+
+    def most(self, phase: Phase) -> int:
+        """Runs of a phase that a method has at most."""
+        return len(self.seeds) if phase == "final" else self.searches * self.of_search(phase)
+
+    def seed(self, phase: Phase, index: int) -> int:
+        """On what a run of a method trains."""
+        if phase == "final":
+            return self.seeds[index]
+        search, place = divmod(index, self.of_search(phase))
+        seeds = self.tuning_seeds(search)
+        if phase == "screen" or (not self.screen and place < self.trials):
+            return seeds[0]
+        place -= 0 if self.screen else self.trials - (self.finalists or 1)
+        return seeds[place // (self.finalists or 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +153,14 @@ class Spec(Shared):
         """Steps that the budget pays for, task by task."""
         return sum(budget // method.evaluations_per_step for budget in self.budgets)
 
-    def spent(self, method: MethodSpec) -> int:
+    def spent(self, method: MethodSpec, phase: Phase = "final") -> int:
         """The gradient evaluations of a whole run: what the budget leaves over pays for no step."""
-        return self.steps(method) * method.evaluations_per_step
+        cost, parts = method.evaluations_per_step, self.parts(phase)
+        return sum(share_of(budget, parts, cost) // cost * cost for budget in self.budgets)
+
+    def parts(self, phase: Phase) -> int:
+        """Of how many parts of the budget a run has one."""
+        return (self.screen or 1) if phase == "screen" else 1
 
     def pruning_step(self, evaluations: int, number: int) -> int:
         """What a pruner calls a run's validation, the ``number``-th, from 1, after so many gradient evaluations."""

@@ -29,6 +29,7 @@ class MethodSpec:
     source_sha256: str | None
     estimators: dict[str, dict[str, Any]] = field(default_factory=dict)  # name to options
     points: tuple[dict[str, float], ...] = ()
+    more_points: tuple[tuple[dict[str, float], ...], ...] = ()  # of the searches after the first
     code: dict[str, str] | None = None
     schedule: str | None = None  # of its own
 

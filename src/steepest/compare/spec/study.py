@@ -11,6 +11,7 @@ from steepest._errors import InputError, argument
 from steepest.compare.spec.comparison import Shared, Spec
 from steepest.compare.spec.formats import FORMAT, SHARED, of_this_format, own_part
 from steepest.compare.spec.parts import InstrumentSpec, MethodSpec, WorkloadSpec
+from steepest.compare.spec.stopping import Stopping
 from steepest.training.definitions.range import Range
 
 Part = WorkloadSpec | MethodSpec | InstrumentSpec
@@ -125,7 +126,12 @@ def shared_of(spec: Spec) -> Shared:
 def _shared(raw: dict[str, Any]) -> Shared:
     methods = tuple(
         MethodSpec(
-            **{**m, "space": {k: Range(**r) for k, r in m["space"].items()}, "points": tuple(m.get("points", ()))}
+            **{
+                **m,
+                "space": {k: Range(**r) for k, r in m["space"].items()},
+                "points": tuple(m.get("points", ())),
+                "more_points": tuple(map(tuple, m.get("more_points", ()))),
+            }
         )
         for m in raw["methods"]
     )
@@ -135,10 +141,16 @@ def _shared(raw: dict[str, Any]) -> Shared:
             **raw,
             "seeds": tuple(raw["seeds"]),
             "earlier_seeds": tuple(raw.get("earlier_seeds", ())),
+            "more_tuning_seeds": tuple(raw.get("more_tuning_seeds", ())),
+            "stopping": _stopping(raw.get("stopping")),
             "methods": methods,
             "instruments": instruments,
         }
     )
+
+
+def _stopping(raw: dict[str, Any] | None) -> Stopping | None:
+    return None if raw is None else Stopping(**{**raw, "looks": tuple(raw["looks"]), "levels": tuple(raw["levels"])})
 
 
 def _comparison(shared: Shared, raw: dict[str, Any]) -> Spec:

@@ -16,6 +16,8 @@ import torch
 
 from steepest._errors import InputError, argument
 from steepest._machine import device_named
+from steepest.compare.analysis.sequential import MOST_SEEDS, level
+from steepest.compare.analysis.statistics import CONFIDENCE
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.identity.checks import check_fresh_models, check_same_data
 from steepest.compare.identity.digests import Parts, data_digest, digests_of_given, plain, with_code
@@ -24,7 +26,18 @@ from steepest.compare.points import quasi_random_points
 from steepest.compare.policy.pruners import PRUNERS
 from steepest.compare.records.record import Record
 from steepest.compare.results.columns import result_columns
-from steepest.compare.spec import TUNING_SEED, InstrumentSpec, MethodSpec, Spec, StudySpec, WorkloadSpec
+from steepest.compare.spec import (
+    SCREEN,
+    TUNING_SEED,
+    InstrumentSpec,
+    MethodSpec,
+    Spec,
+    Stopping,
+    StudySpec,
+    WorkloadSpec,
+    number_of_finalists,
+)
+from steepest.compare.spec.stopping import looks
 from steepest.compare.study.request import Request
 from steepest.compare.study.values import ALL
 from steepest.data import Splits, Tasks
@@ -43,6 +56,7 @@ from steepest.training.process.state import ProcessState
 T = TypeVar("T")
 _CHEAP_SECONDS = 2.0  # of loading data, which is then done twice
 _CPU = torch.device("cpu")
+MORE_TUNING_SEEDS = 1_000_001  # the first of them: no final run is ever on one
 
 
 def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
@@ -81,8 +95,9 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
             raise InputError(
                 f"{argument(name)} names {unknown[0]!r}, which is not compared on; the workloads are {', '.join(names)}"
             )
-    for name, value in (("trials", request.trials), ("seeds", request.seeds)):
+    for name, value in (("trials", request.trials), ("seeds", request.seeds), ("tuning_seeds", request.tuning_seeds)):
         _check_positive(name, value)
+    _check_stages(request)
     if request.schedule not in SCHEDULES:
         raise InputError(f"{argument('schedule')} must be one of {', '.join(SCHEDULES)}, got {request.schedule!r}")
     if request.pruner is not None and request.pruner not in PRUNERS:
@@ -101,6 +116,16 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     for spec in found:
         _check_columns(spec)
     return with_code(StudySpec(tuple(found)), parts, given)
+
+
+def _check_stages(request: Request) -> None:
+    if request.stop_early and request.seeds > MOST_SEEDS:
+        raise InputError(
+            f"{argument('seeds')} must be at most {MOST_SEEDS} with {argument('stop_early')}, got {request.seeds}"
+        )
+    for name in ("stop_early", "cover_search"):
+        if getattr(request, name) and request.pruner is not None:
+            raise InputError(f"{argument('pruner')} is not to be had with {argument(name)}; leave one of them out")
 
 
 def _methods(request: Request) -> list[tuple[str, Method]]:
@@ -161,7 +186,12 @@ def _make_comparisons(
         if method.name in request.space:
             _check_space(workload, method)
     frozen = replace(_workload_spec(reference, workload, splits, targets[0]), data_sha256_before=older_digest)
-    specs = tuple(_method_spec(reference, method, request.trials) for reference, method in methods)
+    final_seeds, stopping = _final_seeds(request, len(methods))
+    searches = len(final_seeds) if request.cover_search else 1
+    further = range(MORE_TUNING_SEEDS, MORE_TUNING_SEEDS + searches * request.tuning_seeds - 1)
+    screen = SCREEN if stopping is not None and request.trials > number_of_finalists(request.trials) + 1 else None
+    scrambles = (TUNING_SEED, *further)[:: request.tuning_seeds]
+    specs = tuple(_method_spec(reference, method, request.trials, scrambles) for reference, method in methods)
     names = [method.name for _, method in methods]
     captions = {instrument.name: instrument.caption(workload, splits) for _, instrument in instruments}
     return [
@@ -172,7 +202,7 @@ def _make_comparisons(
             baseline=request.baseline or ("sgd" if "sgd" in names else names[0]),
             trials=request.trials,
             tuning_seed=TUNING_SEED,
-            seeds=tuple(range(TUNING_SEED + 1, TUNING_SEED + 1 + request.seeds)),
+            seeds=final_seeds,
             epochs=epochs,
             batch_size=size,
             device=device,
@@ -185,9 +215,24 @@ def _make_comparisons(
             pruner=request.pruner,
             strategy=request.strategy,
             ranks=request.ranks,
+            screen=screen,
+            finalists=number_of_finalists(request.trials) if screen or request.tuning_seeds > 1 else None,
+            more_tuning_seeds=tuple(further),
+            stopping=stopping,
+            cover_search=request.cover_search,
         )
         for size in batch_sizes
     ]
+
+
+def _final_seeds(request: Request, methods: int) -> tuple[tuple[int, ...], Stopping | None]:
+    """Find the seeds of the final runs and, where they may end early, when they are looked at."""
+    stopping = None
+    if request.stop_early:
+        at = looks(request.seeds) if methods > 1 else (request.seeds,)
+        stopping = Stopping(request.seeds, at, tuple(level((1 - CONFIDENCE) / n, at) for n in range(1, methods)))
+    last = stopping.last if stopping else request.seeds
+    return tuple(range(TUNING_SEED + 1, TUNING_SEED + 1 + last)), stopping
 
 
 def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks: int) -> None:
@@ -309,8 +354,9 @@ def _workload_spec(reference: str, workload: Workload, splits: Splits, target: f
     )
 
 
-def _method_spec(reference: str, method: Method, trials: int) -> MethodSpec:
+def _method_spec(reference: str, method: Method, trials: int, scrambles: Sequence[int]) -> MethodSpec:
     optimizer = method.optimizer
+    points, *more_points = (tuple(quasi_random_points(method.space, trials, seed)) for seed in scrambles)
     return MethodSpec(
         reference=reference,
         name=method.name,
@@ -322,7 +368,8 @@ def _method_spec(reference: str, method: Method, trials: int) -> MethodSpec:
         evaluations_per_step=method.cost,
         source_sha256=digest_of(reference),
         estimators=json.loads(json.dumps({e.name: dict(e.options) for e in method.estimators}, default=plain)),
-        points=tuple(quasi_random_points(method.space, trials, TUNING_SEED)),
+        points=points,
+        more_points=tuple(more_points),
         schedule=None if method.schedule is None else method.schedule.description or method.schedule.name,
     )
 

@@ -1,7 +1,8 @@
 """What a study shows in the terminal while it runs: bars."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -9,11 +10,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from steepest._errors import one_line
-from steepest.compare.analysis.choice import best_of, unbegun
+from steepest.compare.analysis.choice import best_of
+from steepest.compare.policy.following import Following
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.results.formats import format_metric
-from steepest.compare.spec import Spec, StudySpec
+from steepest.compare.spec import Phase, Spec, StudySpec
 from steepest.page.text import count, format_duration
+
+_NAMES = {"screen": "short", "tune": "search", "final": "final"}
 
 
 class ProgressDisplay:
@@ -54,10 +58,10 @@ class ProgressDisplay:
 
     def begin(self, study: StudySpec, records: Sequence[Record]) -> None:
         self._study = study
-        self._counts = {spec.name: _Counts(spec) for spec in study.comparisons}
+        self._counts = {
+            spec.name: _Counts(spec, [r for r in records if r.workload == spec.name]) for spec in study.comparisons
+        }
         self.before = len(records)
-        for record in records:
-            self._counts[record.workload].add(record)
         self._before = sum(counts.spent for counts in self._counts.values())
         self._started = time.monotonic()
         self._last = records[-1].workload if records else None
@@ -69,7 +73,7 @@ class ProgressDisplay:
 
     def started(self, job: Job) -> None:
         spec = self._study.comparison(job.workload)
-        phase, of = ("search", spec.trials) if job.phase == "tune" else ("final", len(spec.seeds))
+        phase, of = _NAMES[job.phase], spec.most(job.phase)
         where = f"{spec.name}: " if len(self._study.comparisons) > 1 else ""
         description = f"{where}{job.method} {phase} {job.index + 1}/{of}, lr {job.hyperparameters['lr']:.3g}"
         self._tasks[job.key] = self._running.add_task(_escape(description), total=1.0)
@@ -103,23 +107,31 @@ class ProgressDisplay:
         if self._task is None:  # the study has not begun
             return Group()
         counts = [*self._counts.values()]
-        searched, searches = sum(c.searched for c in counts), sum(c.searches for c in counts)
-        ended, finals = sum(c.ended for c in counts), sum(c.finals for c in counts)
-        total = sum(c.cost * (c.searches + c.finals) for c in counts)
+        total = sum(c.total for c in counts)
         fresh = sum(c.spent for c in counts) - self._before
-        done = fresh + sum(self._counts[key[0]].cost * fraction for key, fraction in [*self._fractions.items()])
+        done = fresh + sum(self._counts[key[0]].cost[key[2]] * part for key, part in [*self._fractions.items()])
         seconds = (time.monotonic() - self._started) / done * (total - self._before - done) if done > 0 else None
         elsewhere = f", {count(self._elsewhere, 'run')} on other hosts" if self._elsewhere else ""
         self._overall.update(
             self._task,
             total=total,
             completed=self._before + done,
-            counts=f"search {searched}/{searches}, final {ended}/{finals}{elsewhere}",
+            counts=f"{self._list_counts(counts)}{elsewhere}",
             left="" if seconds is None else f"about {format_duration(seconds)} left",
         )
         if self._last is not None:
             self._show_best(self._counts[self._last])
         return Group(self._overall, self._running, self._best)
+
+    def _list_counts(self, counts: Sequence["_Counts"]) -> str:
+        """List how many runs of each phase have ended, such as ``search 3/4, final 0/2``."""
+        study = self._study.shared
+        said = []
+        for phase in study.phases:
+            ended, most = sum(c.ended[phase] for c in counts), sum(c.most[phase] for c in counts)
+            fewer = "at most " if phase == "final" and study.stopping is not None and ended < most else ""
+            said.append(f"{_NAMES[phase]} {ended}/{fewer}{most}")
+        return ", ".join(said)
 
     def _show_best(self, counts: "_Counts") -> None:
         if (best := counts.best) is not None:
@@ -132,37 +144,40 @@ class ProgressDisplay:
 
 
 class _Counts:
-    """Count how far a comparison is, run by run."""
+    """Count how far a comparison is, run by run; ``cost`` is the samples that a run may see, by its phase."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, records: Sequence[Record]) -> None:
         self.spec = spec
-        self.cost = spec.gradient_evaluations * spec.batch_size
-        self.searches = spec.trials * len(spec.methods)
-        self.searched = self.ended = 0
-        self.best: Record | None = None
-        self._search = {method.name: unbegun(spec) for method in spec.methods}
-        self._keys: set[Key] = set()
+        whole = spec.gradient_evaluations * spec.batch_size
+        self.cost = {phase: whole / spec.parts(phase) for phase in spec.phases}
+        self.ended = Counter(record.phase for record in records)
+        self.best = best_of(spec, records)
+        self._keys = {record.key for record in records}
+        self._following = Following(spec, records)
 
     def add(self, record: Record) -> None:
         if record.key in self._keys:  # it was run again
             return
         self._keys.add(record.key)
-        if record.phase == "final":
-            self.ended += 1
-            return
-        self.searched += 1
-        self._search[record.method] = self._search[record.method].after(self.spec, record)
-        self.best = best_of(self.spec, [record] if self.best is None else [self.best, record])
+        self.ended[record.phase] += 1
+        self._following.add(record)
+        if record.phase != "final":
+            self.best = best_of(self.spec, [record] if self.best is None else [self.best, record])
 
     @property
-    def spent(self) -> int:
+    def most(self) -> Mapping[Phase, int]:
+        """Runs that there have been or will be, at most."""
+        return self._following.course.most
+
+    @property
+    def spent(self) -> float:
         """Count the samples of the runs that have ended."""
-        return self.cost * (self.searched + self.ended)
+        return sum(self.cost[phase] * ended for phase, ended in self.ended.items())
 
     @property
-    def finals(self) -> int:
-        """Count the final runs of all methods."""
-        return sum(search.finals for search in self._search.values())
+    def total(self) -> float:
+        """Count those of all runs."""
+        return sum(self.cost[phase] * most for phase, most in self.most.items())
 
 
 def _escape(text: str) -> str:

@@ -62,7 +62,10 @@ class Request:
     baseline: str | None = option(_optional(values.text), lambda s: s.shared.baseline, default=None)
     winner: bool | None = option(_optional(values.flag), lambda s: s.shared.winner, default=None)
     trials: int = option(values.runs, lambda s: s.shared.trials, default=8)
-    seeds: int = option(values.runs, lambda s: len(s.shared.seeds), default=5)
+    seeds: int = option(values.runs, lambda s: s.shared.seeds_asked, default=5)
+    tuning_seeds: int = option(values.runs, lambda s: len(s.shared.tuning_seeds()), default=1)
+    stop_early: bool = option(values.flag, lambda s: s.shared.stopping is not None, default=False)
+    cover_search: bool = option(values.flag, lambda s: s.shared.cover_search, default=False)
     epochs: Mapping[str, int] = option(
         partial(values.by_workload, convert=values.positive),
         lambda s: _map_by_name(s, lambda comparisons: comparisons[0].epochs),

@@ -63,6 +63,12 @@ class Study:
         winner: say which methods may be the best of all, and not only what each is to the baseline. Nor on this.
         trials: points of the search, the same number for every method.
         seeds: final runs of every method's best point.
+        tuning_seeds: seeds that the finalists of a search run on, before one is chosen: the best quarter of its points,
+            four at least. The others run on the first alone.
+        stop_early: the same verdicts from fewer runs: every point is first run on an eighth of the budget, and the best
+            quarter in full; the final runs of a method end once it is found to be better or worse, or next to no chance
+            is left that it will be (docs/statistics.md, "Stopping early").
+        cover_search: every final seed has a search of its own, so that a verdict speaks of searches as well as seeds.
         epochs: instead of the workload's own.
         batch_size: instead of the workload's own; several make a comparison each.
         targets: of the validation metric, instead of the workload's own; the first is that of the table.
@@ -117,6 +123,9 @@ class Study:
         winner: bool | None = None,
         trials: int = 8,
         seeds: int = 5,
+        tuning_seeds: int = 1,
+        stop_early: bool = False,
+        cover_search: bool = False,
         epochs: int | Mapping[str, int] | None = None,
         batch_size: int | Sequence[int] | Mapping[str, int | Sequence[int]] | None = None,
         targets: float | Sequence[float] | Mapping[str, float | Sequence[float]] | None = None,

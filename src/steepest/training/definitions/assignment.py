@@ -11,7 +11,7 @@ import torch
 
 from steepest._version import __version__
 from steepest.data import Splits
-from steepest.training.definitions.budget import steps_in, steps_per_epoch
+from steepest.training.definitions.budget import share_of, steps_in, steps_per_epoch
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.ranks import Ranks
 from steepest.training.definitions.schedule import SCHEDULES, Schedule
@@ -42,6 +42,8 @@ class Assignment:
             generators of their own.
         batch_size: samples per gradient evaluation.
         schedule: of the learning rate, unless the method has one of its own.
+        parts: the run gets one of so many parts of the budget, with a complete schedule of that length, and validates
+            once on every task, at its end.
     """
 
     workload: Workload
@@ -52,6 +54,7 @@ class Assignment:
     epochs: int
     batch_size: int
     schedule: Schedule = SCHEDULES["linear"]
+    parts: int = 1
 
     @property
     def lr_schedule(self) -> Schedule:
@@ -69,7 +72,8 @@ class Assignment:
         for task in self.splits.tasks:
             per_epoch = steps_per_epoch(len(task.train), self.batch_size)
             start = found[-1].stop if found else 0
-            found.append(Leg(task, start, start + steps_in(self.epochs * per_epoch, self.method), per_epoch))
+            budget = share_of(self.epochs * per_epoch, self.parts, self.method.cost)
+            found.append(Leg(task, start, start + steps_in(budget, self.method), per_epoch))
         return tuple(found)
 
     @property
@@ -86,6 +90,6 @@ class Assignment:
         sizes = [tuple(split.inputs.shape) for split in self.splits]
         names = [self.workload.name, self.method.name, dict(self.hyperparameters)]
         run = [*names, self.seed, self.epochs, self.batch_size, self.lr_schedule.name, sizes, *instruments]
-        run += [[leg.stop for leg in self.legs]] if len(self.legs) > 1 else []
+        run += [[leg.stop for leg in self.legs]] if len(self.legs) > 1 or self.parts > 1 else []
         versions = [__version__, torch.__version__, self.splits.train.inputs.device.type, ranks.name]
         return hashlib.sha256(json.dumps([run, versions], sort_keys=True).encode()).hexdigest()

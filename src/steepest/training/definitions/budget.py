@@ -31,3 +31,13 @@ def steps_in(budget: int, method: "Method") -> int:
             "or a smaller batch size"
         )
     return budget // method.cost
+
+
+def share_of(budget: int, parts: int, cost: int) -> int:
+    """One of so many parts of a budget, and what pays for a step at least, as far as the budget does.
+
+    Example:
+        >>> share_of(480, 8, 1), share_of(12, 8, 2), share_of(1, 8, 2)
+        (60, 2, 1)
+    """
+    return budget if parts == 1 else min(budget, max(budget // parts, cost))
