@@ -53,7 +53,7 @@ def compare(
         int | None,
         typer.Option(
             help="Seeds that the finalists of a search run on before one is chosen: the best quarter of its points, at "
-            "least four. Default: 1."
+            "least four. Default: 1.",
         ),
     ] = None,
     stop_early: Annotated[

@@ -39,7 +39,9 @@ def print_result(out: Console, folder: Path, summaries: Sequence[Summary]) -> No
             out.print(across_table(across(summaries, baseline), baseline))
         for summary in summaries:
             _print_comparison(out, summary)
-        if note := attempts_note(folder, [r for s in summaries for row in s.rows for r in (*row.tuned, *row.finals)]):
+        if note := attempts_note(
+            folder, [r for s in summaries for row in s.rows for r in (*row.runs_of_search, *row.finals)]
+        ):
             out.print(Text(note, style="yellow"))
     finally:  # also if the output cannot be written
         page = write(folder, summaries)

@@ -39,7 +39,7 @@ LAWS = {law.__name__: law for law in (normal, skewed, heavy_tailed, sharing_seed
 def spec_of(spec, methods, seeds):
     """A spec with so many methods, `m0` the baseline, and so many seeds."""
     copies = tuple(dataclasses.replace(spec.methods[0], name=f"m{i}") for i in range(methods))
-    return dataclasses.replace(spec, methods=copies, baseline="m0", seeds=tuple(range(1, seeds + 1)))
+    return dataclasses.replace(spec, name="w", methods=copies, baseline="m0", seeds=tuple(range(1, seeds + 1)))
 
 
 def records_of(metrics):

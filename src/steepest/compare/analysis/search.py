@@ -22,14 +22,15 @@ class Search(NamedTuple):
     is_over: bool = False
 
     @property
-    def tuned(self) -> list[Record]:
-        """Those of its runs that had the whole budget."""
-        return [record for record in self.records if record.phase == "tune"]
+    def first(self) -> list[Record]:
+        """The first run on each point."""
+        phase, seed = self.jobs[0].phase, self.jobs[0].seed
+        return [record for record in self.records if record.phase == phase and record.seed == seed]
 
     @property
-    def screened(self) -> list[Record]:
-        """Those that had a part of it."""
-        return [record for record in self.records if record.phase == "screen"]
+    def trials(self) -> list[Record]:
+        """The same, where it had the whole budget."""
+        return [record for record in self.first if record.phase == "tune"]
 
     @property
     def is_lost(self) -> bool:

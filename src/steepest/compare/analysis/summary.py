@@ -25,7 +25,8 @@ class Row:
     method: MethodSpec
     searches: tuple[Search, ...]
     edges: dict[str, Edge]  # of the chosen point: hyperparameter to which end of what was tried
-    tuned: list[Record]
+    screened: list[Record]  # short runs
+    tuned: list[Record]  # the search's whole runs
     finals: list[Record]
     mean: float | None
     interval: Interval | None
@@ -43,6 +44,17 @@ class Row:
     def search(self) -> Search:
         """Its search, or the first of those that cover the luck of it."""
         return self.searches[0]
+
+    @property
+    def runs_of_search(self) -> list[Record]:
+        """All runs that are not final."""
+        return [*self.screened, *self.tuned]
+
+    @property
+    def all_chosen(self) -> list[Record]:
+        """What the final runs take: one point, unless every seed has a search of its own."""
+        found = [search.chosen for search in self.searches]
+        return [record for record in found if record is not None]
 
     @property
     def chosen(self) -> Record | None:
@@ -102,16 +114,16 @@ def _row(
     course: Course,
 ) -> Row:
     searches = course.searches[method.name]
-    tuned = [r for r in records if r.phase == "tune"]
+    screened, tuned = ([r for r in records if r.phase == phase] for phase in ("screen", "tune"))
     values = list(scores(finals).values())
     ended = [r for r in finals if r.status != "failed"]
     to_target = [math.inf if r.evaluations_to_target is None else float(r.evaluations_to_target) for r in ended]
     seconds = [r.seconds for r in ended if r.seconds is not None]
-    tried = [r for r in records if r.phase == searches[0].jobs[0].phase]
     return Row(
         method=method,
         searches=searches,
-        edges=_find_edges(searches[0].chosen or searches[0].best, tried),
+        edges=_find_common_edges(searches),
+        screened=screened,
         tuned=tuned,
         finals=finals,
         mean=statistics.fmean(values) if values else None,
@@ -126,6 +138,12 @@ def _row(
         seconds=statistics.median(seconds) if seconds else None,
         seeds_asked=0 if searches[0].is_lost else course.standings.seeds[method.name],
     )
+
+
+def _find_common_edges(searches: Sequence[Search]) -> dict[str, Edge]:
+    """Find where the points of all searches lie at the same end of what each of them tried."""
+    found = [_find_edges(search.chosen or search.best, search.first) for search in searches]
+    return {name: edge for name, edge in found[0].items() if all(edges.get(name) == edge for edges in found)}
 
 
 def _find_edges(chosen: Record | None, tuned: Sequence[Record]) -> dict[str, Edge]:

@@ -13,16 +13,22 @@ _tuning_curve = functools.lru_cache(maxsize=256)(tuning_curve)
 
 
 def searched(spec: Spec, row: Row) -> TuningCurve | None:
-    """The tuning curve of a method; ``None`` if its search is not over or found nothing."""
-    if row.search.chosen is None:
+    """The tuning curve of a method; ``None`` if its search is not over or found nothing, or began with short runs."""
+    if row.search.chosen is None or not row.search.trials:
         return None
-    return _tuning_curve(tuple(r.found for r in row.tuned), spec.workload.higher_is_better)
+    return _tuning_curve(tuple(r.found for r in row.search.trials), spec.workload.higher_is_better)
 
 
 def refound(row: Row) -> float | None:
     """The validation metric of the chosen point on the fresh seeds."""
     again = [r.validation_metric for r in row.finals if r.status == "finished" and r.validation_metric is not None]
     return statistics.fmean(again) if again else None
+
+
+def found_by_search(row: Row) -> float | None:
+    """The validation metric of the chosen point as the search saw it, or its mean over searches."""
+    found = [search.choice.score for search in row.searches if search.choice is not None]
+    return statistics.fmean(found) if found else None
 
 
 def assured(spec: Spec, row: Row) -> float | None:

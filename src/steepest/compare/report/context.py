@@ -30,12 +30,18 @@ from steepest.compare.results.sentences import (
     instrument_warnings,
     pruning_note,
     schedule_sentence,
+    searched_on,
     verdict_sentence,
 )
 from steepest.compare.results.tables import records_of, to_targets
 from steepest.compare.spec import Spec
 from steepest.page.templates import templates
 from steepest.page.text import harmless
+
+EARLY_NOTE = (
+    "The study stops early: a verdict rests on the sequential p-value of the last look that a method took part in, and "
+    "the interval of its difference is the repeated one, which holds at every look and is wider for it."
+)
 
 
 @functools.cache
@@ -92,6 +98,8 @@ def context(summary: Summary) -> dict[str, Any]:
         "budget": spec.gradient_evaluations,
         "schedule": schedule_sentence(spec),
         "chosen_how": how_chosen(spec),
+        "searched_on": searched_on(spec),
+        "early_note": EARLY_NOTE,
         "sentence": verdict_sentence(summary),
         "warnings": edge_warnings(summary),
         "cost_notes": cost_notes(summary),

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from steepest.compare.analysis.summary import Summary
+from steepest.compare.analysis.summary import Row, Summary
+from steepest.compare.records.record import Record
 from steepest.compare.report.style import colours
 from steepest.compare.results import tables
 from steepest.page.data import figure_data, rounded, table_data
@@ -60,11 +61,17 @@ def _comparison(summary: Summary, anchor: str) -> dict[str, Any]:
         "window": _find_window(curves, spec.workload.higher_is_better),
         "hyperparameters": tables.hyperparameters(summary),
         "colours": colours(summary),
-        "chosen": {row.method.name: row.chosen.trial for row in summary.rows if row.chosen is not None},
+        "chosen": {row.method.name: [r.trial for r in _chosen(row)] for row in summary.rows},
         "runs": table_data(tables.runs(summary)),
         "grids": [list(grid) for grid in grids],
         "curves": curves,
     }
+
+
+def _chosen(row: Row) -> list[Record]:
+    """List the runs of the search at the points that were chosen."""
+    points = [r.hyperparameters for r in row.all_chosen or ([] if row.chosen is None else [row.chosen])]
+    return [r for r in row.tuned if r.hyperparameters in points]
 
 
 def _find_window(curves: Sequence[Any], higher_is_better: bool) -> list[float] | None:

@@ -82,30 +82,36 @@ def _draw_series(summary: Summary, rows: Sequence[Row], instrument: InstrumentSp
 
 def _of_the_search(summary: Summary) -> list[Figure]:
     spec, metric = summary.spec, format_metric_name(summary.spec)
-    if not any(r.found is not None for row in summary.rows for r in row.tuned):
+    if not any(r.found is not None for row in summary.rows for r in row.runs_of_search):
         return []
     stopped = any(row.pruned for row in summary.rows)
+    several = len(spec.tuning_seeds()) > 1
+    what = "point of the search, the mean of its seeds" if several else "run of the search"
     end = "Highest" if spec.workload.higher_is_better else "Lowest"
     found = [
         Figure(
             "lr",
             "Sensitivity to the learning rate",
-            f"Validation {metric} of every run of the search; the ring is the chosen one, a cross a run that "
+            f"Validation {metric} of every {what}; the ring is the chosen one, a cross a run that "
             f"diverged or failed{', a triangle one that was stopped early' if stopped else ''}."
+            f"{' Hollow marks are short runs.' if spec.screen else ''}"
             f"{' Dotted is the response that was fitted to them.' if spec.choice == 'fitted' else ''} "
             f"Learning rates of different methods have different units: compare widths, not places. {ZOOM}",
             lr_sensitivity(summary),
             switches=("x",),
             place="trust",
         ),
-        Figure(
-            "search",
-            "Best so far in the search",
-            f"{end} validation {metric} after so many trials.",
-            best_so_far(summary),
-            place="trust",
-        ),
     ]
+    if not spec.screen:
+        found.append(
+            Figure(
+                "search",
+                "Best so far in the search",
+                f"{end} validation {metric} after so many trials.",
+                best_so_far(summary),
+                place="trust",
+            )
+        )
     if spec.trials > 1 and any(searched(spec, row) for row in summary.rows):
         found.append(
             Figure(

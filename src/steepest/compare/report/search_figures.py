@@ -1,11 +1,14 @@
 """Figures of the search."""
 
 import math
+import statistics
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.trust import searched
+from steepest.compare.records.record import Record
 from steepest.compare.report.style import looks, metric_window, validation_axis, value_format
 from steepest.compare.spec import Spec
 from steepest.page.look import add_band, named, translucent
@@ -14,7 +17,7 @@ from steepest.page.look import add_band, named, translucent
 def lr_sensitivity(summary: Summary) -> go.Figure:
     plot = go.Figure()
     looking = looks(summary)
-    finished_values = [x for row in summary.rows for r in row.tuned if (x := r.found) is not None]
+    finished_values = [x for row in summary.rows for r in row.runs_of_search if (x := r.found) is not None]
     window = metric_window(summary, finished_values) or [
         min(finished_values, default=0.0),
         max(finished_values, default=1.0),
@@ -23,17 +26,29 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
     for row in summary.rows:
         name, look = row.method.name, looking[row.method.name]
         tuned = sorted(row.tuned, key=lambda r: r.hyperparameters["lr"])
-        runs = [r for r in tuned if r.found is not None]
+        runs = _mean_by_lr(tuned)
         lost = [r for r in tuned if r.found is None]
         plot.add_scatter(
-            x=[r.hyperparameters["lr"] for r in runs],
-            y=[r.validation_metric for r in runs],
+            x=[*runs],
+            y=[*runs.values()],
             mode="lines+markers",
             line={"color": look.colour, "dash": look.dash},
             marker={"symbol": look.symbol},
             hovertemplate=f"%{{fullData.name}}, lr %{{x:.3~g}}: %{{y:{value_format(summary)}}}<extra></extra>",
             **named(name),
         )
+        if row.screened:
+            short = _mean_by_lr(row.screened)
+            plot.add_scatter(
+                x=[*short],
+                y=[*short.values()],
+                mode="markers",
+                marker={"color": look.colour, "symbol": f"{look.symbol}-open", "size": 7},
+                hovertemplate="%{fullData.name}, lr %{x:.3~g}: "
+                f"%{{y:{value_format(summary)}}} after a short run<extra></extra>",
+                showlegend=False,
+                **named(name),
+            )
         if (fitted := _fitted_at(summary.spec, row)) is not None:
             plot.add_scatter(
                 x=[lr for lr, _ in fitted],
@@ -46,9 +61,10 @@ def lr_sensitivity(summary: Summary) -> go.Figure:
                 **named(name),
             )
         if row.chosen is not None:
+            at = [r.hyperparameters["lr"] for r in row.all_chosen or [row.chosen]]
             plot.add_scatter(
-                x=[row.chosen.hyperparameters["lr"]],
-                y=[row.chosen.validation_metric],
+                x=at,
+                y=[runs.get(lr) for lr in at],
                 mode="markers",
                 marker={"color": look.colour, "size": 15, "symbol": "circle-open", "line": {"width": 3}},
                 hoverinfo="skip",
@@ -82,7 +98,18 @@ def _fitted_at(spec: Spec, row: Row) -> list[tuple[float, float]] | None:
         return None
     sign = 1 if spec.workload.higher_is_better else -1
     means = dict(zip(choice.points, choice.response.means, strict=True))
-    return sorted((r.hyperparameters["lr"], sign * means[r.trial]) for r in row.tuned if r.found is not None)
+    tried = ((i, job.hyperparameters["lr"]) for i, job in enumerate(row.search.jobs[: spec.trials]))
+    known = {r.hyperparameters["lr"] for r in row.runs_of_search if r.found is not None}
+    return sorted((lr, sign * means[i]) for i, lr in tried if i in means and lr in known)
+
+
+def _mean_by_lr(runs: Sequence[Record]) -> dict[float, float]:
+    """Average the validation metric of the runs at each learning rate that have one, in their order."""
+    found: dict[float, list[float]] = {}
+    for record in sorted(runs, key=lambda r: r.hyperparameters["lr"]):
+        if record.found is not None:
+            found.setdefault(record.hyperparameters["lr"], []).append(record.found)
+    return {lr: statistics.fmean(values) for lr, values in found.items()}
 
 
 def best_so_far(summary: Summary) -> go.Figure:
@@ -93,7 +120,7 @@ def best_so_far(summary: Summary) -> go.Figure:
         name, look = row.method.name, looking[row.method.name]
         best: float | None = None
         trials, values = [], []
-        for r in sorted(row.tuned, key=lambda r: r.trial):
+        for r in sorted(row.search.trials, key=lambda r: r.trial):
             if (value := r.found) is not None:
                 best = value if best is None else better(best, value)
             if best is not None:

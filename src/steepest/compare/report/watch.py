@@ -110,7 +110,9 @@ def read(folder: Path) -> list[Summary]:
 
 def version_of(summaries: list[Summary]) -> str:
     """An HTTP entity tag that is another one whenever a run has ended."""
-    keys = [sorted([*r.key, r.finished] for row in s.rows for r in [*row.tuned, *row.finals]) for s in summaries]
+    keys = [
+        sorted([*r.key, r.finished] for row in s.rows for r in [*row.runs_of_search, *row.finals]) for s in summaries
+    ]
     return f'"{hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:16]}"'
 
 

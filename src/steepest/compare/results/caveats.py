@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from steepest.compare.analysis.leaders import leaders
 from steepest.compare.analysis.sensitivity import Order, sensitivity
 from steepest.compare.analysis.summary import Row, Summary
-from steepest.compare.analysis.trust import assured, expected_of_half, refound, searched
+from steepest.compare.analysis.trust import assured, expected_of_half, found_by_search, refound, searched
 from steepest.compare.results.formats import NONE, format_metric, format_size, format_target
+from steepest.compare.results.stages import cost_sentence, looks_sentence, screen_sentence
 from steepest.compare.spec import Spec
 from steepest.page.text import count, listed
 
@@ -22,6 +23,9 @@ def caveats(summary: Summary) -> list[str]:
         search_sentence(summary),
         choice_sentence(summary),
         order_sentence(summary),
+        screen_sentence(summary),
+        looks_sentence(summary),
+        cost_sentence(summary),
     )
     return [sentence for sentence in found if sentence]
 
@@ -50,7 +54,11 @@ def seeds_sentence(summary: Summary) -> str:
     known = {name: size for name, size in sizes.items() if size is not None}
     if not known:
         return ""
-    pairs = min(row.comparison.pairs for row in summary.rows if row.method.name in known)
+    pairs = (
+        spec.stopping.seeds
+        if spec.stopping
+        else min(row.comparison.pairs for row in summary.rows if row.method.name in known)
+    )
     return (
         f"Seeds: with {count(pairs, 'seed')} you could have seen, 8 times in 10, a difference from {spec.baseline} of "
         f"{_format_range(spec, known)}; smaller ones can be there unseen.{_format_growth(spec)}"
@@ -91,11 +99,7 @@ def choice_sentence(summary: Summary) -> str:
     choices = {row.method.name: row.search.choice for row in summary.rows if row.search.choice is not None}
     if spec.choice == "best" or not choices:
         return ""
-    behind = {
-        row.method.name: abs((row.search.best.found or 0.0) - (row.search.chosen.found or 0.0))
-        for row in summary.rows
-        if row.search.best is not None and row.search.chosen is not None and not choices[row.method.name].reason
-    }
+    behind = {name: abs(choice.best - choice.score) for name, choice in choices.items() if not choice.reason}
     reasons: dict[str, list[str]] = {}
     for name, choice in choices.items():
         if choice.reason:
@@ -171,7 +175,7 @@ def _format_range(spec: Spec, sizes: Mapping[str, float]) -> str:
 
 def format_found(spec: Spec, row: Row) -> str:
     """The validation metric of the chosen point, as the search saw it."""
-    return NONE if row.chosen is None else format_metric(spec, row.chosen.validation_metric)
+    return format_metric(spec, found_by_search(row))
 
 
 def format_refound(spec: Spec, row: Row) -> str:

@@ -71,7 +71,8 @@ def _write(folder: Path, spec: Spec, record: Record) -> None:
 
 
 def _run_name(record: Record) -> str:
-    return f"search-{record.trial + 1:02}" if record.phase == "tune" else f"seed-{record.seed}"
+    names = {"screen": f"short-{record.trial + 1:02}", "tune": f"search-{record.trial + 1:02}"}
+    return names.get(record.phase, f"seed-{record.seed}")
 
 
 def _make_plain(name: str) -> str:

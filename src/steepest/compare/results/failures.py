@@ -37,7 +37,7 @@ def failures(summary: Summary) -> list[Failure]:
 def _name_runs(records: list[Record]) -> str:
     """Name the runs, such as ``search run 4``, or ``search runs 1, 2 and final run 1``."""
     parts = []
-    for phase, name in (("tune", "search"), ("final", "final")):
+    for phase, name in (("screen", "short"), ("tune", "search"), ("final", "final")):
         places = [str(record.trial + 1) for record in records if record.phase == phase]
         if len(places) == 1:
             parts.append(f"{name} run {places[0]}")

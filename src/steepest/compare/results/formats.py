@@ -64,7 +64,9 @@ def format_difference_interval(spec: Spec, interval: Interval | None) -> str:
 
 
 def format_lr(row: Row) -> str:
-    return NONE if row.chosen is None else f"{row.chosen.hyperparameters['lr']:.3g}"
+    chosen = row.all_chosen or ([] if row.chosen is None else [row.chosen])
+    found = [f"{lr:.3g}" for lr in sorted(r.hyperparameters["lr"] for r in chosen)]
+    return NONE if not found else found[0] if found[0] == found[-1] else f"{found[0]} to {found[-1]}"
 
 
 def format_evaluations_to_target(row: Row) -> str:
@@ -92,8 +94,9 @@ def format_verdict(comparison: Comparison) -> str:
 
 def format_others(row: Row) -> str:
     """The chosen values of what was searched beside lr, such as ``momentum 0.93``; empty if nothing was."""
-    chosen = {} if row.chosen is None else row.chosen.hyperparameters
-    return ", ".join(f"{name} {value:.3g}" for name, value in chosen.items() if name != "lr")
+    if row.chosen is None or len(row.all_chosen) > 1:
+        return ""
+    return ", ".join(f"{name} {value:.3g}" for name, value in row.chosen.hyperparameters.items() if name != "lr")
 
 
 def format_spread(values: Sequence[float], number: str) -> tuple[str, str]:

@@ -118,10 +118,24 @@ def pruning_note(summary: Summary) -> str:
 
 def how_chosen(spec: Spec) -> str:
     """Which point of a search the final runs take."""
-    metric = spec.workload.metric_name
+    metric, several = spec.workload.metric_name, len(spec.tuning_seeds()) > 1
     if spec.choice == "best":
-        return f"the best by validation {metric}"
+        return f"the best by {'mean ' if several else ''}validation {metric}"
     return f"the point where a response fitted to the validation {metric} of all trials is best"
+
+
+def searched_on(spec: Spec) -> str:
+    """What a search ran, such as ``16 quasi-random trials per method on seed 0``."""
+    seeds = spec.tuning_seeds()
+    said = f"{count(spec.trials, 'quasi-random trial')} per method on seed {seeds[0]}"
+    if spec.screen:
+        said += f", each on 1/{spec.screen} of the budget, and the best {spec.finalists} on the whole of it"
+    if len(seeds) > 1:
+        and_on = f"seeds {listed([str(seed) for seed in seeds], 'and')}"
+        said += f" (on {and_on})" if spec.screen else f", and the best {spec.finalists} on {and_on}"
+    if spec.cover_search:
+        said += "; likewise, on other points and seeds, for every final seed"
+    return said
 
 
 def schedule_sentence(spec: Spec) -> str:
@@ -150,7 +164,7 @@ def lost_run_warnings(summary: Summary) -> list[str]:
     """A sentence for every method with failed runs, and for one whose search, or a final run, diverged."""
     found = []
     for row in summary.rows:
-        runs = [*row.tuned, *row.finals]
+        runs = [*row.runs_of_search, *row.finals]
         errors = [headline(record.error) for record in runs if record.error]
         if errors:
             found.append(
@@ -159,7 +173,7 @@ def lost_run_warnings(summary: Summary) -> list[str]:
         finals_lost = sum(record.status == "diverged" for record in row.finals)
         if finals_lost:
             found.append(f"{row.method.name}: {finals_lost} of {count(len(row.finals), 'final run')} diverged.")
-        elif row.diverged and row.diverged == len(row.tuned):
+        elif row.diverged and row.diverged == len(row.runs_of_search):
             found.append(f"{row.method.name}: all {count(row.diverged, 'run')} of its search diverged.")
     return found
 

@@ -127,7 +127,9 @@ def runs(summary: Summary) -> Table:
 
 def records_of(summary: Summary) -> list[Record]:
     """All runs: methods in the order of the results, the search before the final runs."""
-    return [r for row in summary.rows for r in [*sorted(row.tuned, key=_trial), *sorted(row.finals, key=_trial)]]
+    return [
+        r for row in summary.rows for runs in (row.screened, row.tuned, row.finals) for r in sorted(runs, key=_trial)
+    ]
 
 
 def across_workloads(found: Sequence[Across], summaries: Sequence[Summary]) -> Table:

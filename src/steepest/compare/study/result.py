@@ -32,7 +32,9 @@ def without_result(summaries: Sequence[Summary]) -> str | None:
     if any(record.status == "finished" for row in rows for record in row.finals):
         return None
     finals = [record for row in rows for record in row.finals]
-    what, lost = ("final run", finals) if finals else ("run of the search", [r for row in rows for r in row.tuned])
+    what, lost = (
+        ("final run", finals) if finals else ("run of the search", [r for row in rows for r in row.runs_of_search])
+    )
     statuses = [record.status for record in lost]
     stopped = f", {statuses.count('pruned')} were stopped early" if "pruned" in statuses else ""
     errors = [record.error for record in lost if record.error]

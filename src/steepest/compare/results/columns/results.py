@@ -88,7 +88,7 @@ def _difference(spec: Spec, *, shown: bool) -> list[RowColumn]:
             **ends("difference", row.comparison.interval),
         },
         heading=f"Difference to {spec.baseline}",
-        under="paired, 95 % interval",
+        under="paired, repeated 95 % interval" if spec.stopping else "paired, 95 % interval",
         cell=cell,
         shown=shown,
         markdown=plain(f"difference to {spec.baseline}"),
@@ -137,7 +137,7 @@ def _chosen_lr(spec: Spec, *, shown: bool) -> RowColumn:
     return Column(
         by="lr",
         values=lambda row: {
-            name: None if row.chosen is None else row.chosen.hyperparameters.get(name) for name in searched
+            name: statistics.median(values) if (values := _chosen_values(row, name)) else None for name in searched
         },
         heading="Chosen lr",
         cell=lambda row: Cell(
@@ -187,6 +187,12 @@ def _lost(*, shown: bool) -> RowColumn:
             Plain("failed runs", lambda row: f"{row.failed}/{row.runs}"),
         ),
     )
+
+
+def _chosen_values(row: Row, name: str) -> list[float]:
+    """List the chosen values of a hyperparameter: one, unless every seed has a search of its own."""
+    chosen = row.all_chosen or ([] if row.chosen is None else [row.chosen])
+    return [r.hyperparameters[name] for r in chosen if name in r.hyperparameters]
 
 
 def same_seeds(summary: Summary) -> int:

@@ -1,7 +1,7 @@
 """How far to trust it: what the seeds could have shown, and the luck of the search."""
 
 from steepest.compare.analysis.summary import Row, Summary
-from steepest.compare.analysis.trust import assured, expected_of_half, refound
+from steepest.compare.analysis.trust import assured, expected_of_half, found_by_search, refound
 from steepest.compare.results.caveats import (
     format_assured,
     format_chosen_by,
@@ -48,7 +48,7 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
             by="p_value",
             values=lambda row: {"p_value": row.comparison.p_value, "adjusted_p_value": row.comparison.adjusted},
             heading="p",
-            under="t-test; after Holm",
+            under="t-test; sequential, after Holm" if spec.stopping else "t-test; after Holm",
             label="p, after Holm",
             cell=lambda row: Cell(
                 _probability(row.comparison.p_value),
@@ -57,7 +57,10 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
             shown=any(c.p_value is not None for c in comparisons),
             markdown=(
                 Plain("p", lambda row: _probability(row.comparison.p_value)),
-                Plain("p after Holm", lambda row: _probability(row.comparison.adjusted)),
+                Plain(
+                    "sequential p after Holm" if spec.stopping else "p after Holm",
+                    lambda row: _probability(row.comparison.adjusted),
+                ),
             ),
         ),
         Column(
@@ -72,7 +75,7 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
         Column(
             by="found",
             values=lambda row: {
-                "found": None if row.chosen is None else row.chosen.validation_metric,
+                "found": found_by_search(row),
                 "found_on_fresh_seeds": refound(row),
             },
             heading="Found by the search",

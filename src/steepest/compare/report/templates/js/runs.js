@@ -34,14 +34,18 @@ function sparkline(comparison, run) {
   return svg;
 }
 
+const TITLES = { screen: "Short runs", tune: "Search", final: "Final runs" };
+const FILES = { screen: "short", tune: "search", final: "final" };
+
 // Heading, column of the table's data, what stands in the cell.
 function runColumns(comparison, phase) {
   const plain = (name, by, show) => ({ name, by, show, numeric: true });
-  const metric = `${phase === "tune" ? "validation" : "test"}_metric`;
-  const measured = { tune: "validation", final: "test" }[phase];
+  const searches = phase !== "final";
+  const measured = searches ? "validation" : "test";
+  const metric = `${measured}_metric`;
   return [
-    phase === "tune" ? plain("trial", "trial", (run) => run.trial + 1) : plain("seed", "seed", (run) => run.seed),
-    ...(phase === "tune" ? comparison.hyperparameters.map((name) => plain(name, name, (run) => brief(run[name]))) : []),
+    searches ? plain("trial", "trial", (run) => run.trial + 1) : plain("seed", "seed", (run) => run.seed),
+    ...(searches ? comparison.hyperparameters.map((name) => plain(name, name, (run) => brief(run[name]))) : []),
     { name: "status", by: "status", show: (run) => run.status, note: (run) => run.error },
     plain(`${measured} ${comparison.metric}`, metric, (run) => shownMetric(comparison, run[metric])),
     ...comparison.targets.map(([value, by]) => plain(`to ${asTarget(comparison, value)}`, by, (run) => asEvaluations(run[by]))),
@@ -55,8 +59,8 @@ const looks = ({ numeric, wide }) => [numeric && "n", wide && "wide"].filter(Boo
 function runTable(comparison, method, phase, runs, id, changed) {
   const shown = state.shown[id];
   const columns = runColumns(comparison, phase);
-  const title = phase === "tune" ? "Search" : "Final runs";
-  const table = make("table", { id: `${id}-${phase}`, "data-name": `${method}-${phase === "tune" ? "search" : "final"}` });
+  const title = TITLES[phase];
+  const table = make("table", { id: `${id}-${phase}`, "data-name": `${method}-${FILES[phase]}` });
   const all = make("input", { type: "checkbox", "aria-label": `Show all curves, ${title}` });
   const boxes = [];
   const settle = () => {
@@ -77,7 +81,7 @@ function runTable(comparison, method, phase, runs, id, changed) {
   const body = make("tbody");
   for (const run of runs) {
     const value = `${phase}-${run.trial}`;
-    const label = phase === "tune" ? `trial ${run.trial + 1}` : `seed ${run.seed}`;
+    const label = phase === "final" ? `seed ${run.seed}` : `trial ${run.trial + 1}`;
     const box = make("input", { type: "checkbox", value, id: `${id}-${value}`, disabled: !run.curve, "aria-label": `Show the curve of ${label}` });
     box.checked = shown.has(value);
     box.addEventListener("change", () => {
@@ -86,7 +90,7 @@ function runTable(comparison, method, phase, runs, id, changed) {
       changed();
     });
     boxes.push(box);
-    const chosen = phase === "tune" && comparison.chosen[method] === run.trial;
+    const chosen = phase === "tune" && comparison.chosen[method].includes(run.trial);
     const cells = columns.map((column) => {
       const note = column.note?.(run);
       return make("td", { class: looks(column) }, column.show(run), ...(note ? [make("small", { class: "warn" }, note)] : []));
@@ -107,8 +111,8 @@ function runFigure(comparison, method, runs, shown) {
   const own = comparison.colours[method];
   const format = comparison.percent ? ".2%" : ".4~g";
   const traces = runs.filter((run) => run.curve && shown.has(`${run.phase}-${run.trial}`)).flatMap((run) => {
-    const name = run.phase === "tune" ? `trial ${run.trial + 1}, lr ${brief(run.lr)}` : `seed ${run.seed}`;
-    const line = { color: own, width: 1.5, dash: run.phase === "tune" ? "dot" : "solid" };
+    const name = run.phase === "final" ? `seed ${run.seed}` : `trial ${run.trial + 1}, lr ${brief(run.lr)}`;
+    const line = { color: own, width: 1.5, dash: run.phase === "final" ? "solid" : "dot" };
     const [grid, metric, loss] = run.curve;
     const x = comparison.grids[grid];
     const shared = { x, name, line, mode: x.length > 2 ? "lines" : "lines+markers", opacity: 0.75, showlegend: false, hoverlabel: { namelength: -1 } };
@@ -144,7 +148,7 @@ function detail(comparison, row, method, key) {
     plot.figure = runFigure(comparison, method, runs, state.shown[id]);
     if (drawn.has(plot)) draw(plot);
   };
-  const tables = ["final", "tune"].flatMap((phase) => {
+  const tables = ["final", "tune", "screen"].flatMap((phase) => {
     const mine = runs.filter((run) => run.phase === phase);
     return mine.length ? [runTable(comparison, method, phase, mine, id, changed)] : [];
   });
