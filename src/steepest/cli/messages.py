@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from steepest._errors import one_line
-from steepest.cli.tables import across_table, plan_table, result_table
+from steepest.cli.tables import across_table, plan_sentence, plan_table, result_table
 from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.records.lines import attempts_note
@@ -63,12 +63,15 @@ def print_plan(out: Console, plan: "Plan", *, measured: list[str]) -> None:
     """What a study would cost, and which methods fail."""
     out.print(plan_table(plan))
     without = f"; measuring {listed(measured, 'and')} comes on top" if measured else ""
+    most = "At most " if plan.fewest_evaluations < plan.gradient_evaluations else ""
     out.print(
-        f"\n{count(plan.runs, 'run')}, {plan.gradient_evaluations:,} gradient evaluations, {plan.samples:,} samples; "
-        f"about {format_duration(plan.seconds)} with {count(plan.jobs, 'job')}, from a few steps of each method"
-        f"{without}.",
+        f"\n{most}{count(plan.runs, 'run')}, {plan.gradient_evaluations:,} gradient evaluations, {plan.samples:,} "
+        f"samples; about {format_duration(plan.seconds)} with {count(plan.jobs, 'job')}, from a few steps of each "
+        f"method{without}.",
         highlight=False,
     )
+    if expected := plan_sentence(plan):
+        out.print(expected, highlight=False)
     for method in plan.methods:
         if method.failure:
             out.print(Text(one_line(f"{method.name} fails: {method.failure}"), style="yellow"))

@@ -65,17 +65,45 @@ def across_table(found: Sequence[Across], baseline: str) -> Table:
     return table
 
 
+def _format_span(fewest: int | None, most: int) -> str:
+    """Format how many there will be, such as ``3 to 12``."""
+    return f"{most:,}" if fewest in (None, most) else f"{fewest:,} to {most:,}"
+
+
 def plan_table(plan: "Plan") -> Table:
     """What a study would cost, method by method."""
     table = plain_table()
     several = len({method.workload for method in plan.methods}) > 1
     for heading in [*(["workload"] if several else []), "method"]:
         table.add_column(heading, no_wrap=True)
-    for heading in ("trials", "final runs", "steps per run", "gradient evaluations", "seconds per run"):
+    short = any(method.screens for method in plan.methods)
+    searched = ("short runs", "in full") if short else ("trials",)
+    for heading in (*searched, "final runs", "steps per run", "gradient evaluations", "seconds per run"):
         table.add_column(heading, justify="right")
     for method in plan.methods:
-        counts = (method.trials, method.finals, method.steps, method.gradient_evaluations)
+        counts = [*([f"{method.screens:,}"] if short else []), f"{method.trials:,}"]
+        counts += [_format_span(method.fewest, method.finals), f"{method.steps:,}"]
+        counts += [_format_span(method.fewest_evaluations, method.gradient_evaluations)]
         seconds = "?" if method.seconds is None else f"{method.seconds:.3g}"
         names = [*([method.workload] if several else []), method.name]
-        table.add_row(*map(_make_cell, names), *(f"{number:,}" for number in counts), seconds)
+        table.add_row(*map(_make_cell, names), *counts, seconds)
     return table
+
+
+def plan_sentence(plan: "Plan") -> str:
+    """What a study that stops early takes of the same study in full; nothing for one that does not."""
+    expected = [(method, method.expected) for method in plan.methods if method.expected is not None]
+    if not expected:
+        return ""
+    full = plan.evaluations_in_full
+    means = [sum(method.with_finals(getattr(found, name)) for method, found in expected) for name in ("equal", "apart")]
+
+    def share(evaluations: int) -> str:
+        return f"{100 * evaluations / full:.0f}\N{NO-BREAK SPACE}%"
+
+    return (
+        f"In full it would take {full:,} gradient evaluations: this is {share(plan.fewest_evaluations)} to "
+        f"{share(plan.gradient_evaluations)} of them. Expected are {means[0]:,} ({share(means[0])}) if nothing "
+        f"differs, and {means[1]:,} ({share(means[1])}) if methods lie up to 2 standard deviations of a run from the "
+        "baseline."
+    )

@@ -86,13 +86,13 @@ def _grown(folder: Path, frozen: StudySpec, asked: StudySpec) -> StudySpec:
     added = [method.name for method in here.methods if method.name not in names]
     parts = [
         f"trials from {there.trials} to {here.trials}" if here.trials > there.trials else "",
-        f"seeds from {len(there.seeds)} to {len(here.seeds)}" if len(here.seeds) > len(there.seeds) else "",
+        f"seeds from {there.seeds_asked} to {here.seeds_asked}" if here.seeds_asked > there.seeds_asked else "",
         f"methods by {', '.join(added)}" if added else "",
     ]
     if said := ", ".join(filter(None, parts)):
         say_once(f"{folder} grows: {said}; what is there counts")
     seen = len(here.seeds) > len(there.seeds) and any(r.phase == "final" for r in read_records(folder))
-    return asked.after_seeds((*there.earlier_seeds, len(there.seeds))) if seen else asked
+    return asked.after_seeds((*there.earlier_seeds, there.seeds_asked)) if seen else asked
 
 
 def _told(study: StudySpec) -> tuple[str, bool]:
@@ -107,8 +107,9 @@ def check_points(study: StudySpec, records: Iterable[Record]) -> None:
         InputError: one did not; another release of SciPy or Optuna may have drawn them, before specs had points.
     """
     points = {(c.name, m.name): c.points(m) for c in study.comparisons for m in c.methods}
+    first = study.shared.phases[0]
     for record in records:
-        known = points.get((record.workload, record.method), ()) if record.phase == "tune" else ()
+        known = points.get((record.workload, record.method), ()) if record.phase == first else ()
         if record.trial < len(known) and record.hyperparameters != known[record.trial]:
             raise InputError(
                 f"run {record.trial} of {record.method} on {record.workload} tried {record.hyperparameters}, and the "

@@ -169,26 +169,40 @@ class Spec(Shared):
     def with_points_of(self, frozen: "Spec") -> "Spec":
         """The same with the search points that a study of these methods and ranges has been given before; of a longer
         search those are the first."""
+        own, there = self.stopping, frozen.stopping
+        if own and there and own.looks == there.looks:  # nor what it would compute now
+            own = replace(own, levels=(*there.levels[: len(own.levels)], *own.levels[len(there.levels) :]))
+        found = replace(self, stopping=own)
         if self.trials < frozen.trials or self.tuning_seed != frozen.tuning_seed:
-            return self
-        there = {method.name: method for method in frozen.methods if method.points}
-        return replace(self, methods=tuple(_with_points_of(m, there.get(m.name)) for m in self.methods))
+            return found
+        known = {method.name: method for method in frozen.methods if method.points}
+        return replace(found, methods=tuple(_with_points_of(m, known.get(m.name)) for m in self.methods))
 
     def within(self, frozen: "Spec") -> "Spec":
         """The part of this comparison that ``frozen`` had room for: its trials, seeds, methods in their order and
         targets, as far as this one has them all."""
         changes: dict[str, Any] = {}
-        for name in ("seeds", "targets"):
+        for name in ("seeds", "targets", *(["more_tuning_seeds"] if self.cover_search else [])):
             there = getattr(frozen, name)
             if getattr(self, name)[: len(there)] == there:
                 changes[name] = there
         own = {method.name: method for method in self.methods}
         if own.keys() >= {method.name for method in frozen.methods}:
             changes["methods"] = tuple(own[method.name] for method in frozen.methods)
-        if self.trials > frozen.trials and frozen.pruner is None:  # which prunes by what ended before
+        if self.stopping and frozen.stopping:
+            changes["stopping"] = frozen.stopping
+        if self.cover_search and frozen.cover_search:
+            methods = changes.get("methods", self.methods)
+            changes["methods"] = tuple(replace(m, more_points=m.more_points[: frozen.searches - 1]) for m in methods)
+        if self.trials > frozen.trials and self._can_grow(frozen):
             shorter = (replace(m, points=m.points[: frozen.trials]) for m in changes.get("methods", self.methods))
-            changes |= {"trials": frozen.trials, "methods": tuple(shorter)}
+            changes |= {"trials": frozen.trials, "methods": tuple(shorter), "finalists": frozen.finalists}
         return replace(self, **changes)
+
+    def _can_grow(self, frozen: "Spec") -> bool:
+        """Say whether more trials leave the runs that are there in their places, and what became of them."""
+        stages = self.screen == frozen.screen and (self.screen or self.finalists is None)
+        return bool(stages) and frozen.pruner is None and not frozen.cover_search  # a pruner goes by what ended before
 
     def differences(self, asked: "Spec") -> list[str]:
         """What differs between this comparison and the one asked for; where a file lies makes no difference."""
@@ -211,7 +225,7 @@ class Spec(Shared):
         found += code_differences(f"workload {self.workload.name!r}", self.workload.code, asked.workload.code)
         for name in (name for name in names if name in common):
             found += code_differences(f"method {name!r}", self.method(name).code, asked.method(name).code)
-            points = [spec.method(name).points for spec in (self, asked)]
+            points = [(m.points, m.more_points) if m.points else () for m in (s.method(name) for s in (self, asked))]
             if not found and all(points) and points[0] != points[1]:
                 found.append(f"the search points of method {name!r} differ")
         return found
@@ -220,8 +234,21 @@ class Spec(Shared):
 def _with_points_of(asked: MethodSpec, frozen: MethodSpec | None) -> MethodSpec:
     if frozen is None or frozen.space != asked.space:
         return asked
-    there = ({name: point[name] for name in asked.space} for point in frozen.points)
-    return replace(asked, points=(*there, *asked.points[len(frozen.points) :]))
+    points, *more = ((asked.points, frozen.points), *zip(asked.more_points, frozen.more_points, strict=False))
+    there = tuple(_continue_points(asked, *pair) for pair in more)
+    return replace(
+        asked,
+        points=_continue_points(asked, *points),
+        more_points=(*there, *asked.more_points[len(there) :]),
+    )
+
+
+def _continue_points(
+    method: MethodSpec, asked: Sequence[dict[str, float]], frozen: Sequence[dict[str, float]]
+) -> tuple[dict[str, float], ...]:
+    """Continue the points of a study that has begun by those that are asked for beyond them."""
+    there = ({name: point[name] for name in method.space} for point in frozen)
+    return (*there, *asked[len(frozen) :])
 
 
 def _between_instruments(there: Sequence[InstrumentSpec], here: Sequence[InstrumentSpec]) -> list[str]:
@@ -245,11 +272,16 @@ def _make_plain(spec: Spec) -> dict[str, Any]:
         raw["earlier_seeds"],
         raw["instruments"],
         raw["captions"],
+        raw["screen"],
+        raw["finalists"],
+        raw["more_tuning_seeds"],
         raw["workload"]["data_sha256_before"],
     )
+    raw |= {"stop_early": raw.pop("stopping") is not None, "tuning_seeds": len(spec.tuning_seeds())}
     for part in (raw["workload"], *raw["methods"]):
         part.pop("code")
         part.pop("points", None)
+        part.pop("more_points", None)
     for method in raw["methods"]:  # a file's module is named after where it lies
         method["optimizer"] = re.sub(r"^steepest_user_[0-9a-f]+\.", "", method["optimizer"])
     return raw

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from steepest.compare.analysis.expected import Expected, expected_finals
 from steepest.compare.records.errors import summary
 from steepest.compare.spec import Spec, StudySpec
 from steepest.data import Split, Splits
@@ -31,7 +32,12 @@ _BETWEEN_RUNS = 0.01  # of the command, which writes a record down and hands out
 @dataclass(frozen=True)
 class MethodPlan:
     """One method's share in a comparison. ``seconds`` of a run, with its validations, are measured over a few steps;
-    ``None`` where they fail, with why. ``test_seconds`` come on top of a final run."""
+    ``None`` where they fail, with why. ``test_seconds`` come on top of a final run.
+
+    Where a study stops early, ``screens`` are short runs, of ``short`` gradient evaluations each, ``finals`` the most
+    that there can be, ``fewest`` the least, and ``expected`` how many there are in the mean. In full the study would
+    have ``in_full`` runs.
+    """
 
     workload: str
     name: str
@@ -39,14 +45,37 @@ class MethodPlan:
     finals: int
     steps: int  # of a run
     batch_size: int
-    gradient_evaluations: int  # of all runs
+    per_run: int  # gradient evaluations
+    in_full: int
     seconds: float | None
     test_seconds: float = 0.0
     failure: str | None = None
+    screens: int = 0
+    short: int = 0
+    fewest: int | None = None
+    expected: Expected | None = None
+    searches: int = 1
 
     @property
     def runs(self) -> int:
-        return self.trials + self.finals
+        """At most."""
+        return self.screens + self.trials + self.finals
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Of all runs, at most."""
+        return self.with_finals(self.finals)
+
+    @property
+    def fewest_evaluations(self) -> int:
+        """Of all runs, at least."""
+        return self.with_finals(self.finals if self.fewest is None else self.fewest)
+
+    def with_finals(self, finals: float) -> int:
+        """The gradient evaluations with so many final runs, which have searches of their own if the verdict covers
+        them."""
+        share = finals / self.finals if self.searches > 1 else 1.0
+        return round(share * (self.screens * self.short + self.trials * self.per_run) + finals * self.per_run)
 
 
 @dataclass(frozen=True)
@@ -66,6 +95,15 @@ class Plan:
         return sum(method.gradient_evaluations for method in self.methods)
 
     @property
+    def fewest_evaluations(self) -> int:
+        return sum(method.fewest_evaluations for method in self.methods)
+
+    @property
+    def evaluations_in_full(self) -> int:
+        """Of the same search and seeds, were nothing short and nothing stopped."""
+        return sum(method.in_full * method.per_run for method in self.methods)
+
+    @property
     def samples(self) -> int:
         return sum(method.gradient_evaluations * method.batch_size for method in self.methods)
 
@@ -73,7 +111,10 @@ class Plan:
     def seconds(self) -> float:
         """Of the whole study, if its jobs do not slow each other; of the methods that could be timed."""
         timed = [method for method in self.methods if method.seconds is not None]
-        in_runs = sum(m.runs * (m.seconds or 0.0) + m.finals * m.test_seconds for m in timed)
+        in_runs = sum(
+            (m.screens * m.short / m.per_run + m.trials + m.finals) * (m.seconds or 0.0) + m.finals * m.test_seconds
+            for m in timed
+        )
         return self.startup + in_runs / self.jobs + _BETWEEN_RUNS * sum(m.runs for m in timed)
 
 
@@ -92,10 +133,11 @@ def make_plan(study: StudySpec, *, jobs: int, data_dir: Path | None, given: Give
             began = time.perf_counter()
             splits = load_data(workload, data_dir).to(spec.device)
             startup += 2 * (time.perf_counter() - began)  # by the command, and again by its workers
+            expected = expected_finals(spec) if spec.stopping else None
             for method in spec.methods:
                 before.restore()
                 torch.set_num_threads(study.shared.threads)
-                found.append(_method_plan(spec, workload, splits, method.name, given))
+                found.append(_method_plan(spec, workload, splits, method.name, given, expected))
     finally:
         before.restore()
     return Plan(found, jobs, startup)
@@ -108,20 +150,27 @@ def _seconds_of_imports() -> float:
     return 2 * (time.perf_counter() - began)
 
 
-def _method_plan(spec: Spec, workload: Workload, splits: Splits, name: str, given: Given | None) -> MethodPlan:
+def _method_plan(
+    spec: Spec, workload: Workload, splits: Splits, name: str, given: Given | None, expected: Expected | None
+) -> MethodPlan:
     frozen = spec.method(name)
     method = the_method(frozen.reference, given)
     steps = spec.steps(frozen)
-    runs = spec.trials + len(spec.seeds)
     plan = MethodPlan(
         workload=spec.name,
         name=name,
-        trials=spec.trials,
+        trials=spec.most("tune"),
         finals=len(spec.seeds),
         steps=steps,
         batch_size=spec.batch_size,
-        gradient_evaluations=runs * steps * method.cost,
+        per_run=spec.spent(frozen),
+        in_full=(spec.seeds_asked if spec.cover_search else 1) * spec.trials + spec.seeds_asked,
         seconds=None,
+        screens=spec.most("screen"),
+        short=spec.spent(frozen, "screen"),
+        fewest=spec.stopping.looks[0] if spec.stopping else None,
+        expected=expected,
+        searches=spec.searches,
     )
     point = spec.points(frozen)[0]
     try:
