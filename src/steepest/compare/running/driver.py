@@ -234,11 +234,13 @@ class Driver:
         own = [record for record in self._pending.values() if record.workload == following.spec.name]
         asked = {r.key: r for r in own if r.key in jobs or r.method in following.course.lost}
         still = {key: record for key, record in asked.items() if key in jobs and fits(jobs[key], record)}
-        self._pending = {key: record for key, record in self._pending.items() if key not in asked}
-        self._set_aside([record for key, record in asked.items() if key not in still])
+        outdated = asked.keys() - still.keys()
+        self._pending = {key: record for key, record in self._pending.items() if key not in outdated}
+        self._set_aside([record for key, record in asked.items() if key in outdated])
         self._enter([job for key, job in jobs.items() if key not in still])
-        for record in still.values():
-            self._add(self._runs.finish(record))
+        for key, record in still.items():
+            if self._pending.pop(key, None) is not None:  # else one before it has brought this one on
+                self._add(self._runs.finish(record))
 
     def _set_aside(self, outdated: Sequence[Record]) -> None:
         """Set aside runs of a point that is not asked for any more."""
