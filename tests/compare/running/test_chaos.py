@@ -26,18 +26,18 @@ RUNS = 40  # 2 methods x (16 points + 4 seeds)
 KILLS = 10
 
 
-def command(out, jobs, **options):
-    extra = [part for key, value in options.items() for part in (f"--{key}", str(value))]
+def command(out, jobs, *flags, **options):
+    extra = [*flags, *(part for key, value in options.items() for part in (f"--{key}", str(value)))]
     return [
         sys.executable, "-m", "steepest", "compare", WORKLOAD, "--methods", ",".join(METHODS), "--trials", "16",
         "--seeds", "4", "--jobs", str(jobs), "--out", str(out), *extra,
     ]  # fmt: skip
 
 
-def start(out, jobs, **options):
+def start(out, jobs, *flags, **options):
     with open(said_in(out), "w") as said:
         return warm.Popen(
-            command(out, jobs, **options), start_new_session=True, stdout=subprocess.DEVNULL, stderr=said,
+            command(out, jobs, *flags, **options), start_new_session=True, stdout=subprocess.DEVNULL, stderr=said,
             env={**os.environ, "STEEPEST_GRACE": "2"},
         )  # fmt: skip
 
@@ -177,3 +177,57 @@ def test_two_hosts_with_the_storage_stopped_and_a_host_killed(undisturbed, tmp_p
         assert times == {r.started for r in finished_records(b)[1]}  # the same runs, not the same results twice
     for path in [*a.iterdir(), *b.iterdir(), said_in(a), said_in(b)]:
         assert b"s3cr" not in path.read_bytes(), path
+
+
+@pytest.fixture(scope="module")
+def undisturbed_early(tmp_path_factory):
+    out = tmp_path_factory.mktemp("early") / "study"
+    study = Study(
+        WORKLOAD,
+        methods=METHODS,
+        trials=16,
+        seeds=8,
+        jobs=2,
+        out=out,
+        stop_early=True,
+        tuning_seeds=2,
+        cover_search=True,
+    )
+    assert study.run(progress=False)
+    study.report()
+    return out
+
+
+EARLY = ("--stop-early", "--tuning-seeds", "2", "--cover-search", "--seeds", "8")
+
+
+@pytest.mark.slow
+def test_a_study_that_stops_early_killed_ten_times(undisturbed_early, tmp_path):
+    """It decides the same, and runs nothing that nobody needs."""
+    out, chance, runs = tmp_path / "study", random.Random(7), len(results(undisturbed_early))
+    for finished in sorted(chance.sample(range(runs - 4), KILLS)):
+        process = start(out, 2, *EARLY)
+        wait_for(lambda n=finished: lines(out) >= n, process)
+        time.sleep(chance.uniform(0, 0.5))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert ended(start(out, 2, *EARLY), out) == ""
+    assert results(out) == results(undisturbed_early)
+    assert tables(out) == tables(undisturbed_early)
+    assert lines(out) == runs
+
+
+def test_two_hosts_decide_alike_and_as_one(undisturbed_early, tmp_path):
+    """One of them is killed on the way."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    with PostgreSQL() as postgresql:
+        first, second = (start(out, 1, *EARLY, storage=postgresql.url) for out in (a, b))
+        wait_for(lambda: lines(a) >= 20 and lines(b) >= 20, first)
+        os.killpg(second.pid, signal.SIGKILL)
+        second.wait()
+        assert ended(first, a) == ""
+        assert ended(start(b, 1, *EARLY, storage=postgresql.url), b) == ""
+        for out in (a, b):
+            assert results(out) == results(undisturbed_early)
+            assert tables(out) == tables(undisturbed_early)
+            assert lines(out) == len(results(undisturbed_early))

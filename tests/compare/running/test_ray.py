@@ -118,6 +118,14 @@ def test_pruning_is_the_same_as_with_processes(cluster, tmp_path):
     assert on_ray == on_processes
 
 
+def test_a_study_that_stops_early_decides_as_with_processes(cluster, tmp_path):
+    options = {"methods": ["sgd", "sngm"], "trials": 6, "seeds": 5, "stop_early": True, "tuning_seeds": 2}
+    for engine, more in (("ray", {}), ("processes", {"jobs": 2})):
+        study = Study(f"{TINY}:clouds", engine=engine, out=tmp_path / engine, **options, **more)
+        assert study.run(progress=False)
+    assert results(records(tmp_path / "ray")) == results(records(tmp_path / "processes"))
+
+
 def test_objects_travel_and_more_jobs_than_room_finish(cluster, ten_minutes, tmp_path):
     import ray
 

@@ -108,6 +108,7 @@ def context(summary: Summary) -> dict[str, Any]:
         "order_lines": order_lines(summary),
         "to_targets": {name: to_targets(spec, row) for name, row in rows.items()} if several else {},
         "trust": any(row.comparison.interval or searched(spec, row) for row in summary.rows),
+        "tuning_curves": any(searched(spec, row) for row in summary.rows),
         "instrument_notes": instrument_notes(spec),
         "instrument_warnings": instrument_warnings(summary),
         "estimators": any(method.estimators for method in spec.methods),

@@ -119,11 +119,13 @@ def forest_caption(summary: Summary) -> str:
         "no verdict": "\N{MULTIPLICATION SIGN} no verdict",
     }
     said = ", ".join(text for verdict, text in keys.items() if verdict in verdicts)
-    sentences = [f"{said}. A bar is the 95 % interval of the differences, paired by seed"]
+    stopping = summary.spec.stopping
+    interval, seeds = ("repeated 95 % interval", f"{stopping.seeds} seeds") if stopping else ("95 % interval", "")
+    sentences = [f"{said}. A bar is the {interval} of the differences, paired by seed"]
     if any(row.comparison.detectable is not None for row in rows):
         sentences.append(
             "the grey band is what could not have been seen: a true difference inside of it is found less than 8 times "
-            "in 10 with this many seeds"
+            f"in 10 with {seeds or 'this many seeds'}"
         )
     drawn = {row.method.name for row in rows} | {summary.spec.baseline}
     if missing := [row.method.name for row in summary.rows if row.method.name not in drawn]:
