@@ -106,8 +106,8 @@ def compare(
     choice: Annotated[
         str | None,
         typer.Option(
-            help=f"How the point of a search is chosen: {' or '.join(CHOICES)}. By the best single score, or by a "
-            "response that is fitted to all scores. Default: best; for a study that has begun, as it began.",
+            help=f"How the point of a search is chosen: {' or '.join(CHOICES)}. By a response that is fitted to all "
+            "scores, or by the best single score. Default: fitted; for a study that has begun, as it began.",
         ),
     ] = None,
     measure: Annotated[

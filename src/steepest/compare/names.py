@@ -5,5 +5,5 @@ ENGINES = ("processes", "ray")
 # Those of the tables in `training/definitions/schedule.py`, `policy/pruners.py` and `training/process_group.py`.
 SCHEDULES = ("linear", "constant", "cosine", "polynomial", "step")
 PRUNERS = ("median", "halving")
-CHOICES = ("best", "fitted")  # of a search's point; what they are is said in `analysis/choice.py`
+CHOICES = ("fitted", "best")  # of a search's point; what they are is said in `analysis/choice.py`
 STRATEGIES = ("ddp", "fsdp2")

@@ -110,14 +110,14 @@ def test_a_study_that_has_begun_goes_on_choosing_as_it_began(tmp_path):
         shared = {"methods": [f"{TINY_FILE}:good"], "trials": 6, "seeds": 1, "jobs": 1, "out": tmp_path}
         return Study(f"{TINY_FILE}:clouds", **shared, **more)
 
-    assert study().spec.shared.choice == "best"
-    assert study(choice="fitted").run(progress=False)
+    assert study().spec.shared.choice == "fitted"
+    assert study(choice="best").run(progress=False)
     frozen = StudySpec.from_json((tmp_path / "spec.json").read_text())
-    assert frozen.shared.choice == study().spec.shared.choice == "fitted"
+    assert frozen.shared.choice == study().spec.shared.choice == "best"
     assert study().run(progress=False)
-    with pytest.raises(Exception, match="choice differs: fitted there, best here"):
-        study(choice="best").run(progress=False)
-    with pytest.raises(Exception, match="choice must be one of best, fitted, got 'worst'"):
+    with pytest.raises(Exception, match="choice differs: best there, fitted here"):
+        study(choice="fitted").run(progress=False)
+    with pytest.raises(Exception, match="choice must be one of fitted, best, got 'worst'"):
         study(choice="worst")
 
 
@@ -149,3 +149,88 @@ def test_two_searches_agree_more_often_and_choose_no_worse(replayed, populations
     assert fitted.agree >= agree
     assert fitted.below <= below
     assert fitted.contradicted < best.contradicted
+
+
+@pytest.mark.parametrize(("name", "agree", "below"), [("digits", 0.55, 0.35), ("fashion", 0.70, 0.50)])
+def test_short_runs_first_choose_no_worse_than_the_best_single_score(replayed, populations, name, agree, below):
+    curves = replayed.Curves(populations[f"pop_{name}.jsonl"], populations[f"pop_{name}_short.jsonl"])
+    best, early = curves.luck(curves.rule("best")), curves.luck(curves.rule("fitted", screened=True))
+    assert early.agree >= max(agree, best.agree + 0.05)
+    assert early.below <= min(below, best.below)
+
+
+@pytest.mark.parametrize("choice", ["best", "fitted"])
+def test_finalists_on_two_seeds_choose_better(replayed, populations, choice):
+    curves = replayed.Curves(populations["pop_digits.jsonl"])
+    one, two = (curves.luck(curves.rule(choice), tuning_seeds=n) for n in (1, 2))
+    assert two.below < one.below
+
+
+def finalists_spec(choice="fitted", screen=None, seeds=()):
+    spec = spec_of(choice)
+    return dataclasses.replace(spec, finalists=4, screen=screen, more_tuning_seeds=seeds)
+
+
+def whole(job, score, loss=None):
+    status = "diverged" if score is None else "finished"
+    return Record("w", "good", job.phase, job.index, job.seed, job.hyperparameters, status, 0.0, 1.0,
+                  validation_metric=score, validation_loss=loss)  # fmt: skip
+
+
+def searched(spec, scores, further):
+    """A search whose first runs have these scores, and the others what ``further`` says of a point and a seed."""
+    runs, points = {}, [p["lr"] for p in spec.points(spec.methods[0])]
+    while not (found := search_of(spec, spec.methods[0], runs)).is_over:
+        for job in found.jobs:
+            point = points.index(job.hyperparameters["lr"])
+            is_first = (job.phase == "screen") if spec.screen else job.index < spec.trials
+            score = scores[point] if is_first else further(point, job.seed)
+            runs[job.phase, job.index] = whole(job, score)
+    return found
+
+
+def test_the_finalists_run_on_every_seed_and_the_best_mean_is_taken():
+    found = searched(finalists_spec("best", seeds=(7, 8)), LUCKY, lambda point, seed: 0.9 + 0.001 * point)
+    second = [job for job in found.jobs if job.index >= 12]
+    assert [job.seed for job in second] == [7] * 4 + [8] * 4
+    points = [p["lr"] for p in finalists_spec().points(finalists_spec().methods[0])]
+    assert [points.index(job.hyperparameters["lr"]) for job in second] == [3, 6, 7, 8] * 2  # by LUCKY's scores
+    means = {i: np.mean([LUCKY[i], 0.9 + 0.001 * i, 0.9 + 0.001 * i]) for i in (3, 6, 7, 8)}
+    assert found.choice.score == pytest.approx(max(means.values()))
+    assert found.chosen.trial == max(means, key=means.get)
+
+
+def test_with_a_fit_the_finalists_are_where_it_is_highest():
+    found = searched(finalists_spec(seeds=(7,)), LUCKY, lambda point, seed: GOOD[point])
+    points = [p["lr"] for p in finalists_spec().points(finalists_spec().methods[0])]
+    assert sorted(points.index(job.hyperparameters["lr"]) for job in found.jobs if job.index >= 12) == [
+        4,
+        5,
+        6,
+        7,
+    ]  # and not 3
+    assert found.chosen.trial in (6, 7)
+
+
+def test_a_finalist_that_is_lost_on_one_seed_is_not_taken():
+    found = searched(finalists_spec("best", seeds=(7,)), LUCKY, lambda point, seed: None if point == 3 else 0.94)
+    assert found.chosen.trial == 6
+    assert searched(finalists_spec("best", seeds=(7,)), LUCKY, lambda point, seed: None).is_lost
+
+
+def test_short_runs_say_where_and_whole_runs_what():
+    short = [x - 0.2 for x in GOOD]
+    found = searched(finalists_spec(screen=8), short, lambda point, seed: LUCKY[point])
+    assert [r.phase for r in found.records].count("screen") == 12
+    assert not found.choice.reason
+    assert found.choice.response is not None
+    assert found.chosen.hyperparameters in spec_of().methods[0].points[5:9]
+    assert searched(finalists_spec(screen=8), [None] * 12, lambda point, seed: 0.9).is_lost
+
+
+def test_a_screen_that_few_survive_keeps_those():
+    short = [None] * 10 + [0.5, 0.6]
+    found = searched(finalists_spec(screen=8), short, lambda point, seed: 0.8 + 0.01 * point)
+    assert len([r for r in found.records if r.phase == "tune"]) == 2
+    assert found.choice.score == pytest.approx(0.91)
+    assert found.choice.reason == "fewer than 5 points have a score"

@@ -176,7 +176,7 @@ def test_every_markdown_table_has_the_same_columns_in_every_row(hostile_page):
 def test_how_far_to_trust_it(browser, page):
     view = opened(browser, page)
     said = [item.inner_text().split(":")[0] for item in view.locator(".caveats li").all()]
-    assert said == ["Seeds", "Search", "Order"]
+    assert said == ["Seeds", "Search", "Choice", "Order"]
     headings = [heading.text_content() for heading in view.locator("h2, h3").all()]
     places = ("Differences to good", "Results", "How far to trust it", "The luck of the search", "How it was measured")
     assert [heading for heading in headings if heading in places] == list(places)

@@ -8,6 +8,8 @@ import pytest
 from steepest._errors import InputError
 from steepest.compare import Study
 from steepest.compare.policy.finished import finished_records
+from steepest.compare.records.folder import opened
+from steepest.training.loop.checkpoint import checkpoint_path
 from tests.compare import TINY_FILE
 
 TINY = str(TINY_FILE)
@@ -111,3 +113,81 @@ def test_a_pruned_search_does_not_grow(tmp_path):
     with pytest.raises(InputError, match="trials differs: 6 there, 9 here"):
         study(tmp_path, pruner="median", trials=9).run(progress=False)
     assert study(tmp_path, pruner="median", seeds=3).run(progress=False)
+
+
+OWN = """
+import torch
+from steepest.compare import Method, Range
+LR = Range(1e-3, 1.0)
+{name} = Method("{name}", torch.optim.SGD, space={{"lr": LR}}, fixed={{"momentum": {momentum}}})
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Two methods in a file each, and how to change one."""
+
+    def write(name, momentum=0.0):
+        (tmp_path / f"{name}.py").write_text(OWN.format(name=name, momentum=momentum))
+        return f"{tmp_path / name}.py:{name}"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"stop_early": True, "seeds": 5}, {"pruner": "median"}], ids=["plain", "early", "pruned"]
+)
+def test_a_changed_method_runs_anew_and_alone(own, tmp_path, caplog, options):
+    methods = ["sgd", own("mine"), own("other")]
+    assert study(tmp_path / "a", methods=methods, **options).run(progress=False)
+    before = records(tmp_path / "a")
+    own("mine", momentum=0.9)
+    assert study(tmp_path / "a", methods=methods, **options).run(progress=False)
+    after = records(tmp_path / "a")
+    assert "mine was changed since the study began and will run anew" in caplog.text
+    same = {key for key in before.keys() & after.keys() if before[key]["started"] == after[key]["started"]}
+    assert {key[0] for key in same} == {"sgd", "other"}
+    assert {key[0] for key in after.keys() - same} <= (
+        {"mine"} if "stop_early" not in options else {"mine", "sgd", "other"}
+    )
+    assert {key for key in before if key[1] != "final" and key[0] != "mine"} <= same
+    assert study(tmp_path / "b", methods=methods, **options).run(progress=False)
+    fresh = without_times(records(tmp_path / "b"))
+    assert {key: without_times(after)[key] for key in fresh} == fresh
+    aside = [json.loads(line) for line in (tmp_path / "a" / "attempts.jsonl").read_text().splitlines()]
+    assert {(line["reason"], line["method"]) for line in aside} == {("the method was changed", "mine")}
+    assert len(aside) == sum(key[0] == "mine" for key in before)
+
+
+def test_a_changed_method_does_not_go_on_from_a_checkpoint_of_what_it_was(own, tmp_path):
+    methods = ["sgd", own("mine")]
+    assert study(tmp_path / "a", methods=methods).run(progress=False)
+    left = tmp_path / "a" / "checkpoints"
+    left.mkdir(exist_ok=True)
+    keys = list(finished_records(tmp_path / "a")[1])
+    for record in keys:
+        checkpoint_path(tmp_path / "a", *record.key).write_bytes(b"of before")
+    own("mine", momentum=0.9)
+    with opened(tmp_path / "a", study(tmp_path / "a", methods=methods).spec) as spec:
+        assert spec.shared.method("mine").fixed == {"momentum": 0.9}
+    assert len(list(left.iterdir())) == sum(record.method == "sgd" for record in keys)
+
+
+def test_a_changed_method_and_more_seeds_together(own, tmp_path):
+    methods = ["sgd", own("mine")]
+    assert study(tmp_path / "a", methods=methods).run(progress=False)
+    own("mine", momentum=0.9)
+    assert study(tmp_path / "a", methods=methods, seeds=3).run(progress=False)
+    assert study(tmp_path / "b", methods=methods, seeds=3).run(progress=False)
+    assert without_times(records(tmp_path / "a")) == without_times(records(tmp_path / "b"))
+
+
+def test_another_range_is_no_changed_method(own, tmp_path):
+    methods = ["sgd", own("mine")]
+    assert study(tmp_path / "a", methods=methods).run(progress=False)
+    with pytest.raises(InputError, match=r"mine\.space\.lr\.high differs: 1\.0 there, 0\.5 here"):
+        study(tmp_path / "a", methods=methods, space={"mine": {"lr": (1e-3, 0.5)}}).run(progress=False)
+    own("mine", momentum=0.9)
+    with pytest.raises(InputError, match="epochs differs: .*mine.source file differs"):
+        study(tmp_path / "a", methods=methods, epochs=1).run(progress=False)
+    assert len(records(tmp_path / "a")) == 16

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +16,16 @@ from steepest._errors import InputError, StudyError, argument
 from steepest._files import clear_place, keep_copy, put_aside, reason_of, say_once, sweep, write_atomically
 from steepest._version import __version__
 from steepest.compare import spec as spec_module
+from steepest.compare.records.lines import ATTEMPTS, note_attempts, read_lines, text_of_records
 from steepest.compare.records.lines import RECORDS as RECORDS
 from steepest.compare.records.lines import append_record as append_record
-from steepest.compare.records.lines import read_lines, text_of_records
+from steepest.compare.records.pruning import forget_methods
 from steepest.compare.records.record import Record
-from steepest.compare.records.recovery import misfit, stored_or_written
+from steepest.compare.records.recovery import all_keys, misfit, recovered, stored_or_written
 from steepest.compare.records.storage import EMBEDDED, SHARED
+from steepest.compare.records.study_file import files_of
 from steepest.compare.spec import StudySpec
+from steepest.page.text import count
 
 LOCK = ".lock"
 INVOCATIONS = "invocations.jsonl"
@@ -34,11 +37,12 @@ _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSEr
 
 
 @contextmanager
-def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
+def opened(folder: Path, spec: StudySpec, *, reuse: bool = True) -> Iterator[StudySpec]:
     """Hold a study's folder: create it if it is not there, else make sure that it holds this very study.
 
     Yields the study with the search points that the folder has frozen. The spec of an older format is written anew,
-    with the points and the digests that it lacks.
+    with the points and the digests that it lacks. Where nothing but methods was changed, their runs are set aside, and
+    those of the others count; with ``reuse`` false such a study is refused like any other.
 
     The lock is the operating system's and goes with the process, however that ends.
 
@@ -64,19 +68,44 @@ def opened(folder: Path, spec: StudySpec) -> Iterator[StudySpec]:
         if frozen is not None:
             spec = spec.with_points_of(frozen).after_seeds(frozen.shared.earlier_seeds)
             part = spec.within(frozen)
-            if differences := frozen.differences(part):
+            changed = frozen.changed(part) if reuse else []
+            if not changed and (differences := frozen.differences(part)):
                 raise InputError(
                     f"{str(folder)!r} holds a study with another spec ({_first(differences)}); "
                     f"choose another folder with {argument('out')}"
                 )
+            if changed:
+                _set_methods_aside(folder, frozen, changed)
             if part != spec:
                 spec = _grown(folder, frozen, spec)
-        if frozen is None or not frozen.is_whole or _told(frozen) != _told(spec) or part != spec:
+        if frozen is None or not frozen.is_whole or _told(frozen) != _told(spec) or part != spec or changed:
             check_points(spec, read_records(folder))
             write_atomically(folder / spec_module.FILE, spec.to_json() + "\n")
         yield spec
     finally:
         lock.release()
+
+
+def _set_methods_aside(folder: Path, frozen: StudySpec, names: Collection[str]) -> None:
+    """Let a study go on without the runs of methods that are not what they were; ``attempts.jsonl`` keeps them."""
+    from steepest.training.loop.checkpoint import checkpoint_path  # and with it torch
+
+    records = recovered(folder, frozen)
+    gone = [record for record in records if record.method in names]
+    note_attempts(folder, gone, "the method was changed")
+    write_records(folder, [record for record in records if record.method not in names])
+    for path in files_of(folder / EMBEDDED):  # written again from the records
+        path.unlink()
+    forget_methods(folder, names)
+    for key in all_keys(frozen):
+        if key[1] in names:
+            for path in (folder / "checkpoints").glob(f"{checkpoint_path(folder, *key).stem}.*"):
+                path.unlink(missing_ok=True)
+    were = "was" if len(names) == 1 else "were"
+    say_once(
+        f"{folder}: {', '.join(names)} {were} changed since the study began and will run anew; the "
+        f"{count(len(gone), 'run')} from before are set aside in {ATTEMPTS}, and those of the other methods count"
+    )
 
 
 def _grown(folder: Path, frozen: StudySpec, asked: StudySpec) -> StudySpec:

@@ -18,7 +18,7 @@ from steepest.compare.records.record import Key, Record
 
 RECORDS = "trials.jsonl"
 ATTEMPTS = "attempts.jsonl"
-Reason = Literal["tried again", "another point was chosen"]
+Reason = Literal["tried again", "another point was chosen", "the method was changed"]
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steepest._files import keep_copy, reason_of, say_once
+from steepest._files import keep_copy, reason_of, say_once, write_atomically
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.records.storage import EMBEDDED
 from steepest.compare.records.study_file import Asked, stored_asked
@@ -87,6 +87,21 @@ class Pruning:
         workload, method, _, trial = key
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"workload": workload, "method": method, "trial": trial, **said}) + "\n")
+
+
+def forget_methods(folder: Path, names: Collection[str]) -> None:
+    """Forget what was decided of the runs of methods that are not what they were."""
+    path = folder / PRUNING
+    if path.exists():
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if not _is_of(line, names)]
+        write_atomically(path, "".join(lines))
+
+
+def _is_of(line: str, names: Collection[str]) -> bool:
+    try:
+        return json.loads(line)["method"] in names
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _values_in(spec: Spec, record: Record) -> dict[int, float]:

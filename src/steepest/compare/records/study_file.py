@@ -175,17 +175,18 @@ def stored_asked(path: Path) -> dict[Key, Asked]:
 
 def put_file_aside(path: Path, error: Exception) -> None:
     """Keep a damaged file, and what SQLite has beside it, under other names."""
-    asides = [put_aside(each) for each in _with_side_files(path)]
+    asides = [put_aside(each) for each in files_of(path)]
     if asides:
         say_once(f"{path} was damaged ({reason_of(error)}); it is kept as {asides[-1].name} and rebuilt")
 
 
 def put_side_files_aside(path: Path) -> list[Path]:
     """Only what SQLite has beside the file."""
-    return [put_aside(each) for each in _with_side_files(path) if each != path]
+    return [put_aside(each) for each in files_of(path) if each != path]
 
 
-def _with_side_files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """A study's file and what SQLite has beside it, as far as they are there."""
     return [each for each in [*(path.with_name(path.name + side) for side in _SIDE_FILES), path] if each.exists()]
 
 

@@ -143,7 +143,10 @@ def _opened(
         return
     member = Membership.joined(folder, storage)
     patience = Patience(place_named(folder, storage), interrupted.wait)
-    with SharedLedger(member, study, patience) as shared, study_folder.opened(folder, shared.spec) as known:
+    with (
+        SharedLedger(member, study, patience) as shared,
+        study_folder.opened(folder, shared.spec, reuse=False) as known,
+    ):
         if differences := shared.spec.differences(known):
             raise InputError(f"{str(folder)!r} and the storage hold different studies ({'; '.join(differences)})")
         write_atomically(folder / SHARED, member.to_json())

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -204,6 +204,15 @@ class Spec(Shared):
         stages = self.screen == frozen.screen and (self.screen or self.finalists is None)
         return bool(stages) and frozen.pruner is None and not frozen.cover_search  # a pruner goes by what ended before
 
+    def changed(self, asked: "Spec") -> list[str]:
+        """The methods whose code is not in ``asked`` what it is here."""
+        there = {method.name: method for method in asked.methods}
+        return [m.name for m in self.methods if m.name in there and _is_changed(m, there[m.name])]
+
+    def with_methods_of(self, asked: "Spec", names: Collection[str]) -> "Spec":
+        """The same with methods of these names as ``asked`` has them."""
+        return replace(self, methods=tuple(asked.method(m.name) if m.name in names else m for m in self.methods))
+
     def differences(self, asked: "Spec") -> list[str]:
         """What differs between this comparison and the one asked for; where a file lies makes no difference."""
         names, asked_names = ([m.name for m in spec.methods] for spec in (self, asked))
@@ -229,6 +238,11 @@ class Spec(Shared):
             if not found and all(points) and points[0] != points[1]:
                 found.append(f"the search points of method {name!r} differ")
         return found
+
+
+def _is_changed(method: MethodSpec, asked: MethodSpec) -> bool:
+    differ = method.source_sha256 != asked.source_sha256
+    return differ or bool(code_differences(method.name, method.code, asked.code))
 
 
 def _with_points_of(asked: MethodSpec, frozen: MethodSpec | None) -> MethodSpec:

@@ -107,6 +107,16 @@ class StudySpec:
         """The same, where final runs on so many seeds had ended before more were asked for, each time."""
         return StudySpec(tuple(replace(spec, earlier_seeds=earlier) for spec in self.comparisons))
 
+    def changed(self, asked: "StudySpec") -> list[str]:
+        """The methods whose code alone makes this spec, of a folder, differ from the one asked for; none where there is
+        more to it, such as another range that is asked for, or where they are the same."""
+        there = {spec.name: spec for spec in asked.comparisons}
+        if there.keys() != {spec.name for spec in self.comparisons}:
+            return []
+        names = {name for spec in self.comparisons for name in spec.changed(there[spec.name])}
+        meant = StudySpec(tuple(spec.with_methods_of(there[spec.name], names) for spec in self.comparisons))
+        return [] if meant.differences(asked) else [m.name for m in self.methods if m.name in names]
+
     def differences(self, asked: "StudySpec") -> list[str]:
         """What differs between this spec, of a folder, and the one asked for; where a file lies makes no difference."""
         names, asked_names = ([spec.name for spec in study.comparisons] for study in (self, asked))

@@ -75,8 +75,8 @@ class Study:
         space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the
             method's own range, or of a fixed value.
         schedule: of the learning rate: linear, constant, cosine, polynomial or step.
-        choice: how the point of a search is chosen: ``"best"``, by the best single score, or ``"fitted"``, by a
-            response that is fitted to all scores; ``None`` for the first, or as the study in the folder began.
+        choice: how the point of a search is chosen: ``"fitted"``, by a response that is fitted to all scores, or
+            ``"best"``, by the best single score; ``None`` for the first, or as the study in the folder began.
         measure: instruments: built-in names (``"sharpness"``, ``"lr"``), ``path/to/file.py:name``,
             ``package.module:name``, or :class:`Instrument` objects.
         sharpness: short for ``"sharpness"`` among what is measured; ``False``: not among it.
