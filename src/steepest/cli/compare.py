@@ -45,6 +45,10 @@ def compare(
         bool | None,
         typer.Option("--winner/--no-winner", help="Say which methods may be the best of all. Default: no."),
     ] = None,
+    pairs: Annotated[
+        bool | None,
+        typer.Option("--pairs/--no-pairs", help="Compare every two methods as well. Default: no."),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Points of the search, the same number for every method. Default: 8.")
     ] = None,

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from steepest._errors import one_line
-from steepest.cli.tables import across_table, plan_sentence, plan_table, result_table
+from steepest.cli.tables import across_table, pairs_table, plan_sentence, plan_table, result_table
 from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.records.lines import attempts_note
@@ -29,8 +29,16 @@ if TYPE_CHECKING:
     from steepest.compare.study.plan import Plan  # with it comes torch, which who reads a result can do without
 
 
-def print_result(out: Console, folder: Path, summaries: Sequence[Summary]) -> None:
-    """Print the result, then write the report: what is known is said even where nothing can be written."""
+def print_result(
+    out: Console, folder: Path, summaries: Sequence[Summary], *, folders: Sequence[Path] | None = None
+) -> None:
+    """Print the result, then write the report: what is known is said even where nothing can be written.
+
+    Args:
+        folder: where the report goes.
+        folders: of the studies, where they are others.
+    """
+    folders = folders or [folder]
     try:
         out.print(result_table(summaries))
         if comparable(summaries):
@@ -39,18 +47,19 @@ def print_result(out: Console, folder: Path, summaries: Sequence[Summary]) -> No
             out.print(across_table(across(summaries, baseline), baseline))
         for summary in summaries:
             _print_comparison(out, summary)
-        if note := attempts_note(
-            folder, [r for s in summaries for row in s.rows for r in (*row.runs_of_search, *row.finals)]
-        ):
+        runs = [r for s in summaries for row in s.rows for r in (*row.runs_of_search, *row.finals)]
+        if len(folders) == 1 and (note := attempts_note(folder, runs)):
             out.print(Text(note, style="yellow"))
     finally:  # also if the output cannot be written
-        page = write(folder, summaries)
+        page = write(folder, summaries, folders)
     out.print(Text(f"Report: {page}"))
 
 
 def _print_comparison(out: Console, summary: Summary) -> None:
     out.print()
     out.print(Text(one_line(verdict_sentence(summary)), style="bold"))
+    if (pairs := pairs_table(summary)) is not None:
+        out.print(pairs)
     for sentence in caveats(summary):
         out.print(Text(one_line(sentence)))
     for note in filter(None, [*cost_notes(summary), pruning_note(summary), *instrument_notes(summary.spec)]):

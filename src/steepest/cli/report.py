@@ -6,11 +6,22 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from steepest._errors import InputError, argument
 from steepest.cli.streams import out
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="The folder of a study, finished or not.", metavar="DIR")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="The folder of a study, finished or not; or several of the same workload, on one page.",
+            metavar="DIR...",
+        ),
+    ],
+    page: Annotated[
+        str | None,
+        typer.Option("--out", help="Where the page of several studies is written: a new folder.", metavar="DIR"),
+    ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(help="Tell all methods against this one, in this report. Default: as the study says."),
@@ -18,6 +29,10 @@ def report(
     winner: Annotated[
         bool | None,
         typer.Option("--winner/--no-winner", help="Say which methods may be the best. Default: as the study says."),
+    ] = None,
+    pairs: Annotated[
+        bool | None,
+        typer.Option("--pairs/--no-pairs", help="Compare every two methods. Default: as the study says."),
     ] = None,
     csv: Annotated[
         str | None, typer.Option(help="Write the tables into this folder as CSV files too.", metavar="DIR")
@@ -31,6 +46,7 @@ def report(
     from steepest.cli.messages import print_result
     from steepest.compare.analysis.summary import summarize_study
     from steepest.compare.policy.finished import finished_records
+    from steepest.compare.policy.together import Read, together
     from steepest.compare.results.events import write_events
     from steepest.compare.results.exports import export_csv
     from steepest.compare.study import values
@@ -38,11 +54,33 @@ def report(
 
     tables = None if csv is None else values.path("csv", csv)
     events = None if tensorboard is None else values.path("tensorboard", tensorboard)
-    study, records = finished_records(folder)
-    study = study.told(baseline=baseline, winner=winner)
+    into = _page_folder(folders, page)
+    read = [Read(folder, *finished_records(folder)) for folder in folders]
+    study, records = together(read) if len(read) > 1 else read[0][1:]
+    study = study.told(baseline=baseline, winner=winner, pairs=pairs)
     summaries = summarize_study(study, records)
-    print_result(out(), folder, summaries)
+    print_result(out(), into, summaries, folders=folders)
     if tables is not None:
         out().print(Text(f"Tables: {', '.join(map(str, export_csv(summaries, tables)))}"))
     if events is not None:
         out().print(Text(f"TensorBoard: {count(write_events(summaries, events), 'run')} in {events}"))
+
+
+def _page_folder(folders: list[Path], page: str | None) -> Path:
+    """Find where the page goes: into the study's folder, or, of several, where the user says."""
+    from steepest.compare.report.page import HTML
+    from steepest.compare.study import values
+
+    if len(folders) == 1 and page is None:
+        return folders[0]
+    if len(folders) == 1:
+        raise InputError(f"{argument('out')} is for several studies; that of one is written into its folder")
+    if page is None:
+        raise InputError(f"{argument('out')} must name a folder for the page of several studies")
+    into = values.path("out", page)
+    if into.exists() and (not into.is_dir() or any(into.iterdir())) and not (into / HTML).is_file():
+        raise InputError(f"{argument('out')} must be a new folder, or one with such a page, got {page!r}")
+    if (into / "spec.json").exists():
+        raise InputError(f"{argument('out')} must be a new folder, and not that of a study, got {page!r}")
+    into.mkdir(parents=True, exist_ok=True)
+    return into

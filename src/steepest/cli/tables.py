@@ -9,7 +9,7 @@ from rich.text import Text
 from steepest._errors import one_line
 from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.summary import Row, Summary
-from steepest.compare.results.columns import result_columns
+from steepest.compare.results.columns import format_pair, pair_columns, pairs_of, result_columns
 from steepest.compare.results.formats import format_ratio
 from steepest.page.table import Plain
 
@@ -62,6 +62,20 @@ def across_table(found: Sequence[Across], baseline: str) -> Table:
         reached = f"{row.reached} of {len(row.costs)}"
         cells = (row.method, f"{row.score:.3f}", format_ratio(row.geometric_mean), format_ratio(row.median), reached)
         table.add_row(*map(_make_cell, cells))
+    return table
+
+
+def pairs_table(summary: Summary) -> Table | None:
+    """Every two methods, for the terminal; ``None`` if the study is not to say so."""
+    if not (found := pairs_of(summary)):
+        return None
+    table = plain_table()
+    columns = [plain for column in pair_columns(summary) for plain in column.terminal]
+    table.add_column(Text("methods"), no_wrap=True)
+    for plain in columns:
+        table.add_column(Text(plain.heading), justify="left" if plain.left else "right")
+    for pair in found:
+        table.add_row(*map(_make_cell, [format_pair(pair), *(plain.text(pair) for plain in columns)]))
     return table
 
 

@@ -250,3 +250,16 @@ def test_intervals_hold_wherever_a_method_stopped():
         plain.append(abs(differences.mean() - 0.007) <= reach)
     assert np.mean(inside) >= 0.95
     assert np.mean(plain) < np.mean(inside)
+
+
+def test_where_methods_lie_far_apart_a_quarter_is_enough():
+    """Of the evaluations of 16 trials and 40 seeds, 8 standard deviations apart."""
+    methods, trials, seeds = 4, 16, 40
+    spec, rng = early(methods, seeds), np.random.default_rng(3)
+    gaps = 8 * np.array([0, 1, -1, 2])[:, None]
+    finals = []
+    for _ in range(30):
+        found = standings(spec, by_place(0.5 + NOISE * (gaps + rng.normal(size=(methods, spec.stopping.last)))))
+        assert {stand.end for stand in found.methods.values()} == {"found"}
+        finals.append(sum(found.seeds.values()) / methods)
+    assert (trials / 8 + 4 + np.mean(finals)) / (trials + seeds) <= 0.25

@@ -188,6 +188,6 @@ def test_another_range_is_no_changed_method(own, tmp_path):
     with pytest.raises(InputError, match=r"mine\.space\.lr\.high differs: 1\.0 there, 0\.5 here"):
         study(tmp_path / "a", methods=methods, space={"mine": {"lr": (1e-3, 0.5)}}).run(progress=False)
     own("mine", momentum=0.9)
-    with pytest.raises(InputError, match="epochs differs: .*mine.source file differs"):
+    with pytest.raises(InputError, match=r"epochs differs: .*mine\.source file differs"):
         study(tmp_path / "a", methods=methods, epochs=1).run(progress=False)
     assert len(records(tmp_path / "a")) == 16

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from steepest.compare.analysis.pairs import ROUNDING, differences_of, scores
-from steepest.compare.analysis.statistics import CONFIDENCE, paired_difference
+from steepest.compare.analysis.pairs import scores
+from steepest.compare.analysis.pairwise import compare_pair
+from steepest.compare.analysis.statistics import CONFIDENCE
 from steepest.compare.records.record import Record
 from steepest.compare.spec import Spec
 
@@ -40,17 +41,15 @@ def leaders(spec: Spec, finals: Mapping[str, Sequence[Record]]) -> Leaders | Non
     means = {name: sign * sum(scores(finals[name]).values()) / len(scores(finals[name])) for name in names}
     alpha = (1 - CONFIDENCE) / (len(names) - 1)
     kept = [
-        name for name in names if not any(_is_better(sign, finals[o], finals[name], alpha) for o in names if o != name)
+        name for name in names if not any(_is_better(spec, finals[o], finals[name], alpha) for o in names if o != name)
     ]
     first = max(names, key=lambda name: means[name])
     return Leaders(first, tuple(sorted((name for name in kept if name != first), key=lambda name: -means[name])), lost)
 
 
-def _is_better(sign: int, one: Sequence[Record], other: Sequence[Record], alpha: float) -> bool:
+def _is_better(spec: Spec, one: Sequence[Record], other: Sequence[Record], alpha: float) -> bool:
     """Say whether the first is better, by a one-sided test."""
-    differences = differences_of(one, other)
-    if len(differences) < 2:
+    found = compare_pair(spec, one, other)
+    if found is None or found.p_value is None:
         return False
-    largest = max(abs(x) for runs in (one, other) for x in scores(runs).values())
-    mean, _, p = paired_difference(differences, ROUNDING * largest)
-    return p is not None and sign * mean > 0 and p / 2 < alpha
+    return (found.difference > 0) == spec.workload.higher_is_better and found.p_value / 2 < alpha

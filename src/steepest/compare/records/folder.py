@@ -31,7 +31,7 @@ LOCK = ".lock"
 INVOCATIONS = "invocations.jsonl"
 _OF_A_STUDY = {spec_module.FILE, RECORDS, INVOCATIONS, EMBEDDED, SHARED}
 _INVOCATION = {"command": str, "jobs": int, "started": int | float, "machine": str, "versions": dict}
-_NO_MATTER = ("baseline", "winner", "earlier_seeds", "reference", "description", "data_sha256_before")
+_NO_MATTER = ("baseline", "winner", "pairs", "earlier_seeds", "reference", "description", "data_sha256_before")
 _FINGERPRINTS = f"{spec_module.FORMAT}:"  # those of another format cannot be compared
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
 
@@ -124,9 +124,9 @@ def _grown(folder: Path, frozen: StudySpec, asked: StudySpec) -> StudySpec:
     return asked.after_seeds((*there.earlier_seeds, there.seeds_asked)) if seen else asked
 
 
-def _told(study: StudySpec) -> tuple[str, bool]:
+def _told(study: StudySpec) -> tuple[str, bool, bool]:
     """Find what of a spec is a matter of the report alone; it is as it was asked for last."""
-    return study.shared.baseline, study.shared.winner
+    return study.shared.baseline, study.shared.winner, study.shared.pairs
 
 
 def check_points(study: StudySpec, records: Iterable[Record]) -> None:

@@ -12,7 +12,15 @@ from steepest.compare.analysis.summary import Summary
 from steepest.compare.analysis.trust import searched
 from steepest.compare.report.style import looks
 from steepest.compare.results.caveats import caveats, order_lines
-from steepest.compare.results.columns import method_columns, result_columns, task_columns, trust_columns
+from steepest.compare.results.columns import (
+    format_pair,
+    method_columns,
+    pair_columns,
+    pairs_of,
+    result_columns,
+    task_columns,
+    trust_columns,
+)
 from steepest.compare.results.failures import failures
 from steepest.compare.results.formats import (
     format_difference,
@@ -106,6 +114,8 @@ def context(summary: Summary) -> dict[str, Any]:
         "pruning_note": pruning_note(summary),
         "caveats": caveats(summary),
         "order_lines": order_lines(summary),
+        "pairs": pairs_of(summary),
+        "pair_name": format_pair,
         "to_targets": {name: to_targets(spec, row) for name, row in rows.items()} if several else {},
         "trust": any(row.comparison.interval or searched(spec, row) for row in summary.rows),
         "tuning_curves": any(searched(spec, row) for row in summary.rows),
@@ -126,6 +136,7 @@ def context(summary: Summary) -> dict[str, Any]:
             "trust": trust_columns(summary),
             "methods": method_columns(summary),
             "tasks": task_columns(summary),
+            "pairs": pair_columns(summary),
         },
         "name_of": lambda row: row.method.name,
     }

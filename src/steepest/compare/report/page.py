@@ -131,6 +131,7 @@ def _make_tables(summary: Summary, said: Mapping[str, Any]) -> dict[str, Table]:
         **({"tasks": tables.tasks(summary)} if summary.spec.workload.tasks else {}),
         **({"targets": tables.targets(summary)} if said["to_targets"] else {}),
         **({"trusted": tables.trust(summary)} if said["trust"] else {}),
+        **({"paired": tables.pairs(summary)} if said["pairs"] else {}),
         **({"ordered": tables.order(summary)} if said["order_lines"] else {}),
     }
 

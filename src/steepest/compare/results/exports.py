@@ -18,10 +18,11 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
     """Write ``final.csv``, ``runs.csv`` and ``curves.csv``; returns their paths. Files of these names are replaced.
 
     ``final.csv`` has a row a comparison and method, as the report's results; ``runs.csv`` one a run, ``curves.csv`` one
-    a point of a run's curve. Of a sequence of tasks ``tasks.csv`` has a row for each task after each of them. All begin
-    with the comparison's name; the last three share ``method``, ``phase`` and ``trial``. Metrics are fractions where
-    the report shows percent; what is missing is empty, a missed target ``inf``. A text that a spreadsheet takes for a
-    formula, such as a name that begins with ``=``, has an apostrophe first.
+    a point of a run's curve. Where the study compares every two methods ``pairs.csv`` has a row for each; of a sequence
+    of tasks ``tasks.csv`` has one for each task after each of them. All begin with the comparison's name; those of runs
+    share ``method``, ``phase`` and ``trial``. Metrics are fractions where the report shows percent; what is missing is
+    empty, a missed target ``inf``. A text that a spreadsheet takes for a formula, such as a name that begins with
+    ``=``, has an apostrophe first.
 
     Args:
         into: a folder, made if it is not there.
@@ -35,6 +36,8 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
         "runs.csv": run_table(summaries),
         "curves.csv": _join(summaries, [_curves(summary) for summary in summaries]),
     }
+    if any(summary.spec.pairs for summary in summaries):
+        found["pairs.csv"] = _join(summaries, [tables.pairs(summary) for summary in summaries])
     if any(summary.spec.workload.tasks for summary in summaries):
         found["tasks.csv"] = _join(summaries, [tables.task_matrices(summary) for summary in summaries])
     if into.exists() and not into.is_dir():

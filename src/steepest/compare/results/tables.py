@@ -4,13 +4,22 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+from steepest.compare.analysis.pairwise import Pair
 from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.sensitivity import evaluations_to
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.records.errors import headline
 from steepest.compare.records.record import Record
 from steepest.compare.results.caveats import order_lines
-from steepest.compare.results.columns import method_columns, result_columns, searched_names, task_columns, trust_columns
+from steepest.compare.results.columns import (
+    method_columns,
+    pair_columns,
+    pairs_of,
+    result_columns,
+    searched_names,
+    task_columns,
+    trust_columns,
+)
 from steepest.compare.spec import Spec
 from steepest.page.table import Column, Table, Value, table_of
 
@@ -130,6 +139,12 @@ def records_of(summary: Summary) -> list[Record]:
     return [
         r for row in summary.rows for runs in (row.screened, row.tuned, row.finals) for r in sorted(runs, key=_trial)
     ]
+
+
+def pairs(summary: Summary) -> Table:
+    """Every two methods, one row a pair; nothing if the study is not to say so."""
+    names = Column[Pair](by="method", values=lambda pair: {"method": pair.first, "minus": pair.second})
+    return table_of([names, *pair_columns(summary)], pairs_of(summary))
 
 
 def across_workloads(found: Sequence[Across], summaries: Sequence[Summary]) -> Table:

@@ -29,7 +29,8 @@ class Shared:
     """What all comparisons of a study have in common: methods, the size of the search and of the final comparison.
 
     ``seeds`` are those of the final runs; the search itself runs on ``tuning_seed``. ``methods[0]`` need not be the
-    baseline: that is ``baseline``. With ``winner`` the report says which methods may be the best. ``choice`` is how a
+    baseline: that is ``baseline``. With ``winner`` the report says which methods may be the best, with ``pairs``
+    how every two of them compare. ``choice`` is how a
     search's point is found; specs from before format 5 do not say, and mean ``best``. ``earlier_seeds`` are how many
     there were when final runs had ended already, and more were asked for. ``pruner`` prunes unpromising
     runs of the search. With a ``strategy`` so many ``ranks`` do every run together.
@@ -49,6 +50,7 @@ class Shared:
     threads: int = 1
     instruments: tuple[InstrumentSpec, ...] = ()
     winner: bool = False
+    pairs: bool = False
     earlier_seeds: tuple[int, ...] = ()
     choice: str = "best"
     pruner: str | None = None
@@ -283,6 +285,7 @@ def _make_plain(spec: Spec) -> dict[str, Any]:
     del (
         raw["baseline"],
         raw["winner"],
+        raw["pairs"],
         raw["earlier_seeds"],
         raw["instruments"],
         raw["captions"],

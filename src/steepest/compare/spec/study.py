@@ -41,8 +41,10 @@ class StudySpec:
     def comparison(self, name: str) -> Spec:
         return next(spec for spec in self.comparisons if spec.name == name)
 
-    def told(self, *, baseline: str | None = None, winner: bool | None = None) -> "StudySpec":
-        """The same, told otherwise: against another method, with or without who may be the best.
+    def told(
+        self, *, baseline: str | None = None, winner: bool | None = None, pairs: bool | None = None
+    ) -> "StudySpec":
+        """The same, told otherwise: against another method, with or without who may be the best and all pairs.
 
         Raises:
             InputError: the baseline is not compared here.
@@ -50,7 +52,7 @@ class StudySpec:
         names = [method.name for method in self.methods]
         if baseline is not None and baseline not in names:
             raise InputError(f"{argument('baseline')} must be one of {', '.join(names)}, got {baseline!r}")
-        said = {"baseline": baseline, "winner": winner}
+        said = {"baseline": baseline, "winner": winner, "pairs": pairs}
         changes: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         return StudySpec(tuple(replace(spec, **changes) for spec in self.comparisons))
 

@@ -211,6 +211,7 @@ def _make_comparisons(
             instruments=tuple(_instrument_spec(reference, instrument) for reference, instrument in instruments),
             captions=captions,
             winner=bool(request.winner),
+            pairs=bool(request.pairs),
             choice=request.choice or CHOICES[0],
             pruner=request.pruner,
             strategy=request.strategy,

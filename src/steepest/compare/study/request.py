@@ -61,6 +61,7 @@ class Request:
     )
     baseline: str | None = option(_optional(values.text), lambda s: s.shared.baseline, default=None)
     winner: bool | None = option(_optional(values.flag), lambda s: s.shared.winner, default=None)
+    pairs: bool | None = option(_optional(values.flag), lambda s: s.shared.pairs, default=None)
     trials: int = option(values.runs, lambda s: s.shared.trials, default=8)
     seeds: int = option(values.runs, lambda s: s.shared.seeds_asked, default=5)
     tuning_seeds: int = option(values.runs, lambda s: len(s.shared.tuning_seeds()), default=1)

@@ -11,14 +11,18 @@ from steepest.compare.records.folder import invocations
 from steepest.compare.report import write_report
 
 
-def write(folder: Path, summaries: Sequence[Summary]) -> Path:
+def write(folder: Path, summaries: Sequence[Summary], folders: Sequence[Path] | None = None) -> Path:
     """Write a study's report; returns the path of the page.
+
+    Args:
+        folders: of the studies that it is about, if they are not ``folder``.
 
     Raises:
         StudyError: it cannot be written.
     """
     try:
-        return write_report(folder, summaries, invocations(folder))
+        called = [entry for study in folders or [folder] for entry in invocations(study)]
+        return write_report(folder, summaries, called)
     except OSError as error:
         raise StudyError(
             f"the report could not be written to {str(folder)!r} ({error.strerror}); the records are safe, "

@@ -61,6 +61,7 @@ class Study:
         baseline: the name of the method that the others are compared with; ``None`` for ``sgd``, or else the first, or
             as the study in the folder began. No run depends on it: the same study with another one runs nothing again.
         winner: say which methods may be the best of all, and not only what each is to the baseline. Nor on this.
+        pairs: compare every two methods as well. Nor on this.
         trials: points of the search, the same number for every method.
         seeds: final runs of every method's best point.
         tuning_seeds: seeds that the finalists of a search run on, before one is chosen: the best quarter of its points,
@@ -121,6 +122,7 @@ class Study:
         methods: str | Method | Sequence[str | Method] = DEFAULT_METHODS,
         baseline: str | None = None,
         winner: bool | None = None,
+        pairs: bool | None = None,
         trials: int = 8,
         seeds: int = 5,
         tuning_seeds: int = 1,
@@ -214,7 +216,7 @@ class Study:
         self._pickled  # noqa: B018  # before freezing calls functions of theirs, which may change what they hold
         with spelled_by(self._spelling):
             spec = freeze_study(self._request, self._data_dir)
-        unsaid = [name for name in ("baseline", "winner", "choice") if getattr(self._request, name) is None]
+        unsaid = [name for name in ("baseline", "winner", "pairs", "choice") if getattr(self._request, name) is None]
         spec = as_begun(spec, self._out or _default_folder(spec), unsaid)
         if self._frozen is not None:
             spec = spec.with_points_of(self._frozen)
