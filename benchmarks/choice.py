@@ -166,9 +166,27 @@ class Curves:
             gaps=expected[1:] / np.sqrt((self.spread[1:] ** 2 + self.spread[0] ** 2) / 2),
         )
 
+    def covered(self, rule: Rule) -> tuple[float, float, float]:
+        """Of studies that search anew for every final seed, as ``--cover-search`` does: how often two agree on a
+        method, how often one has a verdict that contradicts the mean over searches, and the share of methods found."""
+        chosen = np.array([[rule(method, [seed]) for method in self.methods] for seed in range(self.seeds)])
+        means = self.mean[np.arange(len(self.methods)), chosen]
+        expected = (means.mean(0) - means.mean(0)[0])[1:]
+        rng = np.random.default_rng(7)
+        searches = rng.integers(self.seeds, size=(2 * DRAWS * 10, SEEDS))  # of each pair, whatever was searched before
+        verdicts = self._judged(means[searches].transpose(0, 2, 1), rng)
+        agree = (verdicts[::2] == verdicts[1::2]).mean()
+        contradicted = (verdicts == -np.sign(expected)).any(-1).mean()
+        return float(agree), float(contradicted), float((verdicts != 0).mean())
+
     def _verdicts(self, means: Array, rng: np.random.Generator) -> Array:
-        """Draw final runs, and judge: +1, -1 or 0 for every draw and method but the baseline."""
-        runs = means[:, None] + self.spread[:, None] * rng.normal(size=(DRAWS, len(means), SEEDS))
+        """Draw final runs at points with these means, and judge them."""
+        return self._judged(np.broadcast_to(means[:, None], (DRAWS, len(means), SEEDS)), rng)
+
+    def _judged(self, means: Array, rng: np.random.Generator) -> Array:
+        """Draw a run for each of the means, by study, method and seed, and judge: +1, -1 or 0 for every study and
+        method but the baseline."""
+        runs = means + self.spread[:, None] * rng.normal(size=means.shape)
         differences = runs[:, 1:] - runs[:, :1]
         t = differences.mean(-1) / differences.std(-1, ddof=1) * math.sqrt(SEEDS)
         p = 2 * scipy.special.stdtr(SEEDS - 1, -np.abs(t))
@@ -233,6 +251,10 @@ def main() -> None:
         finalists = number_of_finalists(curves.points)
         print(f"\n{path.name}: {len(curves.methods)} methods, {curves.points} points, {curves.seeds} seeds")
         print(f"{'rule':34s} {'seeds':9s} full runs  agree  below  apart  contradicted  found  largest shift")
+        for choice in CHOICES:
+            agree, contradicted, found = curves.covered(curves.rule(choice))
+            said = f"{choice}, a search for each final seed"
+            print(f"{said:34s} {'all':12s} {'':5s} {agree:6.2f} {'':6s} {'':6s} {contradicted:13.2f} {found:6.2f}")
         for screened, choice, number in itertools.product((False, True), CHOICES, (1, 2, 3)):
             runs = curves.points / SCREEN + finalists * number
             runs = runs if screened else curves.points + finalists * (number - 1)
