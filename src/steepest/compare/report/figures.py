@@ -86,6 +86,7 @@ def _of_the_search(summary: Summary) -> list[Figure]:
         return []
     stopped = any(row.pruned for row in summary.rows)
     several = len(spec.tuning_seeds()) > 1
+    fitted_to = "those of the first search" if spec.cover_search else "them"
     what = "point of the search, the mean of its seeds" if several else "run of the search"
     end = "Highest" if spec.workload.higher_is_better else "Lowest"
     found = [
@@ -95,7 +96,7 @@ def _of_the_search(summary: Summary) -> list[Figure]:
             f"Validation {metric} of every {what}; the ring is the chosen one, a cross a run that "
             f"diverged or failed{', a triangle one that was stopped early' if stopped else ''}."
             f"{' Hollow marks are short runs.' if spec.screen else ''}"
-            f"{' Dotted is the response that was fitted to them.' if spec.choice == 'fitted' else ''} "
+            f"{f' Dotted is the response that was fitted to {fitted_to}.' if spec.choice == 'fitted' else ''} "
             f"Learning rates of different methods have different units: compare widths, not places. {ZOOM}",
             lr_sensitivity(summary),
             switches=("x",),

@@ -111,7 +111,8 @@ def choice_sentence(summary: Summary) -> str:
     for reason, names in reasons.items():
         of = f" for {listed(names, 'and')}" if behind or len(reasons) > 1 else ""
         parts.append(f"by the best single score{of}: {reason}")
-    return f"Choice: {'; '.join(parts)}."
+    name = "Choice (the first search of each method)" if spec.cover_search else "Choice"
+    return f"{name}: {'; '.join(parts)}."
 
 
 def order_sentence(summary: Summary) -> str:
@@ -191,12 +192,15 @@ def format_chosen_by(row: Row) -> str:
 
 
 def format_fit(row: Row) -> str:
-    """How well the response fits, or why there is none; or nothing."""
+    """How well the response fits, or why there is none; or nothing, also where most of it is guessed from short
+    runs."""
     choice = row.search.choice
     if choice is None:
         return ""
     if choice.reason or choice.response is None:
         return choice.reason
+    if row.screened:
+        return ""
     return f"explains {100 * choice.response.explained:.0f}\N{NO-BREAK SPACE}% of the spread"
 
 

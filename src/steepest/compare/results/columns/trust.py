@@ -91,7 +91,7 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
             by="chosen_by",
             values=chosen_by,
             heading="Chosen by",
-            under="each score left out in turn",
+            under="the first search" if spec.cover_search else "" if spec.screen else "each score left out in turn",
             label="Chosen by",
             cell=lambda row: Cell(format_chosen_by(row), some(format_fit(row))),
             shown=spec.choice != "best" and any(row.search.choice is not None for row in rows),
