@@ -96,9 +96,8 @@ def test_seeds_that_were_added_later_are_told(begun):
         ({"methods": ["sgd"]}, "methods are sgd, good there and sgd here"),
         ({"trials": 9, "epochs": 2}, "epochs differs: 3 there, 2 here"),
         ({"targets": [0.6, 0.7]}, "targets differs"),
-        ({"measure": "sharpness"}, "instruments are none there and sharpness here"),
     ],
-    ids=["seeds", "trials", "methods", "epochs", "first target", "instruments"],
+    ids=["seeds", "trials", "methods", "epochs", "first target"],
 )
 def test_it_never_shrinks_nor_changes(begun, less, said):
     before = (begun / "trials.jsonl").read_bytes(), (begun / "spec.json").read_bytes()
@@ -191,3 +190,18 @@ def test_another_range_is_no_changed_method(own, tmp_path):
     with pytest.raises(InputError, match=r"epochs differs: .*mine\.source file differs"):
         study(tmp_path / "a", methods=methods, epochs=1).run(progress=False)
     assert len(records(tmp_path / "a")) == 16
+
+
+@pytest.mark.parametrize("measure", ["sharpness", "lr"])
+def test_an_added_instrument_repeats_what_it_measures_and_nothing_else(begun, tmp_path, measure, caplog):
+    before = records(begun)
+    assert study(begun, measure=measure, seeds=3).run(progress=False)
+    after = records(begun)
+    assert study(tmp_path / "fresh", measure=measure, seeds=3).run(progress=False)
+    assert without_times(after) == without_times(records(tmp_path / "fresh"))
+    again = {key[1] for key in before if after[key]["started"] != before[key]["started"]}
+    assert again == ({"final"} if measure == "sharpness" else {"final", "tune"})
+    assert f"instruments by {measure}, which its final runs are repeated for" in caplog.text
+    assert json.loads((begun / "spec.json").read_text())["study"]["earlier_seeds"] == [2]
+    with pytest.raises(InputError, match=f"instruments are {measure} there and none here"):
+        study(begun, seeds=3).run(progress=False)

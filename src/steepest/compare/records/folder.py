@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,11 @@ from steepest._errors import InputError, StudyError, argument
 from steepest._files import clear_place, keep_copy, put_aside, reason_of, say_once, sweep, write_atomically
 from steepest._version import __version__
 from steepest.compare import spec as spec_module
-from steepest.compare.records.lines import ATTEMPTS, note_attempts, read_lines, text_of_records
+from steepest.compare.records.lines import ATTEMPTS, Reason, note_attempts, read_lines, text_of_records
 from steepest.compare.records.lines import RECORDS as RECORDS
 from steepest.compare.records.lines import append_record as append_record
 from steepest.compare.records.pruning import forget_methods
-from steepest.compare.records.record import Record
+from steepest.compare.records.record import Key, Record
 from steepest.compare.records.recovery import all_keys, misfit, recovered, stored_or_written
 from steepest.compare.records.storage import EMBEDDED, SHARED
 from steepest.compare.records.study_file import files_of
@@ -86,41 +86,56 @@ def opened(folder: Path, spec: StudySpec, *, reuse: bool = True) -> Iterator[Stu
         lock.release()
 
 
-def _set_methods_aside(folder: Path, frozen: StudySpec, names: Collection[str]) -> None:
-    """Let a study go on without the runs of methods that are not what they were; ``attempts.jsonl`` keeps them."""
+def _set_aside(folder: Path, frozen: StudySpec, of: Callable[[Key], bool], reason: Reason) -> int:
+    """Let a study go on without some of its runs, which ``attempts.jsonl`` keeps; return how many there were."""
     from steepest.training.loop.checkpoint import checkpoint_path  # and with it torch
 
     records = recovered(folder, frozen)
-    gone = [record for record in records if record.method in names]
-    note_attempts(folder, gone, "the method was changed")
-    write_records(folder, [record for record in records if record.method not in names])
+    gone = [record for record in records if of(record.key)]
+    note_attempts(folder, gone, reason)
+    write_records(folder, [record for record in records if not of(record.key)])
     for path in files_of(folder / EMBEDDED):  # written again from the records
         path.unlink()
+    for key in filter(of, all_keys(frozen)):
+        for path in (folder / "checkpoints").glob(f"{checkpoint_path(folder, *key).stem}.*"):
+            path.unlink(missing_ok=True)
+    return len(gone)
+
+
+def _set_methods_aside(folder: Path, frozen: StudySpec, names: Collection[str]) -> None:
+    """Let a study go on without the runs of methods that are not what they were."""
+    gone = _set_aside(folder, frozen, lambda key: key[1] in names, "the method was changed")
     forget_methods(folder, names)
-    for key in all_keys(frozen):
-        if key[1] in names:
-            for path in (folder / "checkpoints").glob(f"{checkpoint_path(folder, *key).stem}.*"):
-                path.unlink(missing_ok=True)
     were = "was" if len(names) == 1 else "were"
     say_once(
         f"{folder}: {', '.join(names)} {were} changed since the study began and will run anew; the "
-        f"{count(len(gone), 'run')} from before are set aside in {ATTEMPTS}, and those of the other methods count"
+        f"{count(gone, 'run')} from before are set aside in {ATTEMPTS}, and those of the other methods count"
     )
 
 
 def _grown(folder: Path, frozen: StudySpec, asked: StudySpec) -> StudySpec:
     """Say by what a study grows; with more seeds, remember at how many its verdicts could be seen before."""
     there, here = frozen.shared, asked.shared
+    seen = len(here.seeds) > len(there.seeds) and any(r.phase == "final" for r in read_records(folder))
     names = [method.name for method in there.methods]
     added = [method.name for method in here.methods if method.name not in names]
+    measured = {instrument.name for instrument in there.instruments}
+    instruments = [instrument for instrument in here.instruments if instrument.name not in measured]
+    if instruments:
+        searched = any(instrument.in_search for instrument in instruments)
+        _set_aside(
+            folder, frozen, lambda k: k[2] == "final" or (searched and k[2] == "tune"), "an instrument was added"
+        )
     parts = [
         f"trials from {there.trials} to {here.trials}" if here.trials > there.trials else "",
         f"seeds from {there.seeds_asked} to {here.seeds_asked}" if here.seeds_asked > there.seeds_asked else "",
         f"methods by {', '.join(added)}" if added else "",
+        f"instruments by {', '.join(i.name for i in instruments)}, which its final runs are repeated for"
+        if instruments
+        else "",
     ]
     if said := ", ".join(filter(None, parts)):
         say_once(f"{folder} grows: {said}; what is there counts")
-    seen = len(here.seeds) > len(there.seeds) and any(r.phase == "final" for r in read_records(folder))
     return asked.after_seeds((*there.earlier_seeds, there.seeds_asked)) if seen else asked
 
 

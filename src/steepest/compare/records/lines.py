@@ -18,7 +18,7 @@ from steepest.compare.records.record import Key, Record
 
 RECORDS = "trials.jsonl"
 ATTEMPTS = "attempts.jsonl"
-Reason = Literal["tried again", "another point was chosen", "the method was changed"]
+Reason = Literal["tried again", "another point was chosen", "the method was changed", "an instrument was added"]
 
 
 @dataclass(frozen=True)

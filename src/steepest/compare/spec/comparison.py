@@ -181,13 +181,16 @@ class Spec(Shared):
         return replace(found, methods=tuple(_with_points_of(m, known.get(m.name)) for m in self.methods))
 
     def within(self, frozen: "Spec") -> "Spec":
-        """The part of this comparison that ``frozen`` had room for: its trials, seeds, methods in their order and
-        targets, as far as this one has them all."""
+        """The part of this comparison that ``frozen`` had room for: its trials, seeds, methods in their order, targets
+        and instruments, as far as this one has them all."""
         changes: dict[str, Any] = {}
         for name in ("seeds", "targets", *(["more_tuning_seeds"] if self.cover_search else [])):
             there = getattr(frozen, name)
             if getattr(self, name)[: len(there)] == there:
                 changes[name] = there
+        there = {instrument.name for instrument in frozen.instruments}
+        if there <= {instrument.name for instrument in self.instruments}:
+            changes["instruments"] = tuple(i for i in self.instruments if i.name in there)
         own = {method.name: method for method in self.methods}
         if own.keys() >= {method.name for method in frozen.methods}:
             changes["methods"] = tuple(own[method.name] for method in frozen.methods)
