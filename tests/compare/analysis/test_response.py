@@ -125,3 +125,26 @@ def test_of_very_many_points_the_best_take_part(monkeypatch):
     assert len(fit.means) == 40
     assert sum(math.isfinite(z) for z in fit.surprise) == 20
     assert abs(math.log(points[int(np.argmax(fit.means))]["lr"]) + 3) < 0.2
+
+
+def test_other_searches_choose_where_the_response_is_high():
+    """The more noise there is, the wider; of points that may not be chosen none is."""
+    points = [{"lr": math.exp(i / 2 - 7)} for i in range(16)]
+    truth = np.array([-((i - 9) ** 2) / 40 for i in range(16)])
+    rng = np.random.default_rng(0)
+    widths = []
+    for noise in (0.02, 0.5):
+        again = fit_response(LR, points, list(truth + noise * rng.normal(size=16))).again
+        assert sum(again) == pytest.approx(100)
+        widths.append(sum(share > 1 for share in again))
+    assert widths[0] < widths[1]
+    few = fit_response(LR, points, list(truth), eligible=[3, 4, 5]).again
+    assert sum(few[3:6]) == pytest.approx(100)
+    assert max(few) == few[5]
+
+
+def test_a_mean_over_several_runs_counts_more():
+    points = [{"lr": math.exp(i / 2 - 7)} for i in range(9)]
+    scores = [0.5, 0.55, 0.6, 0.62, 0.75, 0.62, 0.6, 0.55, 0.5]
+    one, many = (fit_response(LR, points, scores, [1.0] * 4 + [n] + [1.0] * 4).means[4] for n in (1.0, 0.1))
+    assert many > one

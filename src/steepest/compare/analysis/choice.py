@@ -111,7 +111,8 @@ def choose(
     if spec.choice == "best":
         return taken
     if short is None:
-        fit = _fit(spec, method, tried, [1 / len(t.runs) for t in tried])
+        eligible = [i for i, t in enumerate(tried) if t in last]
+        fit = _fit(spec, method, tried, [1 / len(t.runs) for t in tried], eligible)
     else:
         fit = _fit_beside_short(spec, method, tried, short)
     points = tuple(t.point for t in tried) if short is None else tuple(range(len(short)))
@@ -134,11 +135,17 @@ class _Fitted(NamedTuple):
     reason: str = ""
 
 
-def _fit(spec: Spec, method: MethodSpec, tried: Sequence[Tried], noise: Sequence[float]) -> _Fitted:
+def _fit(
+    spec: Spec,
+    method: MethodSpec,
+    tried: Sequence[Tried],
+    noise: Sequence[float],
+    eligible: Sequence[int] | None = None,
+) -> _Fitted:
     """Fit a response to the scores of points."""
     scores = [_orient(spec, t.score) for t in tried]
     points = [t.runs[0].hyperparameters for t in tried]
-    return _explained(fit_response(method.space, points, scores, noise), scores)
+    return _explained(fit_response(method.space, points, scores, noise, eligible), scores)
 
 
 def _explained(response: Response | None, scores: Sequence[float]) -> _Fitted:
@@ -168,7 +175,7 @@ def _fit_beside_short(spec: Spec, method: MethodSpec, finalists: Sequence[Tried]
         known.get(i, -math.inf) if i in seeds else max(before.means[i] + gained, lowest) for i in range(len(short))
     ]
     noise = [1 / seeds[i] if i in seeds else _GUESSED for i in range(len(short))]
-    return _explained(fit_response(method.space, points, scores, noise), scores)
+    return _explained(fit_response(method.space, points, scores, noise, sorted(known)), scores)
 
 
 def _orient(spec: Spec, score: float | None) -> float:

@@ -15,6 +15,7 @@ MOST = 256  # points that take part, the best ones: time grows with their cube
 SPREADS = 3.0  # a score is censored so many times further below the best than the middle one lies
 EXPLAINED = 0.1  # of the scores' spread: a response that explains less is none
 SURPRISE = 3.0  # standard deviations: a point that beats what the others predict by more is a peak of its own
+_DRAWS = 500  # of other searches
 _LINEAR = 7.0  # how many lengths a range has that is not searched in its logarithm: as a factor of 1,000
 # Variances of the response and of the noise, of scores with variance 1. Which of them hold is left open.
 _AMPLITUDES = (0.3, 1.0, 3.0, 10.0)
@@ -30,11 +31,14 @@ class Response:
     ``means`` are those of the response at the points, in the units of the scores. ``surprise`` is by how many standard
     deviations a point's score lies above what the other points predict there. ``explained`` is the share of the scores'
     variance that these predictions explain, at most 1; it is negative where they are worse than the mean of all.
+    ``again`` is in how many of a hundred other searches each point would be the highest, if the runs had been lucky
+    elsewhere: around this response, with the noise that was fitted, on the same points.
     """
 
     means: tuple[float, ...]
     surprise: tuple[float, ...]
     explained: float
+    again: tuple[float, ...]
 
 
 def fit_response(
@@ -42,6 +46,7 @@ def fit_response(
     points: Sequence[Mapping[str, float]],
     scores: Sequence[float],
     noise: Sequence[float] | None = None,
+    eligible: Sequence[int] | None = None,
 ) -> Response | None:
     """Fit a Gaussian process with noise to the scores of a search, higher ones better.
 
@@ -57,6 +62,7 @@ def fit_response(
         points: values for all of them.
         scores: minus infinity for a run without one.
         noise: the variance of each score, as a multiple of that of a single run; 1 where it is not said.
+        eligible: the places of the points that could be chosen; all that have a score where it is not said.
 
     Returns:
         What was fitted, or ``None`` where there is nothing to fit: there are fewer than five scores, or half of them
@@ -95,10 +101,19 @@ def fit_response(
     surprise = np.full(len(y), -np.inf)
     surprise[taking_part] = weights @ np.array([fit.surprise for fit in fits])
     part = y[taking_part]
+    smoother = np.zeros((len(y), len(taking_part)))
+    for weight, fit in zip(weights, fits, strict=True):
+        smoother += weight * fit.smoother(places)
+    variance = float(weights @ np.array([variance for _, variance in itertools.product(_AMPLITUDES, _NOISES)]))
+    draws = np.random.default_rng(0).normal(size=(_DRAWS, len(taking_part)))
+    others = means[taking_part] + np.sqrt(variance * relative[taking_part]) * draws
+    could = np.flatnonzero(known) if eligible is None else np.array(eligible)
+    highest = could[np.argmax((others @ smoother.T)[:, could], axis=1)]
     return Response(
         means=tuple((mean + deviation * means).tolist()),
         surprise=tuple(surprise.tolist()),
         explained=1.0 - float(((part - left_out) ** 2).sum() / ((part - part.mean()) ** 2).sum()),
+        again=tuple((100 * np.bincount(highest, minlength=len(y)) / _DRAWS).tolist()),
     )
 
 
@@ -120,7 +135,7 @@ class _Fit:
     def __init__(self, places: Array, y: Array, amplitude: float, noise: Array) -> None:
         self._places, self._amplitude = places, amplitude
         covariance = self._covariance(places) + np.diag(noise)
-        inverse = np.linalg.inv(covariance)
+        self._inverse = inverse = np.linalg.inv(covariance)
         self._weights = inverse @ y
         own = np.diag(inverse)
         self.evidence = float(-0.5 * y @ self._weights - 0.5 * np.linalg.slogdet(covariance)[1])
@@ -135,4 +150,9 @@ class _Fit:
     def predict(self, places: Array) -> Array:
         """Mean of the response at places."""
         found: Array = self._covariance(places) @ self._weights
+        return found
+
+    def smoother(self, places: Array) -> Array:
+        """The matrix that takes other scores to the means that they would give at places."""
+        found: Array = self._covariance(places) @ self._inverse
         return found

@@ -31,6 +31,25 @@ def found_by_search(row: Row) -> float | None:
     return statistics.fmean(found) if found else None
 
 
+def chosen_again(row: Row) -> tuple[float, float] | None:
+    """The learning rates between which 9 in 10 other searches of these points would choose, were their runs lucky
+    elsewhere; ``None`` where no response was fitted, or it was not taken.
+
+    Of searches on other tuning seeds, 86 to 100 in 100 choose within it (docs/statistics.md).
+    """
+    choice = row.search.choice
+    if choice is None or choice.response is None or choice.reason:
+        return None
+    lrs = [job.hyperparameters["lr"] for job in row.search.jobs]
+    shares = sorted(zip((lrs[point] for point in choice.points), choice.response.again, strict=True))
+    below, found = 0.0, []
+    for lr, share in shares:
+        if below + share > 5.0 and below < 95.0 and share > 0:
+            found.append(lr)
+        below += share
+    return found[0], found[-1]
+
+
 def assured(spec: Spec, row: Row) -> float | None:
     """What another search of the same size finds or beats in 19 of 20 cases."""
     curve = searched(spec, row)

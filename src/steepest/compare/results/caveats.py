@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from steepest.compare.analysis.leaders import leaders
 from steepest.compare.analysis.sensitivity import Order, sensitivity
 from steepest.compare.analysis.summary import Row, Summary
-from steepest.compare.analysis.trust import assured, expected_of_half, found_by_search, refound, searched
+from steepest.compare.analysis.trust import assured, chosen_again, expected_of_half, found_by_search, refound, searched
 from steepest.compare.results.formats import NONE, format_metric, format_size, format_target
 from steepest.compare.results.stages import cost_sentence, looks_sentence, screen_sentence
 from steepest.compare.spec import Spec
@@ -199,9 +199,12 @@ def format_fit(row: Row) -> str:
         return ""
     if choice.reason or choice.response is None:
         return choice.reason
-    if row.screened:
-        return ""
-    return f"explains {100 * choice.response.explained:.0f}\N{NO-BREAK SPACE}% of the spread"
+    said = "" if row.screened else f"explains {100 * choice.response.explained:.0f}\N{NO-BREAK SPACE}% of the spread"
+    again = chosen_again(row)
+    if again is None:
+        return said
+    span = f"{again[0]:.3g} to {again[1]:.3g}" if again[0] < again[1] else f"{again[0]:.3g}"
+    return f"{said}{'; ' if said else ''}lr {span} in 9 of 10 such searches"
 
 
 def format_assured(spec: Spec, row: Row) -> str:

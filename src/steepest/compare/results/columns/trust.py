@@ -1,7 +1,7 @@
 """How far to trust it: what the seeds could have shown, and the luck of the search."""
 
 from steepest.compare.analysis.summary import Row, Summary
-from steepest.compare.analysis.trust import assured, expected_of_half, found_by_search, refound
+from steepest.compare.analysis.trust import assured, chosen_again, expected_of_half, found_by_search, refound
 from steepest.compare.results.caveats import (
     format_assured,
     format_chosen_by,
@@ -26,10 +26,13 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
     def chosen_by(row: Row) -> dict[str, float | str | None]:
         choice = row.search.choice
         fit = None if choice is None else choice.response
+        again = chosen_again(row)
         return {
             "chosen_by": None if choice is None else format_chosen_by(row),
             "fit_explains": None if fit is None else fit.explained,
             "best_score_because": None if choice is None else choice.reason or None,
+            "chosen_again_low": None if again is None else again[0],
+            "chosen_again_high": None if again is None else again[1],
         }
 
     return [
