@@ -37,7 +37,7 @@ def test_the_same_asked_from_elsewhere_is_the_same(monkeypatch):
 def test_the_points_of_the_search_are_frozen():
     spec = freeze("digits-mlp", ["sgd", f"{TINY}:two_dimensions"], trials=3, seeds=2)
     assert [list(m.points) for m in spec.methods] == [quasi_random_points(m.space, 3, 0) for m in spec.methods]
-    assert json.loads(StudySpec((spec,)).to_json())["format"] == 5
+    assert json.loads(StudySpec((spec,)).to_json())["format"] == 6
     there = (spec.methods[0], dataclasses.replace(spec.methods[1], points=({"momentum": 0.5, "lr": 0.1},) * 3))
     frozen = thawed(dataclasses.replace(spec, methods=there))
     assert frozen.differences(spec) == ["the search points of method 'two-dimensions' differ"]
@@ -229,9 +229,19 @@ def test_data_of_the_users_that_raises(tmp_path):
 
 def test_a_spec_of_format_4_chooses_by_the_best_score():
     """It did not say so, since there was no other choice."""
-    spec = StudySpec((freeze("digits-mlp", ["sgd"], trials=3, seeds=2),))
+    spec = StudySpec((freeze("digits-mlp", ["sgd"], trials=3, seeds=2, choice="best"),))
     raw = json.loads(spec.to_json())
     for name in ("choice", "winner", "earlier_seeds"):
         del raw["study"][name]
     assert StudySpec.from_json(json.dumps({**raw, "format": 4})) == spec
     assert spec.shared.choice == "best"
+
+
+def test_a_spec_of_format_5_has_neither_short_runs_nor_looks():
+    spec = StudySpec((freeze("digits-mlp", ["sgd"], trials=3, seeds=2),))
+    raw = json.loads(spec.to_json())
+    for name in ("pairs", "screen", "finalists", "more_tuning_seeds", "stopping", "cover_search"):
+        del raw["study"][name]
+    for method in raw["study"]["methods"]:
+        del method["more_points"]
+    assert StudySpec.from_json(json.dumps({**raw, "format": 5})) == spec

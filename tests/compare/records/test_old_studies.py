@@ -74,7 +74,7 @@ def test_the_points_and_the_digests_are_frozen_when_the_folder_is_opened(tmp_pat
     text = (tmp_path / "old" / "spec.json").read_text()
     spec = StudySpec.from_json(text)
     tuned = {(r.method, r.trial): r.hyperparameters for r in finished_records(tmp_path / "old")[1] if r.phase == "tune"}
-    assert json.loads(text)["format"] == 5
+    assert json.loads(text)["format"] == 6
     assert spec.is_whole
     assert {(m.name, i): point for m in spec.methods for i, point in enumerate(m.points)} == tuned
 

@@ -50,7 +50,7 @@ def test_it_counts_what_the_study_will_do():
 
 def test_the_whole_is_more_than_the_steps():
     """Imports and data before the first run, the test of a final run, and what the command does between two runs."""
-    counted = {"trials": 3, "finals": 2, "steps": 16, "batch_size": 30, "gradient_evaluations": 80}
+    counted = {"trials": 3, "finals": 2, "steps": 16, "batch_size": 30, "per_run": 16, "in_full": 5}
     methods = [MethodPlan("w", name, **counted, seconds=10.0, test_seconds=4.0) for name in ("a", "b")]
     assert Plan(methods, jobs=2, startup=7.0).seconds == pytest.approx(7 + (2 * 5 * 10 + 2 * 2 * 4) / 2 + 10 * 0.01)
     assert Plan(methods, jobs=4).seconds == pytest.approx((2 * 5 * 10 + 2 * 2 * 4) / 4 + 10 * 0.01)

@@ -153,6 +153,6 @@ class _Fit:
         return found
 
     def smoother(self, places: Array) -> Array:
-        """The matrix that takes other scores to the means that they would give at places."""
+        """Compute the matrix that takes other scores to the means that they would give at places."""
         found: Array = self._covariance(places) @ self._inverse
         return found

@@ -1,14 +1,15 @@
 """The formats that a spec's file has had.
 
 1 held one comparison and nothing else; 2 neither search points nor the digests of imported code; 3 repeated in each
-comparison what is the study's, and knew of one instrument; 4 did not say how a search's point is chosen."""
+comparison what is the study's, and knew of one instrument; 4 did not say how a search's point is chosen; 5 knew neither
+short runs, nor finalists, nor looks."""
 
 from dataclasses import fields
 from typing import Any
 
 from steepest.compare.spec.comparison import Shared
 
-FORMAT = 5
+FORMAT = 6
 SHARED = tuple(field.name for field in fields(Shared))
 _LINEAR_ONCE = "linear to 0, every step"  # what specs said when there was one schedule
 
@@ -23,8 +24,8 @@ def of_this_format(raw: dict[str, Any]) -> dict[str, Any]:
         raw = {"format": 2, "comparisons": [_of_format_1(raw)]}
     if raw["format"] in (2, 3):
         raw = _of_format_3(raw)
-    if raw["format"] == 4:
-        raw = {**raw, "format": 5}
+    if raw["format"] in (4, 5):
+        raw = {**raw, "format": FORMAT}
     if raw["format"] != FORMAT:
         raise ValueError(f"its format is {raw['format']}, not {FORMAT}")
     return raw

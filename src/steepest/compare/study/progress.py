@@ -166,7 +166,7 @@ class _Counts:
 
     @property
     def most(self) -> Mapping[Phase, int]:
-        """Runs that there have been or will be, at most."""
+        """Count the runs that there have been or will be, at most."""
         return self._following.course.most
 
     @property
