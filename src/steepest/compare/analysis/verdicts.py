@@ -140,13 +140,13 @@ def _judged_in_looks(
     ends = {
         "found": f"after {seeds}",
         "given up": f"given up after {seeds}: less than 1 chance in {1 / stopping.give_up:.0f} of finding one",
-        "last look": f"after all {stopping.last} seeds",
+        "last look": f"after all {stopping.last} seeds" if len(stopping.looks) > 1 else "",
         "open": f"after {seeds}, still open",
     }
     is_found = stand.end == "found" and measured.difference is not None
-    corrected_away = f"; not after correcting for {comparisons} comparisons" if stand.low <= stopping.levels[0] else ""
+    corrected_away = f"not after correcting for {comparisons} comparisons" if stand.low <= stopping.levels[0] else ""
     if measured.p_value is None and not is_found:
-        return replace(measured, reason=f"{measured.reason}; {ends[stand.end]}")
+        return replace(measured, reason="; ".join(filter(None, (measured.reason, ends[stand.end]))))
     interval = measured.interval
     if measured.spread is not None and measured.difference is not None:
         interval = interval_at(
@@ -155,7 +155,7 @@ def _judged_in_looks(
     return replace(
         measured,
         verdict=_direction(spec, measured.difference or 0.0) if is_found else "no difference seen",
-        reason=ends[stand.end] + ("" if is_found else corrected_away),
+        reason="; ".join(filter(None, (ends[stand.end], "" if is_found else corrected_away))),
         interval=interval,
         adjusted=corrected,
         detectable=None

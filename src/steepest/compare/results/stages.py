@@ -9,9 +9,9 @@ def screen_sentence(summary: Summary) -> str:
     spec = summary.spec
     if not spec.screen:
         return ""
-    whole = spec.gradient_evaluations
+    whole, short = (spec.spent(summary.baseline.method, phase) for phase in ("final", "screen"))
     said = (
-        f"Screen: {count(spec.trials, 'point')} a method, each for {whole // spec.screen:,} of {whole:,} gradient "
+        f"Screen: {count(spec.trials, 'point')} a method, each for {short:,} of {whole:,} gradient "
         f"evaluations, the best {spec.finalists} of them in full"
     )
     sign = -1 if spec.workload.higher_is_better else 1
