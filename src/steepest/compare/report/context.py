@@ -124,6 +124,7 @@ def context(summary: Summary) -> dict[str, Any]:
         "estimators": any(method.estimators for method in spec.methods),
         "failures": failures(summary),
         "devices": sorted({record.device for record in records if record.device}),
+        "total_evaluations": sum(record.gradient_evaluations or 0 for record in records),
         "total_seconds": sum(record.seconds or 0.0 for record in records),
         "looks": looks(summary),
         "metric": format_metric_name(spec),
