@@ -79,7 +79,7 @@ def test_every_search_with_halving_ends_and_chooses_a_finished_run(tmp_path):
 def test_only_runs_of_a_search_with_a_pruner_are_asked_about():
     search, final = (Job("digits-mlp", "sgd", phase, 0, 0, {"lr": 0.1}) for phase in ("tune", "final"))
     with_pruner, without = (StudySpec((freeze("digits-mlp", ["sgd"], pruner=p),)) for p in ("median", None))
-    asked = [may_be_pruned(study, job) for study in (with_pruner, without) for job in (search, final)]
+    asked = [may_be_pruned(study, job.key) for study in (with_pruner, without) for job in (search, final)]
     assert asked == [True, False, False, False]
 
 

@@ -275,3 +275,17 @@ def test_the_plan_counts_as_the_study_does(tmp_path):
         assert 3 <= method.expected.equal <= 6
         assert 3 <= method.expected.apart <= 6
     assert plan.evaluations_in_full == 3 * 13 * spec.gradient_evaluations
+
+
+@pytest.mark.parametrize("pruner", ["median", "halving"])
+def test_a_pruned_search_may_run_its_finalists_on_several_seeds(tmp_path, pruner):
+    """Which are in full, and judge no other run."""
+    options = {"pruner": pruner, "tuning_seeds": 3, "methods": ["sgd", "sngm"], "seeds": 2}
+    assert study(tmp_path / "a", **options).run(progress=False)
+    records = finished_records(tmp_path / "a")[1]
+    further = [r for r in records if r.phase == "tune" and r.trial >= 8]
+    assert further
+    assert {r.status for r in further} == {"finished"}
+    assert {r.seed for r in further} == {1_000_001, 1_000_002}
+    assert study(tmp_path / "a", **options).run(progress=False)
+    assert finished_records(tmp_path / "a")[1] == records

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steepest._files import keep_copy, reason_of, say_once, write_atomically
-from steepest.compare.records.record import Job, Key, Record
+from steepest.compare.records.record import Job, Key, Record, may_be_pruned
 from steepest.compare.records.storage import EMBEDDED
 from steepest.compare.records.study_file import Asked, stored_asked
 from steepest.compare.spec import Spec, StudySpec
@@ -58,7 +58,7 @@ class Pruning:
 
     def ended(self, record: Record) -> None:
         """A run has ended: from now on it counts among those that others are compared with."""
-        if record.phase == "tune" and (search := self._searches.get((record.workload, record.method))):
+        if may_be_pruned(self._spec, record.key) and (search := self._searches.get((record.workload, record.method))):
             search.end(record.trial, record.status)
 
     def forget(self, key: Key) -> None:

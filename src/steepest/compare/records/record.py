@@ -88,11 +88,12 @@ class Checked(Record):
     stage: str = ""
 
 
-def may_be_pruned(study: StudySpec, job: Job) -> bool:
+def may_be_pruned(study: StudySpec, key: Key) -> bool:
     """Whether a run stands still after every validation until it is told to go on or to stop: in a search with a
     pruner, unless it is one of a finalist on a further seed."""
-    spec = study.comparison(job.workload)
-    return job.phase == "tune" and spec.pruner is not None and job.index % spec.of_search("tune") < spec.trials
+    workload, _, phase, index = key
+    spec = study.comparison(workload)
+    return phase == "tune" and spec.pruner is not None and index < spec.trials
 
 
 def record_of(job: Job, started: float, fields: dict[str, Any]) -> Record:

@@ -166,7 +166,7 @@ class Driver:
             fraction = event.progress.fraction
             self._deaths.got_to(key, fraction)
             self._listener.progressed(event.job, fraction)
-            if may_be_pruned(self._study, event.job):
+            if may_be_pruned(self._study, key):
                 self._pool.answer(event.job, stop=self._is_hopeless(event.job, event.progress))
         elif event.record is not None:
             if (sentence := refusal_in(event.record.error)) is not None:  # of the study, and no failure of the run

@@ -127,7 +127,7 @@ class _Runner:
 
         def progress(seen: "Progress") -> bool:
             _say(pipe, seen)
-            return may_be_pruned(self._study, job) and bool(pipe.receive())
+            return may_be_pruned(self._study, job.key) and bool(pipe.receive())
 
         spec = self._study.comparison(job.workload)
         workload, splits = self._workload(spec.workload)
