@@ -1,5 +1,7 @@
 """`steepest report` of several studies: one page, as if their methods had been compared at once."""
 
+import shutil
+
 import pytest
 
 from steepest.cli import run
@@ -86,9 +88,11 @@ def test_another_baseline_and_the_winner(studies, tmp_path, capsys):
 )
 def test_what_cannot_be_on_one_page(studies, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(studies)
+    shutil.rmtree("p", ignore_errors=True)
     for name, more in (("seeds", {"seeds": 2}), ("epochs", {"epochs": 2}), ("early", {"stop_early": True})):
         if name in arguments:
             study(studies / name, ["sgd"], **more)
     code = run(["report", *arguments])
     assert code == (2 if sentence else 0)
     assert sentence in capsys.readouterr().err.replace("\n", " ")
+    assert (studies / "p").exists() == (code == 0)

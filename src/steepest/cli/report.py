@@ -59,6 +59,7 @@ def report(
     study, records = together(read) if len(read) > 1 else read[0][1:]
     study = study.told(baseline=baseline, winner=winner, pairs=pairs)
     summaries = summarize_study(study, records)
+    into.mkdir(parents=True, exist_ok=True)  # only now: what is refused leaves nothing behind
     print_result(out(), into, summaries, folders=folders)
     if tables is not None:
         out().print(Text(f"Tables: {', '.join(map(str, export_csv(summaries, tables)))}"))
@@ -82,5 +83,4 @@ def _page_folder(folders: list[Path], page: str | None) -> Path:
         raise InputError(f"{argument('out')} must be a new folder, or one with such a page, got {page!r}")
     if (into / "spec.json").exists():
         raise InputError(f"{argument('out')} must be a new folder, and not that of a study, got {page!r}")
-    into.mkdir(parents=True, exist_ok=True)
     return into
