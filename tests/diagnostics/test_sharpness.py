@@ -549,9 +549,9 @@ def test_models_that_cannot_be_measured_are_refused():
         largest_hessian_eigenvalue(mlp().bfloat16(), loss_fn, data)
 
 
-def test_a_model_wrapped_for_several_processes_is_refused():
-    wrapped = type("DistributedDataParallel", (nn.Sequential,), {})(mlp())
-    with pytest.raises(TypeError, match=r"not DistributedDataParallel: pass model.module"):
+def test_a_sharded_model_is_refused():
+    wrapped = type("FullyShardedDataParallel", (nn.Sequential,), {})(mlp())
+    with pytest.raises(TypeError, match=r"must not be sharded, got FullyShardedDataParallel"):
         largest_hessian_eigenvalue(wrapped, nn.CrossEntropyLoss(), [samples()])
 
 

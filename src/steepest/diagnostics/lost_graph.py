@@ -8,7 +8,7 @@ the last, in float64, since in float32 the steps would have to be so long that t
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +18,9 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
+from steepest.diagnostics.samples import Samples, loss_of
+from steepest.diagnostics.subject import Subject
+
 # Relative lengths of the steps. Kinks (ReLU) and jumps (rounding) must lie outside of one of them.
 STEPS = (1e-5, 1e-7, 1e-9, 1e-10, 1e-11)
 AGREE = 1e-3
@@ -79,15 +81,7 @@ class _Difference(NamedTuple):
     change_noise: float
 
 
-def refuse_lost_graph(
-    model: nn.Module,
-    loss_fn: LossFunction,
-    inputs: Tensor,
-    targets: Tensor,
-    same_random_numbers: Callable[[], AbstractContextManager[None]],
-    *,
-    once: bool,
-) -> None:
+def refuse_lost_graph(subject: Subject, samples: Samples, *, once: bool) -> None:
     """Compare the first and second derivative along one direction with finite differences, all in float64.
 
     Nothing is said of a model that cannot be run in float64, nor where no two steps agree with each other; unless it
@@ -96,10 +90,11 @@ def refuse_lost_graph(
     Raises:
         RuntimeError: the loss or its gradient changes otherwise than autograd says.
     """
-    weights = {n: p.detach().double() for n, p in model.named_parameters() if p.requires_grad}
-    fixed = {n: p.detach().double() for n, p in model.named_parameters() if not p.requires_grad}
+    model, loss_fn = subject.model, subject.loss_fn
+    weights = {n: p.detach().double() for n, p in subject.params.items()}
+    fixed = {n: p.detach().double() for n, p in model.named_parameters() if n not in weights}
     direction = _draw_direction(list(weights.values()))
-    inputs, targets = _widened(inputs), _widened(targets)
+    wide = replace(samples, inputs=tree_map(_widened, samples.inputs), targets=tree_map(_widened, samples.targets))
 
     def point(step: float, *, with_product: bool = False) -> _Point:
         moved = {n: (p + step * v).requires_grad_() for (n, p), v in zip(weights.items(), direction, strict=True)}
@@ -107,7 +102,7 @@ def refuse_lost_graph(
         leaves = list(moved.values())
 
         def differentiate(model: nn.Module) -> _Point:
-            loss = loss_fn(model(inputs), targets)
+            loss = loss_of(model, loss_fn, wide)
             gradient = torch.autograd.grad(
                 loss, leaves, create_graph=with_product, allow_unused=True, materialize_grads=True
             )
@@ -115,7 +110,7 @@ def refuse_lost_graph(
             return _Point(float(loss.detach()), [g.detach().double() for g in gradient], product)
 
         given = {f"model.{name}": tensor for name, tensor in {**moved, **fixed, **buffers}.items()}
-        with same_random_numbers(), _InDouble():
+        with subject.same_random_numbers(), _InDouble():
             # The backward pass in there too: a checkpoint computes anew in it, and must meet the same weights.
             found: _Point = functional_call(_Holder(model), given, (differentiate,))
         return found
