@@ -1,6 +1,29 @@
-"""What the loss looks like where the weights stand; nothing here changes a model."""
+"""What the loss and its gradient look like where the weights stand; nothing here changes a model."""
 
+from steepest.diagnostics.batch_tests import BatchSizeTest, inner_product_test, norm_test
+from steepest.diagnostics.covariance import Covariance, gradient_covariance
+from steepest.diagnostics.density import Density, DensityCurve, hessian_density
 from steepest.diagnostics.lanczos import HessianEigenvalue
+from steepest.diagnostics.noise_scale import NoiseScale, gradient_noise_scale
 from steepest.diagnostics.sharpness import largest_hessian_eigenvalue
+from steepest.diagnostics.spectrum import Eigenvalues, hessian_eigenvalues
+from steepest.diagnostics.trace import Trace, hessian_trace
 
-__all__ = ["HessianEigenvalue", "largest_hessian_eigenvalue"]
+__all__ = [
+    "BatchSizeTest",
+    "Covariance",
+    "Density",
+    "DensityCurve",
+    "Eigenvalues",
+    "HessianEigenvalue",
+    "NoiseScale",
+    "Trace",
+    "gradient_covariance",
+    "gradient_noise_scale",
+    "hessian_density",
+    "hessian_eigenvalues",
+    "hessian_trace",
+    "inner_product_test",
+    "largest_hessian_eigenvalue",
+    "norm_test",
+]

@@ -117,6 +117,25 @@ class Subject:
             total = torch.zeros(self.size, dtype=self.dtype, device=self.device)
         return mean, self.total(total) / self.samples
 
+    def mean_gradient(self) -> tuple[float, Tensor]:
+        """The mean loss over all samples and its gradient, in one pass.
+
+        Raises:
+            ValueError: there are no samples.
+            RuntimeError: the loss or its gradient is not finite, or the loss is another than in the pass before.
+        """
+        loss, gradient = self.mean(self.differentiate)
+        if not torch.isfinite(gradient).all():
+            raise RuntimeError("the loss is finite but its gradient is not")
+        return loss, gradient
+
+    def differentiate(self, samples: Samples) -> tuple[Tensor, Tensor]:
+        """The mean loss over samples, and its gradient."""
+        with torch.enable_grad():
+            loss = self.loss(samples)
+            gradient = torch.autograd.grad(loss, self.weights, allow_unused=True, materialize_grads=True)
+        return loss.detach(), self.flat(gradient)
+
     def note_losses(self, losses: Sequence[Tensor], counts: Sequence[int]) -> float:
         """The mean loss of a pass from those of its batches, as all ranks have seen it.
 
