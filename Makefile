@@ -10,11 +10,13 @@ DIST ?=
 .PHONY: setup test test-slow test-cuda test-wheel test-oldest coverage check layers compare bench docs dist changelog clean
 setup: .venv/.installed
 
-# torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages.
+# torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages. curvlinops, the oracle of the
+# curvature's tests, without what it asks for: that has torchvision in it, and no wheel of it for every torch.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt curvlinops-for-pytorch
 	touch $@
 
 # The tools of a release, which `make setup` does without.

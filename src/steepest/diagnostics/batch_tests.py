@@ -19,8 +19,8 @@ class BatchSizeTest(NamedTuple):
 
     ``value``: the relative error of a batch's gradient, ``low`` to ``high`` its 95 % interval; the batch is large
     enough (``passed``) where it is at most ``theta``. ``smallest_batch``: the size at which it would be equal to
-    ``theta``, in samples; not a number where the signal cannot be told from 0. ``samples`` in the data, ``passes`` over them,
-    ``seconds``.
+    ``theta``, in samples; not a number where the signal cannot be told from 0. ``samples`` in the data,
+    ``passes`` over them, ``seconds``.
     """
 
     value: float

@@ -12,7 +12,7 @@ from steepest.diagnostics.lanczos import Product
 from steepest.diagnostics.lost_graph import has_error_node, nodes_of, refuse_lost_graph
 from steepest.diagnostics.per_sample import per_sample_gradients
 from steepest.diagnostics.samples import Samples, loss_from, outputs_of
-from steepest.diagnostics.subject import Subject
+from steepest.diagnostics.subject import UNUSED, Subject
 
 Matrix = Literal["hessian", "ggn", "fisher"]
 MATRICES: tuple[Matrix, ...] = ("hessian", "ggn", "fisher")
@@ -82,7 +82,6 @@ class _Look:
             refuse_lost_graph(self._subject, samples, once=once)
 
 
-_UNUSED = "the loss does not depend on any trainable parameter: look for detach() or no_grad()"
 Differentiated = tuple[Tensor, Sequence[Tensor], Sequence[Tensor | None]]  # loss, product, gradient
 
 
@@ -106,7 +105,7 @@ def _differentiate_twice(subject: Subject, samples: Samples, direction: Sequence
     if loss.requires_grad:
         gradient = torch.autograd.grad(loss, params, create_graph=True, allow_unused=True)
     if all(g is None for g in gradient):
-        raise RuntimeError(_UNUSED)
+        raise RuntimeError(UNUSED)
     # Where the loss is linear in a parameter, or does not use it, there is nothing more to differentiate.
     curved = [(g, v) for g, v in zip(gradient, direction, strict=True) if g is not None and g.requires_grad]
     if not curved:
@@ -121,7 +120,7 @@ def _differentiate_outputs(subject: Subject, samples: Samples, direction: Sequen
     leaves, structure = tree_flatten(outputs)
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.requires_grad]
     if not places:
-        raise RuntimeError(_UNUSED)
+        raise RuntimeError(UNUSED)
     made = [leaves[i] for i in places]
     given = [leaf.detach().requires_grad_() for leaf in made]
     there: list[Any] = list(leaves)
@@ -134,7 +133,7 @@ def _differentiate_outputs(subject: Subject, samples: Samples, direction: Sequen
     seeds = [torch.zeros_like(leaf, requires_grad=True) for leaf in made]
     back = torch.autograd.grad(made, params, seeds, create_graph=True, allow_unused=True)
     if all(g is None for g in back):
-        raise RuntimeError(_UNUSED)
+        raise RuntimeError(UNUSED)
     pieces, ways = zip(*[(g, v) for g, v in zip(back, direction, strict=True) if g is not None], strict=True)
     along = torch.autograd.grad(pieces, seeds, ways, retain_graph=True, allow_unused=True, materialize_grads=True)
     curved = [(s, a) for s, a in zip(slopes, along, strict=True) if s.requires_grad]

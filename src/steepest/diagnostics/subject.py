@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, IterableDataset
 from steepest._kept import evaluated, random_numbers_kept
 from steepest.diagnostics.samples import LossFunction, Samples, loss_of, samples_of
 
+UNUSED = "the loss does not depend on any trainable parameter: look for detach() or no_grad()"
 Filter = str | Iterable[str] | Callable[[str, nn.Parameter], bool]
 
 
@@ -133,7 +134,10 @@ class Subject:
         """The mean loss over samples, and its gradient."""
         with torch.enable_grad():
             loss = self.loss(samples)
-            gradient = torch.autograd.grad(loss, self.weights, allow_unused=True, materialize_grads=True)
+            found = torch.autograd.grad(loss, self.weights, allow_unused=True) if loss.requires_grad else ()
+        if all(g is None for g in found):
+            raise RuntimeError(UNUSED)
+        gradient = [torch.zeros_like(p) if g is None else g for g, p in zip(found, self.weights, strict=True)]
         return loss.detach(), self.flat(gradient)
 
     def note_losses(self, losses: Sequence[Tensor], counts: Sequence[int]) -> float:
