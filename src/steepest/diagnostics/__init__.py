@@ -8,6 +8,7 @@ from steepest.diagnostics.noise_scale import NoiseScale, gradient_noise_scale
 from steepest.diagnostics.sharpness import largest_hessian_eigenvalue
 from steepest.diagnostics.spectrum import Eigenvalues, hessian_eigenvalues
 from steepest.diagnostics.trace import Trace, hessian_trace
+from steepest.diagnostics.watch import Watch
 
 __all__ = [
     "BatchSizeTest",
@@ -18,6 +19,7 @@ __all__ = [
     "HessianEigenvalue",
     "NoiseScale",
     "Trace",
+    "Watch",
     "gradient_covariance",
     "gradient_noise_scale",
     "hessian_density",
