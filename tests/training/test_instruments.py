@@ -14,7 +14,11 @@ from steepest.compare.records.lines import json_of_record, record_of_json
 from steepest.compare.results.columns import result_columns
 from steepest.compare.results.exports import export_csv
 from steepest.compare.spec import StudySpec
+from steepest.data import digits
+from steepest.training.builtin.instruments import INSTRUMENTS
 from steepest.training.builtin.instruments import LR as MEAN_LR
+from steepest.training.builtin.workloads import WORKLOADS
+from steepest.training.definitions.instrument import RunView
 from steepest.training.loop.checkpoint import Checkpoint
 from steepest.training.loop.measuring import CHANGED
 from tests.compare import tiny
@@ -272,6 +276,26 @@ def test_records_read_back_and_older_ones_have_their_sharpness(study):
         assert read.notes == ({} if note is None else {"sharpness": note})
 
 
+def test_a_series_without_a_value_at_times_is_a_series_with_gaps(tmp_path):
+    def at_times(view):
+        return None if view.step == 12 else float(view.step)
+
+    study = Study(
+        tiny.clouds,
+        methods=[tiny.good],
+        trials=1,
+        seeds=1,
+        jobs=1,
+        measure=Instrument("at-times", at_times, when="validation"),
+        out=tmp_path / "study",
+    )
+    assert study.run(progress=False)
+    (final,) = [r for r in study.records() if r.phase == "final"]
+    assert final.status == "finished"
+    assert {x is None for x in final.curve["at-times"]} == {True, False}
+    assert study.report().exists()
+
+
 def test_a_name_that_nobody_has_and_one_that_is_given_twice():
     with pytest.raises(InputError, match="unknown instrument 'sharpnes'; did you mean 'sharpness'"):
         Study(tiny.clouds, measure="sharpnes").spec  # noqa: B018
@@ -289,6 +313,24 @@ def test_a_name_that_nobody_has_and_one_that_is_given_twice():
 def test_sharpness_is_short_for_an_instrument(measure, sharpness, names):
     study = Study(tiny.clouds, methods=[tiny.good], measure=measure, sharpness=sharpness)
     assert [instrument.name for instrument in study.spec.shared.instruments] == names
+
+
+@pytest.mark.parametrize(
+    ("measure", "diagnose", "names"),
+    [("top-eigenvalue", True, ["top-eigenvalue", "noise-scale"]), (["lr", "noise-scale"], False, ["lr"])],
+)
+def test_diagnose_is_short_for_two(measure, diagnose, names):
+    study = Study(tiny.clouds, methods=[tiny.good], measure=measure, diagnose=diagnose)
+    assert [instrument.name for instrument in study.spec.shared.instruments] == names
+
+
+@pytest.mark.parametrize("name", ["noise-scale", "top-eigenvalue"])
+def test_built_in_series_are_measured_on_real_data(name):
+    workload, splits = WORKLOADS["digits-mlp"], digits()
+    INSTRUMENTS[name].check(workload, splits)
+    view = RunView(workload, splits, workload.model(), None, 0, 0)
+    assert INSTRUMENTS[name].read(view).value > 0
+    assert "1,078 training samples" in INSTRUMENTS[name].caption(workload, splits)
 
 
 @pytest.mark.parametrize(

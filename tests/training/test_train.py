@@ -9,7 +9,8 @@ from steepest.compare import Method, Range
 from steepest.diagnostics import HessianEigenvalue
 from steepest.training.builtin import ESTIMATORS
 from steepest.training.builtin.instruments import sharpness as sharpness_module
-from steepest.training.builtin.instruments.sharpness import SHARPNESS, batches_of
+from steepest.training.builtin.instruments.samples import batches_of
+from steepest.training.builtin.instruments.sharpness import SHARPNESS
 from steepest.training.definitions.budget import steps_per_epoch
 from steepest.training.loop.evaluate import evaluate
 from tests.compare import tiny

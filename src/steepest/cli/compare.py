@@ -130,6 +130,14 @@ def compare(
             "final run. Default: no.",
         ),
     ] = None,
+    diagnose: Annotated[
+        bool | None,
+        typer.Option(
+            "--diagnose/--no-diagnose",
+            help="Short for --measure noise-scale,top-eigenvalue: how noisy the gradient and how curved the loss is, "
+            "after every validation of the final runs. Default: no.",
+        ),
+    ] = None,
     pruner: Annotated[
         str | None,
         typer.Option(

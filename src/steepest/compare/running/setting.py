@@ -1,5 +1,6 @@
 """What all runs of a study share, and what becomes of the outcome of one."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,5 +32,5 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     fields = dict(vars(outcome))
     diverged, pruned = fields.pop("diverged"), fields.pop("pruned")
     status: Status = "diverged" if diverged else "pruned" if pruned else "finished"
-    finite = {key: [x if abs(x) < float("inf") else None for x in values] for key, values in fields["curve"].items()}
-    return {**fields, "curve": finite, "status": status}
+    curve = {name: [x if x is not None and math.isfinite(x) else None for x in xs] for name, xs in outcome.curve.items()}
+    return {**fields, "curve": curve, "status": status}

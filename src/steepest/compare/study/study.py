@@ -81,6 +81,7 @@ class Study:
         measure: instruments: built-in names (``"sharpness"``, ``"lr"``), ``path/to/file.py:name``,
             ``package.module:name``, or :class:`Instrument` objects.
         sharpness: short for ``"sharpness"`` among what is measured; ``False``: not among it.
+        diagnose: short for ``"noise-scale"`` and ``"top-eigenvalue"`` among what is measured, likewise.
         pruner: prune unpromising runs of the search: median or halving.
         strategy: ddp or fsdp2: the processes of a torchrun do every run together; ``None`` for one process a run.
         device: cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.
@@ -136,6 +137,7 @@ class Study:
         choice: str | None = None,
         measure: str | Instrument | Sequence[str | Instrument] = (),
         sharpness: bool | None = None,
+        diagnose: bool | None = None,
         pruner: str | None = None,
         strategy: str | None = None,
         device: str | torch.device = "auto",
@@ -150,7 +152,7 @@ class Study:
     ) -> None:
         given = dict(locals())
         self._spelling: Spelling | None = None
-        measured = _list_instruments(measure, None if sharpness is None else values.flag("sharpness", sharpness))
+        measured = _list_instruments(measure, sharpness=sharpness, diagnose=diagnose)
         self._request = Request.checked({**given, "measure": measured})
         if strategy is not None:
             self._request = replace(self._request, ranks=number_of_ranks(strategy))
@@ -340,12 +342,18 @@ class Study:
         return {reference_of(part): part for part in parts if not isinstance(part, str)}
 
 
-def _list_instruments(measure: Any, sharpness: bool | None) -> Any:
-    """List what is measured, with or without the sharpness if that is said."""
+_SHORT = {"sharpness": ("sharpness",), "diagnose": ("noise-scale", "top-eigenvalue")}
+
+
+def _list_instruments(measure: Any, **short: bool | None) -> Any:
+    """List what is measured, with or without what the options that are short for some of it say."""
     found = list(measure) if isinstance(measure, list | tuple) else [measure]
-    if sharpness is None or sharpness == ("sharpness" in found):
-        return found
-    return [*found, "sharpness"] if sharpness else [name for name in found if name != "sharpness"]
+    for name, said in short.items():
+        if said is not None and values.flag(name, said):
+            found += [instrument for instrument in _SHORT[name] if instrument not in found]
+        elif said is not None:
+            found = [instrument for instrument in found if instrument not in _SHORT[name]]
+    return found
 
 
 def _frame(table: Table) -> "pd.DataFrame":

@@ -1,21 +1,12 @@
 """The sharpness of the loss at the end of a run."""
 
-import torch
-from torch import Tensor
-
-from steepest.data.splits import Split, Splits
+from steepest.data.splits import Splits
 from steepest.diagnostics.sharpness import largest_hessian_eigenvalue
+from steepest.training.builtin.instruments.samples import batches_of, say_samples
 from steepest.training.definitions.instrument import Instrument, Reading, RunView
 from steepest.training.definitions.workload import Workload
 
 SAMPLES = 2000
-BATCH = 250  # a graph that is differentiated twice is kept for each
-
-
-def batches_of(split: Split, samples: int) -> list[tuple[Tensor, Tensor]]:
-    """So many samples of a split, always the same: drawn at random, since data may come sorted by class."""
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:samples].to(split.inputs.device)
-    return [(split.inputs[chunk], split.targets[chunk]) for chunk in torch.split(order, BATCH)]
 
 
 def _measure(view: RunView) -> Reading:
@@ -35,10 +26,10 @@ def _check(workload: Workload, splits: Splits) -> None:
 
 def caption_of(used: int, there: int) -> str:
     """What a report says of it; ``used`` of ``there`` training samples were."""
-    samples = f"all {there:,} training samples" if used == there else f"the same {used:,} of {there:,} training samples"
     return (
-        f"Sharpness: the largest eigenvalue of the Hessian of the loss at the final weights, over {samples}; "
-        f"median and range over the seeds. Lower is flatter; it also changes as training goes on. It costs no budget."
+        "Sharpness: the largest eigenvalue of the Hessian of the loss at the final weights, over "
+        f"{say_samples(used, there)}; median and range over the seeds. Lower is flatter; it also changes as training "
+        "goes on. It costs no budget."
     )
 
 
