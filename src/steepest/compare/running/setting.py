@@ -32,5 +32,8 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     fields = dict(vars(outcome))
     diverged, pruned = fields.pop("diverged"), fields.pop("pruned")
     status: Status = "diverged" if diverged else "pruned" if pruned else "finished"
-    curve = {name: [x if x is not None and math.isfinite(x) else None for x in xs] for name, xs in outcome.curve.items()}
+    curve = {
+        name: [x if x is not None and math.isfinite(x) else None for x in values]
+        for name, values in outcome.curve.items()
+    }
     return {**fields, "curve": curve, "status": status}

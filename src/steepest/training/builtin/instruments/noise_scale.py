@@ -24,8 +24,8 @@ def _check(workload: Workload, splits: Splits) -> None:
 def _caption(workload: Workload, splits: Splits) -> str:
     return (
         "Gradient noise scale: the batch size, in samples, at which a gradient is noise and signal in equal parts, "
-        f"over {say_samples(SAMPLES, len(splits.train))}. Far below it, twice the batch makes nearly twice the progress "
-        "a step."
+        f"over {say_samples(SAMPLES, len(splits.train))}. Far below it, twice the batch is nearly twice the progress a "
+        "step."
     )
 
 
