@@ -10,6 +10,7 @@ from steepest._errors import InputError, StudyError, one_line
 from steepest._version import __version__
 from steepest.cli import lists
 from steepest.cli.compare import StoppedError, compare
+from steepest.cli.diagnose import diagnose
 from steepest.cli.report import report
 from steepest.cli.streams import err, guarded_output, never_fail_to_encode, out
 from steepest.cli.watch import watch
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(compare)
+app.command()(diagnose)
 app.command()(report)
 app.command()(watch)
 app.command("methods")(lists.methods)
