@@ -115,8 +115,8 @@ def _draw_noise_scale(found: Diagnosis) -> Figure:
         "Gradient noise scale",
         f"The batch size, in samples, at which a gradient is noise and signal in equal parts, over "
         f"{_say(found, NOISE_SAMPLES)}; band: its 95 % interval; triangles: its lower end where there is no upper one. "
-        f"Dotted: the batch that was trained with. Below the curve, a larger batch is more progress a step; far above it, "
-        f"a smaller one costs less for the same.",
+        "Dotted: the batch that was trained with. Below the curve, a larger batch is more progress a step; far above "
+        "it, a smaller one costs less for the same.",
         _over_run(plot, "samples", log=True),
         switches=("x", "y"),
     )
@@ -132,8 +132,8 @@ def _draw_tests(found: Diagnosis) -> Figure:
         "tests",
         "Is the batch large enough?",
         f"The relative error of the gradient of a batch of {batch}: in length and direction (norm test), and along the "
-        f"gradient alone (inner-product test, over {_say(found, GRADIENT_SAMPLES)}). Dotted: {THETA}, which the two tests' "
-        f"authors allow. A batch that fails the first and passes the second still goes downhill.",
+        f"gradient alone (inner-product test, over {_say(found, GRADIENT_SAMPLES)}). Dotted: {THETA}, the default of both. "
+        "A batch that fails the first and passes the second still goes downhill.",
         _over_run(plot, "relative error", log=True),
         switches=("x", "y"),
     )
@@ -149,9 +149,9 @@ def _draw_eigenvalues(found: Diagnosis) -> Figure:
     return Figure(
         "eigenvalues",
         "Largest Hessian eigenvalues",
-        f"Of the loss over {_say(found, CURVATURE_SAMPLES)}, in evaluation mode. Plain gradient descent is stable where the "
-        f"largest is below 2 / lr, with momentum m below (2 + 2m) / lr. Another scale of the weights gives other values "
-        f"for the same function.",
+        f"Of the loss over {_say(found, CURVATURE_SAMPLES)}, in evaluation mode. Plain gradient descent is stable "
+        "where the largest is below 2 / lr, with momentum m below (2 + 2m) / lr. Another scale of the weights gives other "
+        "values for the same function.",
         _over_run(plot, "eigenvalue"),
         switches=("x", "y"),
     )
@@ -188,8 +188,8 @@ def _draw_covariance(found: Diagnosis) -> Figure:
     return Figure(
         "covariance",
         "Covariance of the gradients, largest eigenvalues",
-        f"Of the gradients of single samples at the final weights, over {_say(found, GRADIENT_SAMPLES)}.{words} The noise "
-        f"of SGD is far from being the same in all directions where they fall quickly.",
+        f"Of the gradients of single samples at the final weights, over {_say(found, GRADIENT_SAMPLES)}.{words} The "
+        "noise of SGD is far from being the same in all directions where they fall quickly.",
         plot,
         switches=("x", "y"),
     )
@@ -206,8 +206,8 @@ def _draw_density(found: Diagnosis) -> Figure:
     return Figure(
         "density",
         "Density of the Hessian's eigenvalues",
-        f"At the final weights, over {_say(found, CURVATURE_SAMPLES)}, by stochastic Lanczos quadrature; its area is 1. Most "
-        f"eigenvalues are near 0. What lies left of it are directions in which the loss curves downwards.",
+        f"At the final weights, over {_say(found, CURVATURE_SAMPLES)}, by stochastic Lanczos quadrature; its area is "
+        "1. Most eigenvalues are near 0. What lies left of it are directions in which the loss curves downwards.",
         plot,
         switches=("y",),
     )
@@ -258,8 +258,8 @@ def _draw_surface(found: Diagnosis) -> Figure:
         "surface",
         "The loss in the plane of the path",
         f"The plane through the final weights in which the weights moved most, and the loss in it, over "
-        f"{_say(found, GRADIENT_SAMPLES)}, with level sets of its logarithm. The path is drawn as it falls onto the plane: away "
-        f"from it the loss on the path is another. Any path of many dimensions looks bent like this.",
+        f"{_say(found, GRADIENT_SAMPLES)}, with level sets of its logarithm. The path is drawn as it falls onto the "
+        "plane: away from it the loss on the path is another. Any path of many dimensions looks bent like this.",
         plot,
     )
 

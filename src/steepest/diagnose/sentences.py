@@ -45,22 +45,24 @@ def sentences_of(found: Diagnosis) -> list[str]:
 
 
 def _say_noise(found: Diagnosis) -> str:
-    scales = [row["noise_scale"] for row in found.seen if row.get("noise_scale", {}).get("low") is not None]
+    scales = [row["noise_scale"] for row in found.seen if "trace" in row.get("noise_scale", {})]
     if not scales:
         return ""
     first, last, batch = scales[0], scales[-1], found.settings["batch_size"]
-    sentence = f"The gradient noise scale began at {_interval(first)} and ended at {_interval(last)}"
+    sentence = f"The gradient noise scale: {_interval(first)} at the beginning, {_interval(last)} at the end"
     if last["low"] > batch:
-        return f"{sentence}: at the end a batch of {batch} is mostly noise, and a larger one is more progress a step."
+        return f"{sentence}. There a batch of {batch} is mostly noise, and a larger one is more progress a step."
     if last["high"] is not None and last["high"] < batch:
-        return f"{sentence}: at the end a batch of {batch} is mostly signal, and a smaller one would do nearly as well."
-    return f"{sentence}; the batch of {batch} lies within that."
+        return f"{sentence}. There a batch of {batch} is mostly signal, and a smaller one would do nearly as well."
+    return f"{sentence}; the batch was {batch}."
 
 
 def _interval(scale: dict[str, Any]) -> str:
-    if scale.get("high") is None:
+    if scale["high"] is not None and scale["value"] is not None:
+        return f"{scale['value']:,.0f} samples ({scale['low']:,.0f} to {scale['high']:,.0f})"
+    if scale["low"] >= 1:
         return f"at least {scale['low']:,.0f} samples"
-    return f"{scale['value']:,.0f} samples ({scale['low']:,.0f} to {scale['high']:,.0f})"
+    return f"not to be measured with {scale['samples']:,} samples"
 
 
 def _say_curvature(found: Diagnosis) -> str:

@@ -81,7 +81,9 @@ def numbers_of(found: Any) -> Numbers:
         return {"value": _finite(float(found))}
     numbers: Numbers = {}
     for name, value in found.items():
-        if isinstance(value, bool | int | str):
+        if hasattr(value, "_asdict"):  # a value with its error
+            numbers |= {name if key == "value" else f"{name}_{key}": one for key, one in numbers_of(value).items()}
+        elif isinstance(value, bool | int | str):
             numbers[name] = value
         elif isinstance(value, float):
             numbers[name] = _finite(value)
