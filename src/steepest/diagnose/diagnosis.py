@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ def _run(
         progress("start", None)
         _observe_start(assignment, observer)
         outcome = train(
-            assignment,
+            replace(assignment, method=observer.watched(assignment.method)),
             with_test=True,
             instruments=[observer.instrument, Instrument("at-the-end", look_at_end)],
             checkpoint=checkpoint,

@@ -132,8 +132,8 @@ def _draw_tests(found: Diagnosis) -> Figure:
         "tests",
         "Is the batch large enough?",
         f"The relative error of the gradient of a batch of {batch}: in length and direction (norm test), and along the "
-        f"gradient alone (inner-product test, over {_say(found, GRADIENT_SAMPLES)}). Dotted: {THETA}, the default of both. "
-        "A batch that fails the first and passes the second still goes downhill.",
+        f"gradient alone (inner-product test, over {_say(found, GRADIENT_SAMPLES)}). Dotted: {THETA}, both tests' "
+        "default. A batch that fails the first and passes the second still goes downhill.",
         _over_run(plot, "relative error", log=True),
         switches=("x", "y"),
     )
@@ -150,8 +150,8 @@ def _draw_eigenvalues(found: Diagnosis) -> Figure:
         "eigenvalues",
         "Largest Hessian eigenvalues",
         f"Of the loss over {_say(found, CURVATURE_SAMPLES)}, in evaluation mode. Plain gradient descent is stable "
-        "where the largest is below 2 / lr, with momentum m below (2 + 2m) / lr. Another scale of the weights gives other "
-        "values for the same function.",
+        "where the largest is below 2 / lr, with momentum m below (2 + 2m) / lr. Another scale of the weights gives "
+        "other values for the same function.",
         _over_run(plot, "eigenvalue"),
         switches=("x", "y"),
     )
@@ -165,8 +165,8 @@ def _draw_updates(found: Diagnosis) -> Figure:
     return Figure(
         "updates",
         "Update-to-weight ratio, layer by layer",
-        "What one step would change now: the norm of the change over the norm of the layer's weights, with the plain "
-        "gradient of one batch. Layers that are decades apart learn at different speeds; a usual value is 0.001.",
+        "The last step before each validation: the norm of its change over the norm of the layer's weights. Layers "
+        "that are decades apart learn at different speeds.",
         _over_run(plot, "ratio", log=True),
         switches=("x", "y"),
     )

@@ -1,24 +1,26 @@
 """What is looked at in a run: after every validation, and once more at its end."""
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from steepest._files import write_atomically
-from steepest._kept import all_kept
 from steepest.diagnostics.batch_tests import inner_product_test
 from steepest.diagnostics.covariance import gradient_covariance
 from steepest.diagnostics.density import hessian_density
 from steepest.diagnostics.noise_scale import gradient_noise_scale
 from steepest.diagnostics.quantities import numbers_of
 from steepest.diagnostics.spectrum import hessian_eigenvalues
+from steepest.diagnostics.updates import Updates
 from steepest.training.builtin.instruments.samples import batches_of
 from steepest.training.definitions.instrument import Instrument, RunView
+from steepest.training.definitions.method import Method
 
 Seen = dict[str, Any]
 NOISE_SAMPLES, CURVATURE_SAMPLES, GRADIENT_SAMPLES = 4096, 250, 500
@@ -35,7 +37,18 @@ class Observer:
     def __init__(self, folder: Path, batch_size: int) -> None:
         self._folder = folder
         self._batch_size = batch_size
+        self._updates: Updates | None = None
         folder.mkdir(parents=True, exist_ok=True)
+
+    def watched(self, method: Method) -> Method:
+        """The same method, whose optimizer tells how far its steps go."""
+
+        def make(params: Any, **options: Any) -> Optimizer:
+            optimizer = method.optimizer(params, **options)
+            self._updates = Updates(_list_named(optimizer), optimizer, lambda: True)
+            return optimizer
+
+        return replace(method, optimizer=make)
 
     @property
     def instrument(self) -> Instrument:
@@ -67,7 +80,7 @@ class Observer:
             "hessian_eigenvalues": lambda: hessian_eigenvalues(
                 model, loss, batches_of(train, CURVATURE_SAMPLES), EIGENVALUES, tolerance=1e-2, iterations=60
             ),
-            "update_ratio": lambda: update_ratios(view, self._batch_size),
+            **({"update_ratio": updates.measure} if (updates := self._updates) is not None and view.step else {}),
         }
 
     def seen(self, steps: int) -> list[Seen]:
@@ -95,36 +108,13 @@ def observe_end(view: RunView) -> Seen:
     return {name: _try(look) for name, look in looks.items()}
 
 
-def update_ratios(view: RunView, batch_size: int) -> dict[str, float]:
-    """What a step of the optimizer would be now, layer by layer: the norm of the change over that of the weights.
-
-    The step is taken with the plain gradient of one batch, and taken back.
-    """
-    train, model, optimizer = view.splits.train, view.model, view.optimizer
-    inputs, targets = train.inputs[:batch_size].clone(), train.targets[:batch_size].clone()
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-
-    def closure() -> Tensor:
-        with torch.enable_grad():
-            optimizer.zero_grad()
-            loss = view.workload.loss(model(inputs), targets)
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
-
-    with all_kept(model, optimizer):
-        closure()  # for those that take no gradient themselves
-        optimizer.step(closure)  # type: ignore[arg-type]
-        layers: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        for name, p in model.named_parameters():
-            if p.requires_grad:
-                layers.setdefault(name.rpartition(".")[0] or name, []).append((p.detach(), before[name]))
-        return {layer: _ratio(pairs) for layer, pairs in layers.items()}
-
-
-def _ratio(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    moved = math.hypot(*(float((now - old).norm()) for now, old in pairs))
-    weights = math.hypot(*(float(old.norm()) for _, old in pairs))
-    return moved / weights if weights else math.nan
+def _list_named(optimizer: Optimizer) -> dict[str, nn.Parameter]:
+    """List an optimizer's parameters by their names, or by their places where it was given none."""
+    found: dict[str, nn.Parameter] = {}
+    for group in optimizer.param_groups:
+        names = group.get("param_names") or [str(len(found) + place) for place in range(len(group["params"]))]
+        found |= dict(zip(names, group["params"], strict=True))
+    return found
 
 
 def _try(look: Callable[[], Any]) -> Seen:

@@ -3,14 +3,14 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from steepest._errors import require
@@ -18,6 +18,7 @@ from steepest._kept import random_numbers_kept
 from steepest.diagnostics.quantities import Quantity, numbers_of, quantities_of
 from steepest.diagnostics.samples import LossFunction
 from steepest.diagnostics.subject import Filter, Subject, whole
+from steepest.diagnostics.updates import Updates
 
 DEFAULT = ("gradient_norm", "noise_scale", "largest_hessian_eigenvalue")
 UPDATES = "update_ratio"
@@ -86,11 +87,11 @@ class Watch:
         self._model, self._loss_fn, self._data = model, loss_fn, data
         self._every = None if every is None else whole("every", every, 1)
         self._quantities = _choose(quantities, params)
-        self._updates: _Updates | None = None
+        self._updates: Updates | None = None
         if UPDATES in self._quantities:
             if not isinstance(optimizer, Optimizer):
                 raise TypeError(f"quantity {UPDATES!r} needs optimizer, a torch.optim.Optimizer, got {optimizer!r}")
-            self._updates = _Updates(subject.params, optimizer, self._is_next)
+            self._updates = Updates(subject.params, optimizer, self._is_next)
             self._quantities[UPDATES] = self._updates.measure
         self._kept: deque[Any] = deque(maxlen=whole("keep", keep, 1))
         self._writes = not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
@@ -183,51 +184,6 @@ class Watch:
             self._updates.remove()
         if self._writer is not None:
             self._writer.close()
-
-
-class _Updates:
-    """Measure a step by the weights before and after it: the norm of the change over the norm of the weights."""
-
-    def __init__(self, params: Mapping[str, nn.Parameter], optimizer: Optimizer, is_next: Callable[[], bool]) -> None:
-        self._layers: dict[str, list[nn.Parameter]] = {}
-        for name, p in params.items():
-            self._layers.setdefault(name.rpartition(".")[0] or name, []).append(p)
-        self._is_next = is_next
-        self._before: dict[str, list[Tensor]] = {}
-        self._ratios: dict[str, Tensor] = {}
-        self._handles = [
-            optimizer.register_step_pre_hook(self._note_before),
-            optimizer.register_step_post_hook(self._note_after),
-        ]
-
-    @torch.no_grad()
-    def _note_before(self, *_: Any) -> None:
-        self._before = {}
-        if self._is_next():
-            self._before = {layer: [p.detach().clone() for p in its] for layer, its in self._layers.items()}
-
-    @torch.no_grad()
-    def _note_after(self, *_: Any) -> None:
-        for layer, before in self._before.items():
-            moved = _norm([p - old for p, old in zip(self._layers[layer], before, strict=True)])
-            self._ratios[layer] = moved / _norm(before)
-        self._before = {}
-
-    def measure(self, *_: Any) -> dict[str, Tensor]:
-        """Tell what the last step was that was looked at."""
-        if not self._ratios:
-            raise ValueError("no step of the optimizer has been seen")
-        return self._ratios
-
-    def remove(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-
-def _norm(tensors: Sequence[Tensor]) -> Tensor:
-    norms = torch.stack([torch.linalg.vector_norm(t, dtype=torch.float32) for t in tensors])
-    whole_norm: Tensor = torch.linalg.vector_norm(norms)
-    return whole_norm
 
 
 def _choose(quantities: Sequence[str] | Mapping[str, Quantity], params: Filter | None) -> dict[str, Quantity]:

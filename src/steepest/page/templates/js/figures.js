@@ -82,7 +82,8 @@ function layoutOf(figure, key, light = false) {
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: colour("--text", light), size: isNarrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
     margin: { l: isNarrow() ? 10 : 60, r: 15, t: MARGIN, b: 50, ...own.margin },
-    showlegend: false,
+    showlegend: own.showlegend === true, // a figure whose lines are not the page's methods brings a legend of its own
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     dragmode: isNarrow() ? false : "zoom",
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--text") },
   };
