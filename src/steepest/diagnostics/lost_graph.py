@@ -53,7 +53,7 @@ def nodes_of(tensors: Sequence[Tensor]) -> Iterator[Node]:
         nodes += [following for following, _ in node.next_functions]
 
 
-class _Holder(nn.Module):
+class Holder(nn.Module):
     """Hold a model, so that a function may be called while it has other weights."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -94,7 +94,7 @@ def refuse_lost_graph(subject: Subject, samples: Samples, *, once: bool) -> None
     weights = {n: p.detach().double() for n, p in subject.params.items()}
     fixed = {n: p.detach().double() for n, p in model.named_parameters() if n not in weights}
     direction = _draw_direction(list(weights.values()))
-    wide = replace(samples, inputs=tree_map(_widened, samples.inputs), targets=tree_map(_widened, samples.targets))
+    wide = replace(samples, inputs=tree_map(widened, samples.inputs), targets=tree_map(widened, samples.targets))
 
     def point(step: float, *, with_product: bool = False) -> _Point:
         moved = {n: (p + step * v).requires_grad_() for (n, p), v in zip(weights.items(), direction, strict=True)}
@@ -110,9 +110,9 @@ def refuse_lost_graph(subject: Subject, samples: Samples, *, once: bool) -> None
             return _Point(float(loss.detach()), [g.detach().double() for g in gradient], product)
 
         given = {f"model.{name}": tensor for name, tensor in {**moved, **fixed, **buffers}.items()}
-        with subject.same_random_numbers(), _InDouble():
+        with subject.same_random_numbers(), InDouble():
             # The backward pass in there too: a checkpoint computes anew in it, and must meet the same weights.
-            found: _Point = functional_call(_Holder(model), given, (differentiate,))
+            found: _Point = functional_call(Holder(model), given, (differentiate,))
         return found
 
     try:
@@ -217,17 +217,17 @@ def _draw_direction(weights: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-class _InDouble(TorchFunctionMode):
+class InDouble(TorchFunctionMode):
     """Make float64 also of what the model casts to or makes in lower precision; a rounded number has no derivative."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in CASTS:
             func = Tensor.double
-        args, kwargs = tree_map(_widened, (args, kwargs or {}))
-        return _widened(func(*args, **kwargs))  # what is rebuilt; anything else is float64 already
+        args, kwargs = tree_map(widened, (args, kwargs or {}))
+        return widened(func(*args, **kwargs))  # what is rebuilt; anything else is float64 already
 
 
-def _widened(thing: Any) -> Any:
+def widened(thing: Any) -> Any:
     if isinstance(thing, Tensor) and thing.dtype in LOW:
         return thing.double()
     return torch.float64 if isinstance(thing, torch.dtype) and thing in LOW else thing
