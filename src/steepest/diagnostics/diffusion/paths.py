@@ -267,7 +267,7 @@ def _solve(
     )
     if not found.success:
         raise RuntimeError(f"{method} could not follow the path beyond time {found.t[-1]:.6g}: {found.message}")
-    states = torch.as_tensor(found.y.T, dtype=begin.dtype).to(begin.device)
+    states = torch.as_tensor(found.y.T, dtype=begin.dtype, device=begin.device)
     return _path(metric, times.to(begin.device), states, dear * int(found.nfev), began, forced)
 
 

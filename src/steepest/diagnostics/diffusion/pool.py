@@ -36,13 +36,14 @@ def joined(batches: Sequence[Samples]) -> Samples:
     return Samples(inputs, targets, sum(b.count for b in batches))
 
 
-def picked(samples: Samples, rows: Tensor) -> Samples:
-    """Samples by their numbers; by a matrix of numbers, a matrix of samples."""
+def picked(samples: Samples, rows: Tensor | slice, per_sample: tuple[Any, Any]) -> Samples:
+    """Samples by their numbers; by a matrix of numbers, a matrix of samples. ``per_sample`` says what has rows."""
     inputs, targets = (
         tree_map(lambda leaf, place: leaf if place is None else leaf[rows], part, places)
-        for part, places in zip((samples.inputs, samples.targets), samples.per_sample, strict=True)
+        for part, places in zip((samples.inputs, samples.targets), per_sample, strict=True)
     )
-    return Samples(inputs, targets, len(rows))
+    count = len(rows) if isinstance(rows, Tensor) else rows.stop - rows.start
+    return Samples(inputs, targets, count)
 
 
 def alone(inputs: Any, targets: Any, per_sample: tuple[Any, Any]) -> Samples:
