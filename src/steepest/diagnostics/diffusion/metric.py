@@ -150,10 +150,13 @@ class DiffusionMetric:
         return second.view_as(first)
 
     def solve(self, apart: Tensor, vector: Tensor) -> Tensor:
-        """Inverse of the metric times a vector, from the samples' gradients less their mean (N, d)."""
+        """Inverse of the metric times a vector, from the samples' gradients less their mean; NaN where these are."""
         metric = self.eps / self.samples * (apart.T @ apart)
         metric.diagonal().add_(1)
-        return torch.cholesky_solve(vector[:, None], torch.linalg.cholesky(metric))[:, 0]
+        factor, failed = torch.linalg.cholesky_ex(metric)
+        if failed:  # it is positive definite wherever it is finite
+            return torch.full_like(vector, math.nan)
+        return torch.cholesky_solve(vector[:, None], factor)[:, 0]
 
     def _apart(self, x: Tensor) -> Tensor:
         """Compute the samples' gradients less their mean."""
