@@ -23,7 +23,7 @@ LARGEST = 150_000  # bytes
 
 @dataclass(frozen=True)
 class Study:
-    """A command without its --out, and from where it is typed."""
+    """A command without its --out, and from where it is typed: of steepest, or a script's."""
 
     command: str
     folder: str = "."
@@ -54,6 +54,7 @@ STUDIES = {
     "second": Study(
         "steepest compare digits_cnn.py:digits --methods sgd,sngm,adamw --trials 16 --seeds 10", "examples"
     ),
+    "geometry": Study("python examples/noise_geometry.py"),
 }
 FOREST, LR = "section:has(> .head #h-forest)", "section:has(> .head #h-lr)"
 CURVES, PROFILE = "section:has(> .head #h-validation)", "section:has(> .head #h-profile)"
@@ -64,6 +65,7 @@ PICTURES = {
     "lr-sensitivity": Picture("seven", LR, LR, legend=True),
     "batch-sizes": Picture("sizes", SWEEP.format("cost"), SWEEP.format("lr"), legend=True),
     "profile": Picture("three", PROFILE, PROFILE, legend=True),
+    "noise-geometry": Picture("geometry", ".plotly-graph-div", ".plotly-graph-div"),
     "tutorial-first": Picture("first", ".kicker", FOREST),
     "tutorial-second": Picture("second", ".kicker", "section:has(#results)"),
     "tutorial-curves": Picture("second", CURVES, CURVES, legend=True),
@@ -74,7 +76,8 @@ PICTURES = {
 def run(name: str, work: Path) -> Path:
     """Run a study, or see that it has ended; returns its page."""
     study, out = STUDIES[name], work.absolute() / name
-    command = [sys.executable, "-m", *shlex.split(study.command), "--out", str(out)]
+    program, *words = shlex.split(study.command)
+    command = [sys.executable, *(["-m", program] if program == "steepest" else []), *words, "--out", str(out)]
     subprocess.run(command, cwd=ROOT / study.folder, check=True)
     return out / "report.html"
 

@@ -28,7 +28,7 @@ def moments(values):
 def test_the_covariance_of_a_batch_gradient(replacement, batch_size):
     metric, lr = of_network(), 0.25
     found = sgd_paths(
-        metric, lr=lr, batch_size=batch_size, steps=1, replicas=4000, seed=1, replacement=replacement
+        metric, lr=lr, batch_size=batch_size, steps=1, replicas=2000, seed=1, replacement=replacement
     ).positions[1]
     mean, covariance, error = moments((metric.weights - found) / lr)
     expected = metric.covariance() / batch_size
@@ -76,7 +76,7 @@ def test_times_and_what_is_returned():
 
 def test_one_step_of_the_diffusion_has_the_covariance_of_one_of_sgd():
     metric, lr = of_network(), 0.25
-    found = diffusion_paths(metric, lr=lr, batch_size=3, steps=1, replicas=4000, seed=2).positions[1]
+    found = diffusion_paths(metric, lr=lr, batch_size=3, steps=1, replicas=2000, seed=2).positions[1]
     mean, covariance, error = moments((metric.weights - found) / lr)
     assert ((covariance - metric.covariance() / 3).abs() <= ERRORS * error + 1e-15).all()
     spread = (covariance.diagonal() / len(found)).sqrt()

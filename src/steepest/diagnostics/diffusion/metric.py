@@ -1,5 +1,6 @@
 """The diffusion metric: what the gradients of single samples, as they differ, make of distance in weight space."""
 
+import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -64,14 +65,16 @@ class DiffusionMetric:
     """
 
     def __init__(self, model: nn.Module, loss_fn: LossFunction, data: Iterable[object], eps: float) -> None:
-        if isinstance(eps, bool) or not isinstance(eps, int | float):
-            raise TypeError(f"eps must be a float, got {eps!r}")
-        if not 0 <= eps < math.inf:
-            raise ValueError(f"eps must be finite and at least 0, got {eps}")
-        self.eps = float(eps)
+        self.eps = _check_eps(eps)
         self.sample_losses = SampleLosses(model, loss_fn, data)
         self.weights: Tensor = self.sample_losses.weights
         self.samples = self.sample_losses.count
+
+    def with_eps(self, eps: float) -> "DiffusionMetric":
+        """The same with another ``eps``, without looking at the model anew."""
+        other = copy.copy(self)
+        other.eps = _check_eps(eps)
+        return other
 
     def named(self, x: Point = None) -> dict[str, Tensor]:
         """Flat weights as tensors by the parameters' names, in their shapes, in float64."""
@@ -171,3 +174,11 @@ class DiffusionMetric:
         for start, found in self.sample_losses.hessians(x):
             total.addmm_(found.flatten(1).T, apart[start : start + len(found)])
         return (total / self.samples).view(d, d, d)
+
+
+def _check_eps(eps: object) -> float:
+    if isinstance(eps, bool) or not isinstance(eps, int | float):
+        raise TypeError(f"eps must be a float, got {eps!r}")
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"eps must be finite and at least 0, got {eps}")
+    return float(eps)
