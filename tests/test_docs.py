@@ -38,6 +38,7 @@ ROOMS = [
     "steepest.optim",
     "steepest.gradients",
     "steepest.diagnostics",
+    "steepest.diagnostics.diffusion",
     "steepest.testing",
     "steepest.compare",
     "steepest.data",
