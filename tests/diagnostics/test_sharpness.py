@@ -1,6 +1,5 @@
 """The largest eigenvalue of the Hessian: against known spectra and dense Hessians, and that nothing else is touched."""
 
-import copy
 import gc
 import math
 import weakref
@@ -10,15 +9,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.func import functional_call, hessian
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from steepest.diagnostics import HessianEigenvalue, largest_hessian_eigenvalue
 from steepest.diagnostics.lanczos import lanczos
+from tests.diagnostics.problems import (
+    ONE_BATCH,
+    Counted,
+    Quadratic,
+    Restless,
+    dense_eigenvalues,
+    mean,
+    mlp,
+    same,
+    samples,
+    state_of,
+    symmetric,
+)
 
-ONE_BATCH = [(torch.zeros(3, 1), torch.zeros(3))]
 SPECTRA = {
     "positive": [1.0, 2.0, 3.0, 7.0],
     "negative-dominates": [-100.0, -1.0, 0.5, 2.0],
@@ -30,54 +40,6 @@ SPECTRA = {
     "wide": [-1e6, *(float(i) for i in range(40)), 41.0],
     "small": [1e-12, 3e-12, -4e-12],
 }
-
-
-class Quadratic(nn.Module):
-    """Its output is w'Aw/2 for every sample, so that A is the Hessian of the mean."""
-
-    def __init__(self, matrix):
-        super().__init__()
-        self.register_buffer("matrix", matrix)
-        self.w = nn.Parameter(torch.linspace(-1, 1, len(matrix), dtype=matrix.dtype))
-
-    def forward(self, x):
-        return (0.5 * self.w @ self.matrix @ self.w).expand(len(x))
-
-
-def mean(outputs, targets):
-    return outputs.mean()
-
-
-def symmetric(spectrum, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    n = len(spectrum)
-    q, _ = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))
-    matrix = q @ torch.diag(torch.tensor(spectrum, dtype=torch.float64)) @ q.T
-    return (matrix + matrix.T) / 2
-
-
-def mlp(*middle):
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(5, 6), *middle, nn.Tanh(), nn.Linear(6, 3)).double()
-
-
-def samples(n=20, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(1)
-    inputs = torch.randn(n, 5, generator=generator, dtype=torch.float64).to(dtype)
-    return inputs, torch.randint(0, 3, (n,), generator=generator)
-
-
-def dense_eigenvalues(model, loss_fn, inputs, targets):
-    """Of the whole Hessian by the trainable parameters, in evaluation mode."""
-    model = copy.deepcopy(model).eval()
-    params = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-
-    def loss(flat):
-        pieces = torch.split(flat, [p.numel() for p in params.values()])
-        shaped = {name: piece.view_as(p) for (name, p), piece in zip(params.items(), pieces, strict=True)}
-        return loss_fn(functional_call(model, shaped, (inputs,)), targets)
-
-    return torch.linalg.eigvalsh(hessian(loss)(torch.cat([p.reshape(-1) for p in params.values()])))
 
 
 def close(value, expected, relative):
@@ -286,16 +248,6 @@ def test_a_start_that_hardly_sees_the_largest_eigenvalue_does_not_end_the_search
     assert close(found.value, 1.5, 1e-6)
 
 
-class Counted(list):
-    """A list that knows how often it was iterated."""
-
-    passes = 0
-
-    def __iter__(self):
-        self.passes += 1
-        return super().__iter__()
-
-
 @pytest.mark.parametrize("iterations", [1, 4, 100])
 def test_iterations_bound_the_passes_over_the_data(iterations):
     data = Counted([samples()])
@@ -340,40 +292,6 @@ def test_it_works_where_gradients_are_off(mode):
     expected = largest_hessian_eigenvalue(model, loss_fn, loader)
     with mode():
         assert largest_hessian_eigenvalue(model, loss_fn, loader) == expected
-
-
-class Restless(nn.Module):
-    """Counts its calls in one buffer, replaces another, drops out always, and minds being told its mode."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("calls", torch.zeros(()))
-        self.register_buffer("last", torch.zeros(1))
-
-    def forward(self, x):
-        self.calls += 1
-        self.last = x.detach().mean().reshape(1)
-        return nn.functional.dropout(x, 0.3, training=True)
-
-    def train(self, mode=True):
-        raise AssertionError("train() was called")
-
-
-def state_of(model):
-    return {
-        "modes": [m.training for m in model.modules()],
-        "tensors": [(id(t), t._version, t.detach().clone()) for t in (*model.parameters(), *model.buffers())],
-        "grads": [None if p.grad is None else (id(p.grad), p.grad.clone()) for p in model.parameters()],
-        "random": torch.get_rng_state(),
-    }
-
-
-def same(a, b):
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return {k: same(a[k], b[k]) for k in a} == dict.fromkeys(a, True) if isinstance(a, dict) else a == b
 
 
 def test_batch_norm_and_dropout_are_in_evaluation_mode_and_nothing_is_touched():
