@@ -58,12 +58,16 @@ class Tridiagonal(NamedTuple):
         return ROUNDING * torch.finfo(self.basis[0].dtype).eps * float(self.values.abs().max())
 
 
-def lanczos_steps(product: Product, start: Tensor, redraw: Callable[[], Tensor] | None = None) -> Iterator[Tridiagonal]:
+def lanczos_steps(
+    product: Product, start: Tensor, redraw: Callable[[], Tensor] | None = None, negligible: float = 0.0
+) -> Iterator[Tridiagonal]:
     """The process with full reorthogonalisation, one product a step, until the vectors are used up.
 
     Args:
         redraw: where the basis holds all that the start vector can reach, go on from a vector of its own; without it
             that is the end. Only so are all copies of a multiple eigenvalue found.
+        negligible: what of a product outside of the basis counts as nothing, times the largest |eigenvalue| seen, if it
+            is more than rounding: after steps that left little, rounding has grown.
     """
     basis, diagonal, beside = [start / compute_norm(start)], list[float](), list[float]()
     while True:
@@ -72,7 +76,7 @@ def lanczos_steps(product: Product, start: Tensor, redraw: Callable[[], Tensor] 
         _orthogonalize(image, basis)
         beyond = float(compute_norm(image))
         seen = Tridiagonal(basis, diagonal, beside, *_decompose(diagonal, beside), beyond)
-        ended = beyond <= seen.rounding
+        ended = beyond <= max(seen.rounding, negligible * float(seen.values.abs().max()))
         yield seen._replace(beyond=0.0) if ended else seen
         if len(basis) == start.numel() or (ended and redraw is None):
             return
@@ -132,7 +136,8 @@ def eigenpairs(
     """
     before: list[float] = []
     at_the_end: list[float] | None = None  # when the last start vector had been used up
-    for step, seen in zip(count(1), lanczos_steps(product, start, redraw), strict=False):
+    negligible = 0.0 if redraw is None else min(tolerance / 10, torch.finfo(start.dtype).eps ** (2 / 3))
+    for step, seen in zip(count(1), lanczos_steps(product, start, redraw, negligible), strict=False):
         places = _choose(len(seen.values), k, which)
         wanted = seen.values[places].tolist()
         allowed = max(tolerance * max(map(abs, wanted)), seen.rounding)

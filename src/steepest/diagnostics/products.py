@@ -128,6 +128,10 @@ def _differentiate_outputs(subject: Subject, samples: Samples, direction: Sequen
         there[i] = leaf
     loss = loss_from(tree_unflatten(there, structure), subject.loss_fn, samples.targets)
     _refuse_reentrant_checkpoint(made)
+    if any(p is not None for p in _differentiate_beside(loss, params)):
+        raise RuntimeError(
+            "loss_fn must depend on the weights by what the model returns alone, for a Gauss-Newton matrix"
+        )
     slopes = torch.autograd.grad(loss, given, create_graph=True, allow_unused=True, materialize_grads=True)
     # The derivative of outputs along the direction, as that of their backward pass, which is linear in its seed.
     seeds = [torch.zeros_like(leaf, requires_grad=True) for leaf in made]
@@ -145,6 +149,13 @@ def _differentiate_outputs(subject: Subject, samples: Samples, direction: Sequen
     parts, directions = zip(*curved, strict=True)
     bent = torch.autograd.grad(parts, given, directions, allow_unused=True, materialize_grads=True)
     return loss, torch.autograd.grad(made, params, bent, allow_unused=True, materialize_grads=True), back
+
+
+def _differentiate_beside(loss: Tensor, params: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Differentiate a loss of outputs by weights, where there should be nothing to differentiate."""
+    if not loss.requires_grad:
+        return ()
+    return torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
 
 
 def _multiply_by_fisher(subject: Subject) -> Product:

@@ -68,7 +68,8 @@ def hessian_eigenvalues(
     Fisher information. The last is its empirical form, of the gradients at the true targets. None is ever formed.
 
     The model runs in evaluation mode, and is left as it was, as for :func:`largest_hessian_eigenvalue`, whose process
-    this is. It finds copies of a multiple eigenvalue only once the others are used up.
+    this is. Of a multiple eigenvalue it finds one copy, and the others only once the rest of the spectrum is used
+    up: for all of them, in a small model, give a small ``tolerance``; in a large one, ``converged`` does not tell.
 
     **Cost**: at most ``iterations + k`` passes (twice ``k`` for both ends), each as dear as three to five gradients,
     and one copy of the chosen parameters for each iteration. The Fisher matrix takes every sample's gradient by itself.
@@ -78,7 +79,7 @@ def hessian_eigenvalues(
         k: how many, at least 1; never more than parameters.
         which: ``"largest"``, ``"smallest"``, or ``"both"`` for ``k`` at either end.
         matrix: ``"hessian"``, ``"ggn"`` or ``"fisher"``.
-        iterations: the most Lanczos steps, at least ``k``.
+        iterations: the most Lanczos steps, at least as many as eigenvalues.
         tolerance: in (0, 1); ends the search when every residual is at most so many times the largest absolute value of
             those sought, or rounding error.
         seed: of the random start vector, which is the same on every device.
@@ -106,7 +107,7 @@ def hessian_eigenvalues(
     k = min(whole("k", k, 1), subject.size)
     one_of("which", which, ("largest", "smallest", "both"))
     one_of("matrix", matrix, MATRICES)
-    whole("iterations", iterations, k)
+    whole("iterations", iterations, min(2 * k if which == "both" else k, subject.size))
     between("tolerance", tolerance, 0, 1)
     generator = generator_of(seed)
     start = subject.draw(generator)
