@@ -7,6 +7,7 @@ from curvlinops import EFLinearOperator, GGNLinearOperator, HessianLinearOperato
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.func import functional_call
 
 from steepest.diagnostics import hessian_eigenvalues, largest_hessian_eigenvalue
 from tests.diagnostics.problems import (
@@ -170,13 +171,11 @@ def test_eigenvectors_by_name():
     assert {name: v.shape[1:] for name, v in vectors.items()} == {n: p.shape for n, p in model.named_parameters()}
     flat = torch.cat([v.reshape(2, -1) for v in vectors.values()], dim=1)
     assert torch.equal(flat, found.vectors)
-    # Uphill along the vector by a third of the step squared: what curvature is.
-    function = lambda t: loss_fn(
-        torch.func.functional_call(
-            model, {n: p + t * vectors[n][0] for n, p in model.named_parameters()}, samples()[0]
-        ),
-        samples()[1],
-    )
+
+    def function(t):
+        moved = {n: p + t * vectors[n][0] for n, p in model.named_parameters()}
+        return loss_fn(functional_call(model, moved, (samples()[0],)), samples()[1])
+
     step = 1e-3
     with torch.no_grad():
         second = (function(step) - 2 * function(0.0) + function(-step)) / step**2

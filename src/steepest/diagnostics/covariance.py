@@ -16,6 +16,7 @@ from steepest.diagnostics.samples import LossFunction
 from steepest.diagnostics.spectrum import by_name
 from steepest.diagnostics.subject import Filter, Subject, between, generator_of, whole
 
+DENSE = 2**12  # samples or weights, of which a matrix is formed
 NUMBERS = 2**27  # of gradients that are kept; beyond, they are computed anew in every pass
 
 
@@ -161,12 +162,16 @@ def gradient_covariance(
 
 @dataclass
 class _Seen:
-    """Hold what a first pass over the samples' gradients has seen; ``rows`` are centred, this rank's, if they fit."""
+    """Hold what a first pass over the samples' gradients has seen; ``rows`` are centred, this rank's, if they fit.
+
+    ``place`` is this rank's part of all samples, in the order of the ranks.
+    """
 
     mean: Tensor
     trace: float
     trace_error: float
     rows: Tensor | None
+    place: slice
 
     def multiply_by_covariance(self, subject: Subject) -> Product:
         """Multiply by D."""
@@ -179,9 +184,9 @@ class _Seen:
         self, subject: Subject, product: Product, values: list[float], vectors: Tensor, generator: torch.Generator
     ) -> Estimate:
         """Find tr D^2: the eigenvalues' squares, and what lies outside of their vectors."""
-        if self.rows is not None and subject.samples == len(self.rows) <= 4096:
-            gram = (self.rows @ self.rows.T).double() / subject.samples
-            return Estimate(float((gram**2).sum()), 0.0)
+        if (rows := self.rows) is not None and (subject.size <= DENSE or (subject.ranks == 1 and len(rows) <= DENSE)):
+            across = subject.total(rows.T @ rows) if subject.size <= DENSE else rows @ rows.T
+            return Estimate(float(((across.double() / subject.samples) ** 2).sum()), 0.0)
         within, outside = math.fsum(value**2 for value in values), []
         for _ in range(10):
             vector = subject.draw(generator)
@@ -191,14 +196,16 @@ class _Seen:
 
     def draw_noise(self, subject: Subject, generator: torch.Generator) -> Tensor:
         """Draw a vector whose covariance is D: the samples' gradients, centred, added with random signs."""
+        # Of all ranks' samples, so that no two share theirs, and all ranks go on from the same random numbers.
+        signs = _draw_signs(subject.samples, subject, generator)[self.place]
         if (rows := self.rows) is not None:
-            drawn = _draw_signs(len(rows), subject, generator) @ rows
+            drawn = signs @ rows
         else:
-            drawn = torch.zeros_like(self.mean)
+            drawn = -signs.sum() * self.mean
             for samples in subject.batches():
                 for _, some in per_sample_gradients(subject, samples):
-                    signs = _draw_signs(len(some), subject, generator)
-                    drawn += signs @ some - signs.sum() * self.mean
+                    drawn += signs[: len(some)] @ some
+                    signs = signs[len(some) :]
         return subject.total(drawn) / math.sqrt(subject.samples)
 
 
@@ -232,7 +239,9 @@ def _observe(subject: Subject) -> _Seen:
     n = subject.samples
     trace = first / n
     spread = max(second / n - trace**2, 0.0)
-    return _Seen(mean, trace, math.sqrt(spread / max(n - 1, 1)), rows_kept)
+    before = sum(subject.counts_of_ranks(sum(counts))[: subject.rank])
+    place = slice(before, before + sum(counts))
+    return _Seen(mean, trace, math.sqrt(spread / max(n - 1, 1)), rows_kept, place)
 
 
 def _align(subject: Subject, seen: _Seen, square: float, products: int, generator: torch.Generator) -> Estimate:

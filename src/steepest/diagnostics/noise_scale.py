@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from steepest.diagnostics.intervals import student_quantile
+from steepest.diagnostics.per_sample import refuse_batch_statistics
 from steepest.diagnostics.samples import LossFunction, Samples
 from steepest.diagnostics.subject import Filter, Subject, whole
 
 PIECES = 64  # the data are cut into at least so many, if they have as many samples
+FEW = 8  # batches that are reckoned with, if data cannot tell
 NUMBERS = 2**28  # of summed gradients that are held
 
 
@@ -93,7 +95,8 @@ def gradient_noise_scale(
     """
     subject = Subject(model, loss_fn, data, params)
     groups = max(4, min(whole("groups", groups, 4), NUMBERS // subject.size))
-    per_batch = math.ceil(PIECES / max(len(data), 1)) if isinstance(data, Sized) else 1
+    refuse_batch_statistics(subject.model)
+    per_batch = math.ceil(PIECES / max(_count_batches(data) * subject.ranks, 1))
     with subject.looked_at():
         sums = _Sums(subject, groups)
         losses, counts = [], []
@@ -104,28 +107,33 @@ def gradient_noise_scale(
         subject.note_losses(losses, counts)
         gram, table = sums.gather()
     if len(table) < 4:
-        raise ValueError(
-            f"data must give at least 4 samples in as many batches or larger ones, got {subject.samples} samples"
-        )
-    signal, signal_variance, trace, trace_variance, covariance = _estimate(gram, table)
-    if not all(map(math.isfinite, (signal, trace))):
+        raise ValueError(f"data must give at least 4 samples, got {subject.samples}")
+    found = _estimate(gram, table)
+    if not all(map(math.isfinite, (found.signal, found.trace))):
         raise RuntimeError("the loss is finite but its gradient is not")
-    quantile = student_quantile(len(gram) - 1)
-    low, high = _divide(trace, signal, trace_variance, covariance, signal_variance, quantile)
-    note = "" if math.isfinite(high) else "the signal is too weak for so few samples: there is no upper bound"
+    low, high = _divide(found, student_quantile(len(gram) - 1))
+    bounded = math.isfinite(high)
     return NoiseScale(
-        trace / signal if signal > 0 else math.nan,
+        found.trace / found.signal if bounded else math.nan,
         low,
         high,
-        max(signal, 0.0),
-        math.sqrt(signal_variance),
-        trace,
-        math.sqrt(trace_variance),
-        note,
+        max(found.signal, 0.0),
+        math.sqrt(found.signal_variance),
+        found.trace,
+        math.sqrt(found.trace_variance),
+        "" if bounded else "the signal is too weak for so few samples: there is no upper bound",
         subject.samples,
         subject.passes,
         subject.seconds,
     )
+
+
+def _count_batches(data: Iterable[object]) -> int:
+    """Count the batches of this rank; a few, where that is not known before a pass."""
+    try:
+        return len(data) if isinstance(data, Sized) else FEW
+    except TypeError:  # a DataLoader of an IterableDataset
+        return FEW
 
 
 def _cut(samples: Samples, pieces: int) -> Iterator[Samples]:
@@ -148,7 +156,9 @@ class _Sums:
 
     def add(self, piece: Samples) -> Tensor:
         """Add a piece; returns its loss."""
-        subject, group = self._subject, self._pieces % len(self._table)
+        # Ranks deal in turn too, as one process would deal what they hold.
+        subject = self._subject
+        group = (self._pieces * subject.ranks + subject.rank) % len(self._table)
         loss, flat = subject.differentiate(piece)
         self._of_samples[group].add_(flat, alpha=piece.count)
         self._table[group] += torch.stack(
@@ -165,49 +175,53 @@ class _Sums:
         return (sums @ sums.T).double().cpu(), table[table[:, 0] > 0]
 
 
-def _estimate(gram: Tensor, table: Tensor) -> tuple[float, float, float, float, float]:
-    """Estimate the signal and its variance, the trace and its variance, and their covariance."""
+class _Estimates(NamedTuple):
+    """Hold what the groups say, with variances and the covariance of the two; the signal may be below 0."""
+
+    signal: float
+    signal_variance: float
+    trace: float
+    trace_variance: float
+    covariance: float
+
+
+def _estimate(gram: Tensor, table: Tensor) -> _Estimates:
+    """Estimate signal and trace from the products of the groups' sums and the groups' table."""
     groups, sizes = len(gram), table[:, 0]
-    total = gram.sum()
-    trace = _find_trace(total, table.sum(dim=0))
     means = gram / torch.outer(sizes, sizes)
-    signal = _pair_mean(means)
+    apart = means - means.diagonal().diag()
+    trace = _find_trace(gram.sum(), table.sum(dim=0))
+    signal = apart.sum() / (groups * (groups - 1))
     # Without one group each.
-    left = table.sum(dim=0) - table
-    totals = total - 2 * gram.sum(dim=1) + gram.diagonal()
-    traces = torch.stack([_find_trace(t, row) for t, row in zip(totals, left, strict=True)])
-    kept = ~torch.eye(groups, dtype=torch.bool, device="cpu")
-    signals = torch.stack([_pair_mean(means[keep][:, keep]) for keep in kept])
+    traces = _find_trace(gram.sum() - 2 * gram.sum(dim=1) + gram.diagonal(), table.sum(dim=0) - table)
+    signals = (apart.sum() - 2 * apart.sum(dim=1)) / ((groups - 1) * (groups - 2))
     traces, signals = traces - traces.mean(), signals - signals.mean()
     share = (groups - 1) / groups
     jackknifed = float(share * (signals**2).sum())
-    variance = _find_pair_variance(means)
-    return (
+    variance = _find_pair_variance(apart)
+    return _Estimates(
         float(signal),
         variance if variance > 0 else jackknifed,
-        float(trace),
+        max(float(trace), 0.0) if trace.isfinite() else math.nan,  # below 0 by rounding only
         float(share * (traces**2).sum()),
         float(share * (traces * signals).sum()),
     )
 
 
-def _find_trace(total: Tensor, row: Tensor) -> Tensor:
+def _find_trace(total: Tensor, sums: Tensor) -> Tensor:
     """Find tr Sigma from the square of the sum of all gradients, and the table's sums."""
-    samples, pieces, squares = row
+    samples, pieces, squares = sums.unbind(dim=-1)
     trace: Tensor = (squares - total / samples) / (pieces - 1)
     return trace
 
 
-def _pair_mean(means: Tensor) -> Tensor:
-    """Take the mean product of two different groups."""
-    count = len(means)
-    return (means.sum() - means.trace()) / (count * (count - 1))
+def _find_pair_variance(apart: Tensor) -> float:
+    """Find the variance of the mean product of two groups, as a U-statistic and without bias; it may fall below 0.
 
-
-def _find_pair_variance(means: Tensor) -> float:
-    """Find the variance of the mean product of two groups, as a U-statistic and without bias; it may fall below 0."""
-    n = len(means)
-    apart = means - means.diagonal().diag()
+    Args:
+        apart: the products, with zeros for those of a group with itself.
+    """
+    n = len(apart)
     squares, rows, whole_sum = (apart**2).sum(), (apart.sum(dim=1) ** 2).sum(), apart.sum()
     both = squares / (n * (n - 1))  # E (g_1'g_2)^2
     one = (rows - squares) / (n * (n - 1) * (n - 2))  # E (g_1'g_2)(g_1'g_3)
@@ -215,17 +229,14 @@ def _find_pair_variance(means: Tensor) -> float:
     return float(2 / (n * (n - 1)) * (2 * (n - 2) * (one - none) + both - none))
 
 
-def _divide(
-    above: float, below: float, above_variance: float, covariance: float, below_variance: float, quantile: float
-) -> tuple[float, float]:
-    """Divide two estimates: Fieller's interval of the positive ratios that they do not rule out."""
-    square = below**2 - quantile**2 * below_variance
-    middle = above * below - quantile**2 * covariance
-    constant = above**2 - quantile**2 * above_variance
-    root = middle**2 - square * constant
-    if constant <= 0 or root < 0:
-        return 0.0, math.inf
-    if square > 0 and below > 0:
-        return (middle - math.sqrt(root)) / square, (middle + math.sqrt(root)) / square
-    low = constant / (middle + math.sqrt(root)) if middle + math.sqrt(root) > 0 else 0.0
-    return low, math.inf
+def _divide(found: _Estimates, quantile: float) -> tuple[float, float]:
+    """Divide trace by signal: Fieller's interval of the positive ratios that they do not rule out."""
+    limit = math.sqrt(found.trace_variance * found.signal_variance)  # the three have been estimated apart
+    covariance = max(-limit, min(limit, found.covariance))
+    square = found.signal**2 - quantile**2 * found.signal_variance
+    middle = found.trace * found.signal - quantile**2 * covariance
+    constant = found.trace**2 - quantile**2 * found.trace_variance
+    root = math.sqrt(max(middle**2 - square * constant, 0.0))
+    if square > 0 and found.signal > 0 and middle + root >= 0:
+        return max((middle - root) / square, 0.0), (middle + root) / square
+    return constant / (middle + root) if constant > 0 and middle + root > 0 else 0.0, math.inf

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.utils._pytree import tree_map
 
@@ -13,11 +13,33 @@ from steepest.diagnostics.subject import Subject
 NUMBERS = 2**24  # of gradients that are held at a time
 
 
+def refuse_batch_statistics(model: nn.Module) -> None:
+    """Refuse a model in which samples of a batch see each other, even in evaluation mode.
+
+    Raises:
+        ValueError: a BatchNorm keeps no running statistics.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            raise ValueError(
+                f"model must give every sample a gradient of its own, got {name or 'model'}, a {type(module).__name__} "
+                "that normalises by the batch: use track_running_stats=True"
+            )
+
+
 def per_sample_gradients(subject: Subject, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
     """Losses (m,) and gradients (m, d) of one sample after the other, some at a time, in their order.
 
     The model sees each sample as a batch of one, in parallel where ``torch.vmap`` can, else in turn.
+
+    Raises:
+        ValueError: a BatchNorm keeps no running statistics, or the loss is not one number.
+        RuntimeError: the loss does not depend on any weight.
     """
+    if not subject.checked:
+        refuse_batch_statistics(subject.model)
+        subject.differentiate(samples.rows(0, 2))
+        subject.checked = True
     chunk = max(1, NUMBERS // subject.size)
     for start in range(0, samples.count, chunk):
         some = samples.rows(start, start + chunk)

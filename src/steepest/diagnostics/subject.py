@@ -46,6 +46,8 @@ class Subject:
         self.passes = 0
         self.samples = 0
         """In one pass, on all ranks."""
+        self.checked = False
+        """Whether samples have gradients of their own."""
         self._data = data
         self._mean_loss: float | None = None
         self._started = time.perf_counter()
@@ -58,6 +60,14 @@ class Subject:
     def size(self) -> int:
         """The number of weights."""
         return sum(p.numel() for p in self.weights)
+
+    @property
+    def ranks(self) -> int:
+        return dist.get_world_size(self._group) if self._group is not None else 1
+
+    @property
+    def rank(self) -> int:
+        return dist.get_rank(self._group) if self._group is not None else 0
 
     @property
     def device(self) -> torch.device:
@@ -180,6 +190,10 @@ class Subject:
             return list(numbers)
         found: list[float] = self.total(torch.tensor(numbers, dtype=torch.float64, device=self.device)).tolist()
         return found
+
+    def counts_of_ranks(self, count: int) -> list[int]:
+        """A number that each rank has, of all ranks in their order."""
+        return [int(n) for n in self.total_numbers(*(count if rank == self.rank else 0 for rank in range(self.ranks)))]
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """A vector of independent normal numbers, the same on every device."""
