@@ -137,8 +137,8 @@ class ConfusionCounts:
         """
         if self._given not in (None, state["classes"]):
             raise ValueError(f"the state has counts of {state['classes']} classes, and classes is {self._given}")
-        if unknown := sorted(set(state["layers"]) - set(self._names)):
-            raise ValueError(f"the state has counts of layer {unknown[0]!r}, and the layers are {self._names}")
+        if unknown := sorted(set(state["layers"]) - set(self.layers)):
+            raise ValueError(f"the state has counts of layer {unknown[0]!r}, and the layers are {self.layers}")
         self._classes = state["classes"]
         self._counts = None if state["counts"] is None else state["counts"].clone()
         self._layers = {name: counts.clone() for name, counts in state["layers"].items()}
@@ -155,8 +155,9 @@ class ConfusionCounts:
         self.remove()
 
     @property
-    def _names(self) -> list[str]:
-        return [] if self._codes is None else self._codes.names
+    def layers(self) -> list[str]:
+        """Names of the layers that are watched; empty without a model."""
+        return [] if self._codes is None else list(self._codes.names)
 
     def _find_class_dimension(self, logits: Tensor, targets: Tensor) -> int:
         for name, value in (("logits", logits), ("targets", targets)):
@@ -194,7 +195,7 @@ class ConfusionCounts:
                 raise ValueError(f"layer {name!r} had {self._layers[name].shape[1]} units and now has {units}")
 
     def _read(self, *, with_layers: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        names = self._names if with_layers else []
+        names = self.layers if with_layers else []
         together = dist.is_available() and dist.is_initialized()
         device = _own_device(together) if self._counts is None else self._counts.device
         sizes = [self._classes or 0, *(self._layers[name].shape[1] if name in self._layers else 0 for name in names)]
