@@ -10,18 +10,21 @@ import torch
 import steepest
 import steepest.gradients
 import steepest.optim
+import steepest.schedules
 from steepest import _citations, citation
 from steepest.training.builtin import ESTIMATORS, METHODS
 from tests.markdown import ROOT
 
 # Of the public names, what comes from no paper of its own.
 NO_PAPER = {"ScaledSGD", "decayed_names", "param_groups"}
-PUBLIC = sorted({*steepest.optim.__all__, *steepest.gradients.__all__} - NO_PAPER)
+NO_PAPER |= {"OneClassError", "layer_groups", "mutual_information", "normalized_information"}
+ROOMS = (steepest.optim, steepest.gradients, steepest.schedules)
+PUBLIC = sorted({name for room in ROOMS for name in room.__all__} - NO_PAPER)
 ENTRY = re.compile(r"(% .+\n)?@(article|misc|inproceedings)\{(\w+),\n(  \w+ +=(.|\n)+?,\n)+\}\n")
 
 
 def public(name):
-    return getattr(steepest.optim, name, None) or getattr(steepest.gradients, name)
+    return next(getattr(room, name) for room in ROOMS if hasattr(room, name))
 
 
 def keys(text):

@@ -73,6 +73,21 @@ _CALIBRATION = _RECONSTRUCTED.format("CSGD") + _entry("""
       note      = {journal form 2025, doi 10.1016/j.imavis.2025.105568},
     }
 """)
+_MUTUAL_INFORMATION = _RECONSTRUCTED.format("MutualInformationLR") + _entry("""
+    @article{vasudevan2020mutual,
+      author        = {Vasudevan},
+      title         = {Mutual Information Based Learning Rate Decay for Stochastic Gradient Descent Training of Deep
+                       Neural Networks},
+      journal       = {Entropy},
+      volume        = {22},
+      number        = {5},
+      eid           = {560},
+      year          = {2020},
+      eprint        = {1805.07249},
+      archiveprefix = {arXiv},
+      note          = {doi 10.3390/e22050560; the eprint is its first form},
+    }
+""")
 _SHARPNESS_AWARE = _entry("""
     @inproceedings{foret2021sam,
       author        = {Foret and Kleiner and Mobahi and Neyshabur},
@@ -98,6 +113,8 @@ _PAPERS = {
     "calibrate": _CALIBRATION,
     "Calibration": _CALIBRATION,
     "GradientCalibration": _CALIBRATION,
+    "MutualInformationLR": _MUTUAL_INFORMATION,
+    "ConfusionCounts": _MUTUAL_INFORMATION,
     "sngm": _SNGM,
     "bng": _BLOCK_NORMALIZED,
     "bng-ratio": _BLOCK_NORMALIZED,
@@ -111,6 +128,8 @@ _PAPERS = {
     "csgd-lipschitz": _CALIBRATION,
     "csgd-learned": _CALIBRATION,
     "sam": _SHARPNESS_AWARE,
+    "sgd-mi": _MUTUAL_INFORMATION,
+    "sgd-mi-layer": _MUTUAL_INFORMATION,
 }
 # Of torch, which are compared and not ours; behind one of our estimators they add no paper.
 _TORCHS = ("sgd", "nesterov", "adam", "adamw")

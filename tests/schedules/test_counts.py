@@ -256,6 +256,29 @@ def test_a_convolution_speaks_of_a_picture_and_thereby_of_each_of_its_pixels():
     assert seen.tables()["0"].tolist() == table.tolist()
 
 
+class Positions(nn.Module):
+    """A layer whose output has no samples: an embedding of positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.symbols, self.positions, self.head = nn.Embedding(7, 5), nn.Embedding(6, 5), nn.Linear(5, C)
+
+    def forward(self, x):
+        return self.head(self.symbols(x) + self.positions(torch.arange(x.shape[1])))
+
+
+def test_a_layer_speaks_of_positions_where_it_has_no_samples():
+    model, y = Positions(), torch.randint(C, (2, 6))
+    with ConfusionCounts(C, model=model) as seen:
+        seen.update(model(torch.randint(7, (2, 6))), y)
+        code = model.positions.weight.argmax(-1).expand(2, 6)
+        expected_table = torch.zeros(C, 5).index_put_((y, code), torch.tensor(1.0), accumulate=True)
+        assert seen.tables()["positions"].tolist() == expected_table.tolist()
+        x = torch.randint(7, (6, 6))
+        with pytest.raises(ValueError, match="whether layer 'positions' has an output for each sample or for each pos"):
+            seen.update(model(x), torch.randint(C, (6, 6)))
+
+
 def test_a_layer_that_is_not_run_has_no_table():
     class Heads(nn.Module):
         def __init__(self):

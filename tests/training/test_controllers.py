@@ -1,11 +1,14 @@
 """Schedules that look at the run, and those that a method has of its own."""
 
+import contextlib
 import dataclasses
 
 import pytest
 import torch
 
 from steepest.compare import Method, Range, Schedule
+from steepest.data import Tasks
+from steepest.training.builtin import ESTIMATORS
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.loop.checkpoint import Checkpoint
 from tests.compare import tiny
@@ -121,3 +124,80 @@ def test_a_method_takes_a_schedule_and_no_name_of_one():
     with pytest.raises(ValueError, match=r"schedule must be a steepest.compare.Schedule, got 'linear'"):
         Method("m", torch.optim.SGD, LR, schedule="linear")
     assert Method("m", torch.optim.SGD, LR, schedule=SCHEDULES["cosine"]).schedule.name == "cosine"
+
+
+class Watching(Falling):
+    """Has all three further methods: hooks the model, notes what it is shown, and says another loss."""
+
+    def attach(self, model):
+        self.calls, self.shown, self.left = [], [], 0
+        self.hook = model.register_forward_hook(lambda _, args, out: self.calls.append(len(out)))
+        self.model = model
+        return contextlib.closing(self)
+
+    def close(self):
+        self.hook.remove()
+        self.left += 1
+
+    def see(self, outputs, targets):
+        self.shown.append((len(outputs), outputs.requires_grad, targets.dtype))
+
+    def after_step(self, loss):
+        self.model.bias.data.fill_(1.0)
+        return loss * 0 + len(self.shown) if len(self.shown) <= 2 else None
+
+
+def watched(controllers, **options):
+    def watching(optimizer, steps):
+        controllers.append(Watching(optimizer, steps))
+        return controllers[-1]
+
+    given = {"seed": 1, "epochs": 1, "batch_size": 60, "with_test": False} | options
+    workload = given.pop("workload", tiny.clouds)
+    method = Method(
+        "watched",
+        torch.optim.SGD,
+        LR,
+        schedule=Schedule("watching", "watching", controller=watching),
+        estimators=given.pop("estimators", ()),
+    )
+    return train(workload, method, given.pop("splits", SPLITS), {"lr": 0.1}, **given)
+
+
+def test_a_controller_is_shown_every_forward_pass_and_may_note_another_loss():
+    controllers = []
+    outcome = watched(controllers)
+    [controller] = controllers
+    assert controller.shown == [(60, False, torch.int64)] * 2
+    assert controller.calls[:2] == [60, 60]
+    assert outcome.curve["train_loss"] == [1.5]  # the mean of 1 and 2, instead of the losses
+    assert controller.model.bias.tolist() == [1.0, 1.0]
+    assert controller.left == 1
+    assert controller.hook.id not in controller.model._forward_hooks
+
+
+def test_an_estimator_with_two_points_is_seen_at_both():
+    controllers = []
+    watched(controllers, estimators=(ESTIMATORS["ssgd"],))
+    assert controllers[0].shown == [(30, False, torch.int64)] * 4
+
+
+def test_nothing_is_left_on_the_model_of_a_run_that_fails_or_of_a_task_that_is_over():
+    def explode(outputs, targets):
+        raise ZeroDivisionError
+
+    controllers = []
+    with pytest.raises(ZeroDivisionError):
+        watched(controllers, workload=dataclasses.replace(tiny.clouds, loss=explode))
+    assert controllers[0].left == 1
+    controllers = []
+    watched(controllers, splits=Tasks([SPLITS, SPLITS]))
+    assert [controller.left for controller in controllers] == [1, 1]
+    assert all(controller.hook.id not in controllers[0].model._forward_hooks for controller in controllers)
+    assert len(controllers[0].calls) == len(controllers[0].shown) + 2  # and two evaluations, until its task is over
+
+
+def test_a_controller_without_the_further_methods_is_a_controller_still():
+    taken = []
+    run([], taken)
+    assert len(taken) == 12

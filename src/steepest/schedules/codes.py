@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class LayerCodes:
     def __init__(self, model: nn.Module, layers: Iterable[str] | None) -> None:
         modules = modules_of_layers(model, layers)
         self.names = list(modules)
-        self._said: dict[str, tuple[list[Tensor], int]] = {}
+        self._said: dict[str, _Codes] = {}
         self._hooks = [module.register_forward_hook(_Coder(self._said, name)) for name, module in modules.items()]
 
     def take(self, shape: tuple[int, ...]) -> dict[str, tuple[Tensor, int]]:
@@ -48,7 +48,7 @@ class LayerCodes:
                 "no layer has said anything since the last update: run the model in training mode, with gradients, "
                 "and call update once after each forward pass"
             )
-        return {name: (_fitting(name, codes, shape), units) for name, (codes, units) in said.items()}
+        return {name: (_fitting(name, codes, shape), codes.units) for name, codes in said.items()}
 
     def remove(self) -> None:
         """Take the hooks from the model, and forget what they have kept."""
@@ -58,10 +58,18 @@ class LayerCodes:
         self._said.clear()
 
 
+class _Codes(NamedTuple):
+    """Hold the codes of one output: one for every position, then of the means over positions, down to the sample."""
+
+    codes: list[Tensor]
+    units: int
+    by_sample: bool  # whether the first dimension is the samples' for certain
+
+
 class _Coder:
     """Keep the codes of one layer; a copy or a pickle of the model carries an inert one."""
 
-    def __init__(self, said: dict[str, tuple[list[Tensor], int]], name: str) -> None:
+    def __init__(self, said: dict[str, _Codes], name: str) -> None:
         self._said, self._name = said, name
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -83,32 +91,40 @@ class _InertCoder:
         pass
 
 
-def _codes(module: nn.Module, values: Tensor) -> tuple[list[Tensor], int]:
-    """Find the codes of a layer's output: one for every position, then means over the positions, down to the sample."""
+def _codes(module: nn.Module, values: Tensor) -> _Codes:
     if isinstance(module, _CHANNELS_FIRST):
         space = module.weight.dim() - 2 if isinstance(module, nn.modules.conv._ConvNd) else values.dim() - 2
         values = values.flatten(-space).mean(-1) if space > 0 else values  # global average pooling
         values = values.unsqueeze(0) if values.dim() == 1 else values
-        return [values.argmax(-1)], values.shape[-1]
+        return _Codes([values.argmax(-1)], values.shape[-1], by_sample=True)
     if values.dim() == 3 and not getattr(module, "batch_first", True):
         values = values.transpose(0, 1)
     codes = [values.argmax(-1)]
     for _ in range(values.dim() - 2):
         values = values.mean(-2)
         codes.append(values.argmax(-1))
-    return codes, values.shape[-1]
+    return _Codes(codes, values.shape[-1], by_sample=False)
 
 
-def _fitting(name: str, codes: list[Tensor], shape: tuple[int, ...]) -> Tensor:
-    """Find the code that has one value a target: of every position, else of its sample."""
-    for code in codes:
+def _fitting(name: str, said: _Codes, shape: tuple[int, ...]) -> Tensor:
+    """Find the code that has one value a target: of every position, else of its sample, else of its position."""
+    first = said.codes[0]
+    alike = not said.by_sample and 0 < first.dim() < len(shape) and first.shape == shape[-first.dim() :]
+    if alike and first.shape == shape[: first.dim()]:
+        raise ValueError(
+            f"whether layer {name!r} has an output for each sample or for each position cannot be told, in shape "
+            f"{tuple(first.shape)} of {shape}; leave it out of layers, or take another batch size"
+        )
+    for code in said.codes:
         if code.dim() <= len(shape) and code.shape == shape[: code.dim()]:
             return code.reshape(*code.shape, *[1] * (len(shape) - code.dim())).expand(shape)
-    for code in codes:
+    if alike:  # an embedding of positions
+        return first.expand(shape)
+    for code in said.codes:
         if code.numel() == torch.Size(shape).numel():
             return code.reshape(shape)
     raise ValueError(
-        f"layer {name!r} has an output for {tuple(codes[0].shape)} samples, and the targets have shape {shape}; "
+        f"layer {name!r} has an output for {tuple(first.shape)} samples, and the targets have shape {shape}; "
         "call update after each forward pass, with its targets, or leave the layer out of layers"
     )
 

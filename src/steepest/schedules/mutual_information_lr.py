@@ -64,7 +64,8 @@ class MutualInformationLR(LRScheduler):
         TypeError: the optimizer is none.
         ValueError: an argument is out of range, or groups lack a ``"layer"`` that they need.
 
-    Source: Vasudevan, Entropy 22 (2020) 560; arXiv 1805.07249; a reconstruction from the abstract.
+    Source: Vasudevan, "Mutual Information Based Learning Rate Decay for Stochastic Gradient Descent Training of Deep
+    Neural Networks", Entropy 22 (2020) 560; its first form is arXiv 1805.07249. A reconstruction from the abstract.
 
     Example:
         >>> import torch

@@ -11,9 +11,12 @@ from typing import Any
 import torch
 from torch.optim.optimizer import ParamsT
 
+from steepest._errors import InputError
 from steepest.gradients import normalize_gradients
 from steepest.optim import INSGD, LARS, SNGM, BlockNormalizedSGD, track_input_power
+from steepest.schedules.layers import grouped_by_layer
 from steepest.training.builtin.estimators import ESTIMATORS
+from steepest.training.builtin.schedules import MUTUAL_INFORMATION, MUTUAL_INFORMATION_BY_LAYER
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.range import Range
 
@@ -23,6 +26,14 @@ def _adam_ng(params: ParamsT, **options: Any) -> torch.optim.Adam:
     optimizer = torch.optim.Adam(params, **options)
     normalize_gradients(optimizer)
     return optimizer
+
+
+def _sgd_by_layer(params: ParamsT, **options: Any) -> torch.optim.SGD:
+    """Make SGD with a group of parameters for each layer."""
+    named: list[Any] = list(params)
+    if any(isinstance(part, dict) for part in named):
+        raise InputError("sgd-mi-layer has a group of parameters for each layer and takes no weight_decay other than 0")
+    return torch.optim.SGD(grouped_by_layer(named), **options)
 
 
 _SGD_LR = Range(1e-3, 1.0)
@@ -96,6 +107,22 @@ _ALL = (
         _adam_ng,
         space={"lr": _ADAM_LR},
         description="torch.optim.Adam on gradients divided by their norm, layer by layer",
+    ),
+    Method(
+        "sgd-mi",
+        torch.optim.SGD,
+        space={"lr": _SGD_LR},
+        fixed={"momentum": 0.9, "weight_decay": 0.0},
+        schedule=MUTUAL_INFORMATION,
+        description="SGD whose lr falls as its predictions tell more of the classes; searched is the highest lr",
+    ),
+    Method(
+        "sgd-mi-layer",
+        _sgd_by_layer,
+        space={"lr": _SGD_LR},
+        fixed={"momentum": 0.9, "weight_decay": 0.0},
+        schedule=MUTUAL_INFORMATION_BY_LAYER,
+        description="the same, every layer by what its own output tells",
     ),
 )
 UPDATE_RULES = {method.name: method for method in _ALL}

@@ -25,6 +25,7 @@ class Batch:
     targets: Tensor
     ranks: Ranks = ALONE
     task: int = 0  # of a sequence of tasks, counted from 0
+    see: Callable[[Any, Tensor], object] | None = None  # a controller's, which is shown every forward pass
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -41,7 +42,10 @@ class Batch:
         """
         inputs, targets = self.inputs[part], self.targets[part]
         mine = self.ranks.share(len(inputs))
-        loss = weight * _checked_loss(self.loss(self.model(inputs[mine]), targets[mine]))
+        outputs = self.model(inputs[mine])
+        loss = weight * _checked_loss(self.loss(outputs, targets[mine]))
+        if self.see is not None:
+            self.see(outputs.detach() if isinstance(outputs, Tensor) else outputs, targets[mine])
         if (ours := self.ranks.size * (mine.stop - mine.start) / len(inputs)) != 1:  # the mean over unequal shares
             loss = ours * loss
         loss.backward()  # type: ignore[no-untyped-call]

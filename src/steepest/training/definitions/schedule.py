@@ -13,7 +13,22 @@ if TYPE_CHECKING:
 
 
 class Controller(Protocol):
-    """What moves values of one optimizer's groups while a run goes on."""
+    """What moves values of one optimizer's groups while a run goes on.
+
+    A controller that needs to know more may have any of three further methods, which are called where they are found:
+
+    ``attach(model)``
+        once, at the beginning of the task that it is made for. The model is the workload's own, to put hooks on. What
+        it returns, if not ``None``, is a context manager that is left at the end of the task or run, however that
+        ends: it takes the hooks away, so that nothing of them outlives the run.
+    ``see(outputs, targets)``
+        after every forward pass of a training step: what the model gave, detached if it is a tensor, and the targets.
+        Of several ranks each sees its own share; of an estimator with several points each point is seen.
+    ``after_step(loss)``
+        after every step of the optimizer, with the step's loss, a detached 0-dim tensor. It may change the weights and
+        the optimizer. A 0-dim tensor that it returns is noted in the place of the loss, in the mean training loss since
+        the last validation; ``None`` leaves it.
+    """
 
     def before_step(self, step: int) -> None:
         """Set what the groups are to hold in step ``step``, from 0: any of their values, such as lr or momentum."""

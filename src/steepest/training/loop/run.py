@@ -6,7 +6,7 @@ import platform
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -69,6 +69,7 @@ class Run:
     def __post_init__(self) -> None:
         self.workload, self.method = self.assignment.workload, self.assignment.method
         asked = {"lr", *self.method.space, *self.method.fixed}  # other values of a group are the optimizer's own
+        self._attached = ExitStack()
         self._values = [{n: v for n, v in group.items() if n in asked} for group in self.optimizer.param_groups]
         self.begin_task(0)
 
@@ -102,8 +103,17 @@ class Run:
         asked = self.assignment
         seed = derived_seed(f"task {task}", asked.seed) if task else asked.seed
         self.batches = Batches(self.leg.splits.train, asked.batch_size, seed, self.workload.augment)
+        self.release()
         self.controller = asked.lr_schedule.start(self.optimizer, self.leg.stop - self.leg.start)
+        if callable(attach := getattr(self.controller, "attach", None)):
+            held: AbstractContextManager[object] | None = attach(self.model)
+            if held is not None:
+                self._attached.enter_context(held)
         set_task(self.model, task)
+
+    def release(self) -> None:
+        """Undo what the controller has attached to the model."""
+        self._attached.close()
 
     def end_task(self) -> None:
         """Tell those who want to know, and go on to the next."""
@@ -119,7 +129,8 @@ class Run:
     def take_step(self) -> None:
         """One step, at what the controller sets."""
         self.controller.before_step(self.step - self.leg.start)
-        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks, self.task)
+        see = getattr(self.controller, "see", None)
+        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks, self.task, see)
         self.evaluations.reset()
         losses: list[Tensor] = []
 
@@ -134,9 +145,15 @@ class Run:
             returned = closure()
             self.optimizer.step()
         self._check_cost(len(batch))
-        self.loss_sum += self._find_loss_of_step(returned, losses).detach()
+        self.loss_sum += self._after_step(self._find_loss_of_step(returned, losses).detach())
         self.loss_count += 1
         self.step += 1
+
+    def _after_step(self, loss: Tensor) -> Tensor:
+        """Tell the controller of the step; returns the loss that is noted."""
+        after = getattr(self.controller, "after_step", None)
+        noted: Tensor | None = after(loss) if callable(after) else None
+        return loss if noted is None else noted.detach().reshape(())
 
     def _find_loss_of_step(self, returned: Any, losses: list[Tensor]) -> Tensor:
         """Find what the optimizer says the loss was, or the first that its closure gave."""
@@ -294,7 +311,7 @@ def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
     set_mode(optimizer, "train")
     ranks.draw_apart(seed)
     with attached(method.estimators, model, optimizer, seed) as gradients:
-        yield Run(
+        run = Run(
             assignment,
             ranks,
             model,
@@ -305,6 +322,10 @@ def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
             evaluations=Evaluations(model, train.inputs.ndim),
             unsaved=Unsaved(model, optimizer),
         )
+        try:
+            yield run
+        finally:
+            run.release()
 
 
 def fresh_model(workload: Workload) -> nn.Module:
