@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from steepest._errors import check_extra
 from steepest.diagnostics.diffusion import DiffusionMetric, geodesic, gradient_flow, sgd_paths
 from steepest.diagnostics.diffusion.metric import Point
 from steepest.diagnostics.diffusion.paths import check_time
@@ -66,7 +65,6 @@ def picture(
         >>> [trace.name for trace in figure.data if trace.name]
         ['loss', 'SGD, 20 runs', 'gradient flow', 'geodesic, eps 0', 'geodesic, eps 1', 'start']
     """
-    check_extra("compare", "plotly")
     import plotly.graph_objects as go
 
     from steepest.page.look import BASELINE_COLOUR, PALETTE, axis_title
