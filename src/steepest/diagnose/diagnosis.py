@@ -15,6 +15,8 @@ from steepest._machine import device_named, machine
 from steepest._version import __version__
 from steepest.diagnose.assignment import assignment_of
 from steepest.diagnose.observing import Observer, Seen, observe_end, parameters_of
+from steepest.diagnostics.loss_surface import loss_plane
+from steepest.training.builtin.instruments.samples import batches_of
 from steepest.training.code.user_code import told
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.instrument import Instrument, RunView
@@ -27,6 +29,7 @@ from steepest.training.process.randomness import seed_generators
 from steepest.training.train import train
 
 FORMAT = 1
+SURFACE_SAMPLES, SURFACE_POINTS = 500, 21
 SETTINGS, RESULT, OBSERVATIONS = "diagnosis.json", "result.json", "observations"
 
 
@@ -236,7 +239,21 @@ def _observe_start(assignment: Assignment, observer: Observer) -> None:
 
 def _find_surface(view: RunView, observer: Observer) -> dict[str, Any]:
     """Find the loss in the plane in which the weights moved most."""
-    return {}
+    data = batches_of(view.splits.train, SURFACE_SAMPLES)
+    path = observer.path(view.step)
+    try:
+        plane = loss_plane(view.model, view.workload.loss, data, path=path, points=(SURFACE_POINTS, SURFACE_POINTS))
+    except (RuntimeError, ValueError, TypeError) as error:  # whatever a user's model cannot do
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {
+        "x": plane.at[0].tolist(),
+        "y": plane.at[1].tolist(),
+        "losses": plane.losses.T.tolist(),  # a row for each y
+        "path": [] if plane.path is None else plane.path.tolist(),
+        "shares": [] if plane.shares is None else plane.shares.tolist(),
+        "samples": plane.samples,
+        "seconds": plane.seconds,
+    }
 
 
 def _fields_of(outcome: Outcome) -> dict[str, Any]:

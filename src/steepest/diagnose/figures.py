@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from steepest.diagnose.diagnosis import Diagnosis
+from steepest.diagnose.diagnosis import SURFACE_SAMPLES, Diagnosis
 from steepest.diagnose.observing import (
     CURVATURE_SAMPLES,
     EIGENVALUES,
@@ -20,6 +20,7 @@ from steepest.page.look import translucent as faint
 Series = Sequence[float | None]
 STEPS = "gradient evaluations"
 THETA = 0.9
+LOWEST = 1e-6  # density that is drawn
 
 
 def figures_of(found: Diagnosis) -> list[Figure]:
@@ -197,9 +198,8 @@ def _draw_covariance(found: Diagnosis) -> Figure:
 
 def _draw_density(found: Diagnosis) -> Figure:
     plot, seen = go.Figure(), found.end.get("hessian_density", {})
-    drawn = [(at, y) for at, y in zip(seen.get("at", []), seen.get("density", []), strict=True) if y and y > 1e-8]
-    if drawn:
-        _line(plot, [at for at, _ in drawn], [y for _, y in drawn], "density", 0)
+    heights = [y if y and y > LOWEST else None for y in seen.get("density", [])]
+    _line(plot, seen.get("at", []), heights, "density", 0)
     plot.update_xaxes(title="eigenvalue")
     plot.update_yaxes(title="density (log)", type="log", exponentformat="power", nticks=8)
     plot.update_layout(showlegend=False)
@@ -222,10 +222,10 @@ def _draw_surface(found: Diagnosis) -> Figure:
             y=surface["y"],
             z=logs,
             customdata=surface["losses"],
-            colorscale=[[0, "rgba(0,114,178,.55)"], [1, "rgba(0,114,178,.03)"]],
-            contours={"coloring": "fill"},
+            colorscale=[[0, PALETTE[0]], [1, BASELINE_COLOUR]],
+            contours={"coloring": "lines"},
             ncontours=24,
-            line={"width": 0.5, "color": BASELINE_COLOUR},
+            line={"width": 1.2},
             showscale=False,
             hovertemplate="loss %{customdata:.4~g}<extra></extra>",
         )
@@ -250,15 +250,15 @@ def _draw_surface(found: Diagnosis) -> Figure:
             showlegend=False,
             **named("end"),
         )
-    first, second = (f"{share:.0%} of the way" for share in surface.get("explained", (0.0, 0.0)))
-    plot.update_xaxes(title=f"first component ({first})")
-    plot.update_yaxes(title=f"second component ({second})")
+    first, second = (f"{share:.0%}" for share in surface.get("shares") or (0.0, 0.0))
+    plot.update_xaxes(title=f"first principal component of the path, {first} of the movement")
+    plot.update_yaxes(title=f"second, {second}")
     plot.update_layout(showlegend=False, hovermode="closest")
     return Figure(
         "surface",
         "The loss in the plane of the path",
         f"The plane through the final weights in which the weights moved most, and the loss in it, over "
-        f"{_say(found, GRADIENT_SAMPLES)}, with level sets of its logarithm. The path is drawn as it falls onto the "
+        f"{_say(found, SURFACE_SAMPLES)}, with level sets of its logarithm. The path is drawn as it falls onto the "
         "plane: away from it the loss on the path is another. Any path of many dimensions looks bent like this.",
         plot,
     )
