@@ -55,9 +55,11 @@ STUDIES = {
         "steepest compare digits_cnn.py:digits --methods sgd,sngm,adamw --trials 16 --seeds 10", "examples"
     ),
     "geometry": Study("python examples/noise_geometry.py"),
+    "diagnosis": Study("steepest diagnose digits-mlp --method sgd"),
 }
 FOREST, LR = "section:has(> .head #h-forest)", "section:has(> .head #h-lr)"
 CURVES, PROFILE = "section:has(> .head #h-validation)", "section:has(> .head #h-profile)"
+FIGURE = "section:has(> .head #h-{})"
 SWEEP = "section:has(> .head #h-sweep-{})"
 PICTURES = {
     "report": Picture("seven", ".kicker", "section:has(#results)", 1120),  # from there on a verdict stays on its line
@@ -66,6 +68,8 @@ PICTURES = {
     "batch-sizes": Picture("sizes", SWEEP.format("cost"), SWEEP.format("lr"), legend=True),
     "profile": Picture("three", PROFILE, PROFILE, legend=True),
     "noise-geometry": Picture("geometry", ".plotly-graph-div", ".plotly-graph-div"),
+    "diagnosis": Picture("diagnosis", FIGURE.format("noise-scale"), FIGURE.format("tests")),
+    "diagnosis-plane": Picture("diagnosis", FIGURE.format("surface"), FIGURE.format("surface")),
     "tutorial-first": Picture("first", ".kicker", FOREST),
     "tutorial-second": Picture("second", ".kicker", "section:has(#results)"),
     "tutorial-curves": Picture("second", CURVES, CURVES, legend=True),

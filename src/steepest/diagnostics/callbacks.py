@@ -1,5 +1,6 @@
 """A :class:`Watch` as a callback of other libraries' trainers."""
 
+import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,9 @@ def make_lightning_callback(watch: "Watch") -> Any:
 
 def make_transformers_callback(watch: "Watch") -> Any:
     """A callback of ``transformers``."""
-    from transformers import TrainerCallback
+    base: Any = importlib.import_module("transformers").TrainerCallback
 
-    class WatchCallback(TrainerCallback):
+    class WatchCallback(base):  # type: ignore[misc]
         """Tell a watch of every optimizer step."""
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -168,7 +168,7 @@ class _Sums:
         return loss
 
     def gather(self) -> tuple[Tensor, Tensor]:
-        """The Gram matrix of the groups' sums and their table, on the host, of the groups that hold anything."""
+        """Gather the Gram matrix of the groups' sums and their table, on the host, of the groups that hold anything."""
         sums, table = self._subject.total(self._of_samples), self._subject.total(self._table).cpu()
         used = (table[:, 0] > 0).to(sums.device)
         sums = sums[used]
