@@ -287,7 +287,9 @@ def _select(model: nn.Module, chosen: Filter) -> set[int]:
     named = list(model.named_parameters(remove_duplicate=False))  # a tied one by any of its names
     if callable(chosen):
         return {id(p) for name, p in named if chosen(name, p)}
-    patterns = [chosen] if isinstance(chosen, str) else list(chosen)
+    patterns: list[str] = (
+        [chosen] if isinstance(chosen, str) else [*chosen] if isinstance(chosen, Iterable) else [chosen]
+    )
     if not all(isinstance(pattern, str) for pattern in patterns):
         raise TypeError(f"params must be patterns of names or a function of name and parameter, got {chosen!r}")
     return {id(p) for name, p in named if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
