@@ -137,8 +137,14 @@ def inner_product_test(
     subject = Subject(model, loss_fn, data, params)
     with subject.looked_at():
         _, mean = subject.mean_gradient()
-        rows = (rows for samples in subject.batches() for _, rows in per_sample_gradients(subject, samples))
-        along = torch.cat([mean.new_zeros(0), *(some @ mean for some in rows)]).double()
+        losses, counts, found = [], [], [mean.new_zeros(0)]
+        for samples in subject.batches():
+            for loss, rows in per_sample_gradients(subject, samples):
+                losses.append(loss.mean())
+                counts.append(len(rows))
+                found.append(rows @ mean)
+        subject.note_losses(losses, counts)
+        along = torch.cat(found).double()
     square = float(mean.double().dot(mean.double()))
     n = subject.samples
     if n < 4:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from steepest.diagnostics.lanczos import lanczos_steps
 from steepest.diagnostics.products import MATRICES, Matrix, product_of
 from steepest.diagnostics.samples import LossFunction
-from steepest.diagnostics.subject import Filter, Subject, generator_of, one_of, whole
+from steepest.diagnostics.subject import Filter, Subject, between, generator_of, one_of, whole
 
 
 class DensityCurve(NamedTuple):
@@ -41,11 +41,17 @@ class Density(NamedTuple):
         Args:
             points: of the axis.
             width: the standard deviation of the normal curves; a hundredth of the spectrum's width by default.
+
+        Raises:
+            TypeError, ValueError: an argument is of the wrong kind or out of range.
         """
+        whole("points", points, 2)
+        if width is not None:
+            between("width", width, 0, math.inf)
         seen = self.nodes[self.weights > 0]
         low, high = float(seen.min()), float(seen.max())
         width = width or max((high - low) / 100, 1e-12 + 1e-6 * max(abs(low), abs(high)))
-        at = torch.linspace(low - 3 * width, high + 3 * width, points, dtype=torch.float64, device="cpu")
+        at = torch.linspace(low - 5 * width, high + 5 * width, points, dtype=torch.float64, device="cpu")
         bells = torch.exp(-0.5 * ((at[:, None, None] - self.nodes) / width) ** 2) / (width * math.sqrt(2 * math.pi))
         by_probe = (bells * self.weights).sum(dim=2)
         error = by_probe.std(dim=1) / math.sqrt(by_probe.shape[1])
@@ -100,8 +106,8 @@ def hessian_density(
     whole("probes", probes, 2)
     steps = min(whole("iterations", iterations, 1), subject.size)
     generator = generator_of(seed)
-    nodes, weights = (torch.zeros(probes, steps, dtype=torch.float64, device="cpu") for _ in range(2))
     with subject.looked_at():
+        nodes, weights = (torch.zeros(probes, steps, dtype=torch.float64, device="cpu") for _ in range(2))
         product = product_of(subject, matrix)
         for i in range(probes):
             *_, last = islice(lanczos_steps(product, subject.draw(generator)), steps)

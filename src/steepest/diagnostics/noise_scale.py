@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from steepest.diagnostics.intervals import student_quantile
-from steepest.diagnostics.per_sample import refuse_batch_statistics
+from steepest.diagnostics.per_sample import check_samples
 from steepest.diagnostics.samples import LossFunction, Samples
 from steepest.diagnostics.subject import Filter, Subject, whole
 
@@ -95,12 +95,12 @@ def gradient_noise_scale(
     """
     subject = Subject(model, loss_fn, data, params)
     groups = max(4, min(whole("groups", groups, 4), NUMBERS // subject.size))
-    refuse_batch_statistics(subject.model)
     per_batch = math.ceil(PIECES / max(_count_batches(data) * subject.ranks, 1))
     with subject.looked_at():
         sums = _Sums(subject, groups)
         losses, counts = [], []
         for samples in subject.batches():
+            check_samples(subject, samples)
             for piece in _cut(samples, per_batch):
                 losses.append(sums.add(piece))
                 counts.append(piece.count)

@@ -13,18 +13,24 @@ from steepest.diagnostics.subject import Subject
 NUMBERS = 2**24  # of gradients that are held at a time
 
 
-def refuse_batch_statistics(model: nn.Module) -> None:
-    """Refuse a model in which samples of a batch see each other, even in evaluation mode.
+def check_samples(subject: Subject, samples: Samples) -> None:
+    """Look, once, whether samples have gradients of their own, and a batch the mean of them.
 
     Raises:
-        ValueError: a BatchNorm keeps no running statistics.
+        ValueError: a BatchNorm keeps no running statistics, or the loss is not one number.
+        RuntimeError: the loss does not depend on any weight.
     """
-    for name, module in model.named_modules():
+    if subject.checked:
+        return
+    with subject.same_random_numbers():
+        subject.differentiate(samples.rows(0, 2))
+    for name, module in subject.model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
             raise ValueError(
                 f"model must give every sample a gradient of its own, got {name or 'model'}, a {type(module).__name__} "
                 "that normalises by the batch: use track_running_stats=True"
             )
+    subject.checked = True
 
 
 def per_sample_gradients(subject: Subject, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
@@ -33,13 +39,9 @@ def per_sample_gradients(subject: Subject, samples: Samples) -> Iterator[tuple[T
     The model sees each sample as a batch of one, in parallel where ``torch.vmap`` can, else in turn.
 
     Raises:
-        ValueError: a BatchNorm keeps no running statistics, or the loss is not one number.
-        RuntimeError: the loss does not depend on any weight.
+        ValueError, RuntimeError: as :func:`check_samples`.
     """
-    if not subject.checked:
-        refuse_batch_statistics(subject.model)
-        subject.differentiate(samples.rows(0, 2))
-        subject.checked = True
+    check_samples(subject, samples)
     chunk = max(1, NUMBERS // subject.size)
     for start in range(0, samples.count, chunk):
         some = samples.rows(start, start + chunk)

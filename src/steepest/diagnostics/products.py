@@ -128,11 +128,13 @@ def _differentiate_outputs(subject: Subject, samples: Samples, direction: Sequen
         there[i] = leaf
     loss = loss_from(tree_unflatten(there, structure), subject.loss_fn, samples.targets)
     _refuse_reentrant_checkpoint(made)
-    if any(p is not None for p in _differentiate_beside(loss, params)):
+    if not loss.requires_grad:
+        raise RuntimeError(UNUSED)
+    if any(g is not None for g in torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)):
         raise RuntimeError(
             "loss_fn must depend on the weights by what the model returns alone, for a Gauss-Newton matrix"
         )
-    slopes = torch.autograd.grad(loss, given, create_graph=True, allow_unused=True, materialize_grads=True)
+    slopes = torch.autograd.grad(loss, given, create_graph=True, allow_unused=True)
     # The derivative of outputs along the direction, as that of their backward pass, which is linear in its seed.
     seeds = [torch.zeros_like(leaf, requires_grad=True) for leaf in made]
     back = torch.autograd.grad(made, params, seeds, create_graph=True, allow_unused=True)
@@ -140,7 +142,7 @@ def _differentiate_outputs(subject: Subject, samples: Samples, direction: Sequen
         raise RuntimeError(UNUSED)
     pieces, ways = zip(*[(g, v) for g, v in zip(back, direction, strict=True) if g is not None], strict=True)
     along = torch.autograd.grad(pieces, seeds, ways, retain_graph=True, allow_unused=True, materialize_grads=True)
-    curved = [(s, a) for s, a in zip(slopes, along, strict=True) if s.requires_grad]
+    curved = [(s, a) for s, a in zip(slopes, along, strict=True) if s is not None and s.requires_grad]
     if not curved:
         raise RuntimeError(
             "the loss is linear in what the model returns, so that its Gauss-Newton matrix is 0: the model must return "
@@ -149,13 +151,6 @@ def _differentiate_outputs(subject: Subject, samples: Samples, direction: Sequen
     parts, directions = zip(*curved, strict=True)
     bent = torch.autograd.grad(parts, given, directions, allow_unused=True, materialize_grads=True)
     return loss, torch.autograd.grad(made, params, bent, allow_unused=True, materialize_grads=True), back
-
-
-def _differentiate_beside(loss: Tensor, params: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    """Differentiate a loss of outputs by weights, where there should be nothing to differentiate."""
-    if not loss.requires_grad:
-        return ()
-    return torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
 
 
 def _multiply_by_fisher(subject: Subject) -> Product:

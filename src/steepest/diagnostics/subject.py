@@ -20,7 +20,8 @@ Filter = str | Iterable[str] | Callable[[str, nn.Parameter], bool]
 
 
 class Subject:
-    """A model and data as instruments see them: in evaluation mode, the same samples and random numbers in every pass.
+    """A model and data as instruments see them: in evaluation mode, the same samples and random numbers in every pass,
+    without autocast, and without ``torch.compile``, which cannot differentiate twice.
 
     A model within ``DistributedDataParallel`` is looked at by all ranks together, each with data of its own: sums are
     those of all ranks.
@@ -34,9 +35,9 @@ class Subject:
         self, model: nn.Module, loss_fn: LossFunction, data: Iterable[object], params: Filter | None = None
     ) -> None:
         self._group: Any = None
-        self.model: nn.Module = model
-        if isinstance(model, nn.parallel.DistributedDataParallel):
-            self._group, self.model = model.process_group, model.module
+        self.model: nn.Module = _uncompiled(model)
+        if isinstance(self.model, nn.parallel.DistributedDataParallel):
+            self._group, self.model = self.model.process_group, _uncompiled(self.model.module)
         _check_model(self.model)
         _check_data(data)
         if not callable(loss_fn):
@@ -86,7 +87,8 @@ class Subject:
     @contextmanager
     def looked_at(self) -> Iterator[None]:
         """While it is measured; afterwards modes, buffers, hooks, ``.grad`` and weights are what they were."""
-        with torch.inference_mode(False), torch.no_grad(), evaluated(self.model):
+        full_precision = torch.autocast(self.device.type, enabled=False)
+        with torch.inference_mode(False), torch.no_grad(), full_precision, evaluated(self.model):
             yield
 
     @contextmanager
@@ -159,7 +161,8 @@ class Subject:
         """
         means = torch.stack(list(losses)).tolist() if losses else []
         values = [count * loss for count, loss in zip(counts, means, strict=True)]
-        total, size, samples = self.total_numbers(math.fsum(values), math.fsum(map(abs, values)), sum(counts))
+        add = math.fsum if all(map(math.isfinite, values)) else sum
+        total, size, samples = self.total_numbers(add(values), add(map(abs, values)), sum(counts))
         if samples == 0:
             raise ValueError("data must hold at least one sample, got none")
         self.samples = int(samples)
@@ -172,7 +175,7 @@ class Subject:
         if abs(mean - before) > math.sqrt(torch.finfo(self.dtype).eps) * size / samples:
             raise RuntimeError(
                 f"the loss over data changed from {before:.9g} to {mean:.9g} between two passes: data must give the "
-                "same samples each time, without random augmentation"
+                "same samples each time, without random augmentation, and loss_fn the mean over the samples it is given"
             )
         return mean
 
@@ -242,6 +245,12 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     return value
+
+
+def _uncompiled(model: nn.Module) -> nn.Module:
+    """Take the module that ``torch.compile`` was given, whose parameters have their own names."""
+    inside = getattr(model, "_orig_mod", None)
+    return inside if isinstance(inside, nn.Module) else model
 
 
 def _check_model(model: object) -> None:
