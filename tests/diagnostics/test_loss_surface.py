@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from steepest.diagnostics import loss_along, loss_plane, sam_sharpness
 from tests.diagnostics.diffusion.problems import LeastSquares, Line, half_square, numbers
-from tests.diagnostics.test_sharpness import Restless, mlp, same, samples, state_of
+from tests.diagnostics.problems import Restless, mlp, same, samples, state_of
 
 CROSS_ENTROPY = nn.CrossEntropyLoss()
 PROBLEM = LeastSquares(12, 3)

@@ -1,5 +1,7 @@
 """Small models with data, and the textbook's least squares."""
 
+from functools import cache, cached_property
+
 import numpy as np
 import torch
 from torch import nn
@@ -33,8 +35,12 @@ class LeastSquares:
         self.a, self.y = numbers(n, d, seed=seed), numbers(n, seed=seed + 1)
         self.x = numbers(d, seed=seed + 2)
 
+    @cached_property
+    def made(self):
+        return DiffusionMetric(Line(self.x), half_square, [(self.a, self.y)], 1.0)
+
     def metric(self, eps):
-        return DiffusionMetric(Line(self.x), half_square, [(self.a, self.y)], eps)
+        return self.made.with_eps(eps)
 
     def covariance(self, x):
         a, r = self.a.numpy(), (self.a @ x - self.y).numpy()
@@ -63,3 +69,9 @@ def network(d=4, seed=0):
 def labelled(n=20, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(n, 3, generator=generator), torch.randint(0, 2, (n,), generator=generator)
+
+
+@cache
+def of_network(d=4, n=20, eps=0.5):
+    """A metric of a network, whose functions are traced once for all tests."""
+    return DiffusionMetric(network(d), nn.CrossEntropyLoss(), [labelled(n)], eps)

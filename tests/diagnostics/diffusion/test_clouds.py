@@ -5,16 +5,11 @@ import math
 import pytest
 import torch
 from scipy.linalg import solve_continuous_lyapunov
-from torch import nn
 
-from steepest.diagnostics.diffusion import DiffusionMetric, diffusion_paths, sgd_paths
-from tests.diagnostics.diffusion.problems import LeastSquares, labelled, network, numbers
+from steepest.diagnostics.diffusion import diffusion_paths, sgd_paths
+from tests.diagnostics.diffusion.problems import LeastSquares, numbers, of_network
 
 ERRORS = 4  # standard errors
-
-
-def of_network():
-    return DiffusionMetric(network(2), nn.CrossEntropyLoss(), [labelled(12)], 0.5)
 
 
 def moments(values):
@@ -24,9 +19,9 @@ def moments(values):
     return values.mean(dim=0), products.mean(dim=0), products.std(dim=0) / len(values) ** 0.5
 
 
-@pytest.mark.parametrize(("replacement", "batch_size"), [(True, 5), (False, 5), (False, 11), (True, 30)])
+@pytest.mark.parametrize(("replacement", "batch_size"), [(True, 5), (False, 5), (False, 11)])
 def test_the_covariance_of_a_batch_gradient(replacement, batch_size):
-    metric, lr = of_network(), 0.25
+    metric, lr = of_network(2, 12), 0.25
     found = sgd_paths(
         metric, lr=lr, batch_size=batch_size, steps=1, replicas=2000, seed=1, replacement=replacement
     ).positions[1]
@@ -40,7 +35,7 @@ def test_the_covariance_of_a_batch_gradient(replacement, batch_size):
 
 
 def test_the_whole_data_without_replacement_are_gradient_descent():
-    metric = of_network()
+    metric = of_network(2, 12)
     found = sgd_paths(metric, lr=0.5, batch_size=12, steps=3, replicas=2, replacement=False).positions
     x = metric.point()
     for i in range(3):
@@ -49,7 +44,7 @@ def test_the_whole_data_without_replacement_are_gradient_descent():
 
 
 def test_the_replicas_are_independent_and_the_seed_fixes_them():
-    metric, options = of_network(), {"lr": 0.1, "batch_size": 2, "steps": 2, "replicas": 3}
+    metric, options = of_network(2, 12), {"lr": 0.1, "batch_size": 2, "steps": 2, "replicas": 3}
     runs = [sgd_paths(metric, seed=seed, **options).positions for seed in (0, 0, 1)]
     assert torch.equal(runs[0], runs[1])
     assert not torch.equal(runs[0], runs[2])
@@ -60,7 +55,7 @@ def test_the_replicas_are_independent_and_the_seed_fixes_them():
 
 
 def test_times_and_what_is_returned():
-    metric = of_network()
+    metric = of_network(2, 12)
     x = metric.point() + 1
     found = sgd_paths(metric, lr=0.1, batch_size=2, steps=7, replicas=3, every=3, start=x)
     assert found.times.tolist() == pytest.approx([0.0, 0.3, 0.6])
@@ -75,7 +70,7 @@ def test_times_and_what_is_returned():
 
 
 def test_one_step_of_the_diffusion_has_the_covariance_of_one_of_sgd():
-    metric, lr = of_network(), 0.25
+    metric, lr = of_network(2, 12), 0.25
     found = diffusion_paths(metric, lr=lr, batch_size=3, steps=1, replicas=2000, seed=2).positions[1]
     mean, covariance, error = moments((metric.weights - found) / lr)
     assert ((covariance - metric.covariance() / 3).abs() <= ERRORS * error + 1e-15).all()

@@ -12,18 +12,14 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from steepest.diagnostics.diffusion import DiffusionMetric
-from tests.diagnostics.diffusion.problems import LeastSquares, Line, half_square, labelled, network, numbers
-from tests.diagnostics.test_sharpness import same, state_of
+from tests.diagnostics.diffusion.problems import LeastSquares, Line, half_square, labelled, network, numbers, of_network
+from tests.diagnostics.problems import same, state_of
 
 CROSS_ENTROPY = nn.CrossEntropyLoss()
 
 
 def close(found, expected, atol=1e-12, rtol=1e-10):
     torch.testing.assert_close(found, torch.as_tensor(expected), rtol=rtol, atol=atol)
-
-
-def of_network(eps=0.5, **options):
-    return DiffusionMetric(network(), CROSS_ENTROPY, [labelled()], eps, **options)
 
 
 def sample_gradients(model, loss_fn, inputs, targets):
@@ -80,7 +76,7 @@ def test_finite_differences_of_the_covariance():
 
 
 def test_the_christoffel_symbols_are_those_of_finite_differences_of_the_metric():
-    metric, step = of_network(eps=2.0), 1e-5
+    metric, step = of_network().with_eps(2.0), 1e-5
     x, d = metric.point() + 0.1, metric.weights.numel()
     slopes = np.zeros((d, d, d))  # [k, i, j]: of metric[i, j] by weight k
     for k in range(d):
@@ -245,14 +241,14 @@ def test_what_cannot_be_traced_or_mapped_is_computed_all_the_same(make):
 
 
 def test_samples_are_taken_some_at_a_time(monkeypatch):
-    metric = of_network()
+    metric = of_network(2, 7)
     whole = metric.covariance_derivative(), metric.covariance(), metric.christoffel()
     monkeypatch.setattr("steepest.diagnostics.diffusion.losses.NUMBERS", 3 * len(metric.weights))
     for found, expected in zip(
         (metric.covariance_derivative(), metric.covariance(), metric.christoffel()), whole, strict=True
     ):
         close(found, expected)
-    xs, rows = numbers(5, len(metric.weights)), torch.arange(10).view(5, 2)
+    xs, rows = numbers(5, len(metric.weights)), torch.arange(10).view(5, 2) % 7
     parts = [metric.sample_gradients(x)[some] for x, some in zip(xs, rows, strict=True)]
     close(metric.sample_losses.of_replicas(xs, rows), torch.stack(parts))
 
@@ -359,6 +355,16 @@ def test_what_cannot_be_measured_is_refused(model, loss_fn, data, eps, error, se
         DiffusionMetric(model, loss_fn, data, eps)
     assert "\n" not in str(caught.value)
     assert same(state_of(model), before)
+
+
+def test_another_eps_needs_no_other_look_at_the_model():
+    metric = of_network()
+    other = metric.with_eps(3.0)
+    assert (metric.eps, other.eps) == (0.5, 3.0)
+    assert torch.equal(other.covariance(), metric.covariance())
+    close(other.metric(), metric.metric() + 2.5 * metric.covariance())
+    with pytest.raises(ValueError, match="eps must be finite and at least 0, got -1"):
+        metric.with_eps(-1)
 
 
 def test_bad_points_and_kinds_are_refused():

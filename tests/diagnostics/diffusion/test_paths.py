@@ -12,7 +12,7 @@ from torch import nn
 from steepest._errors import MissingExtraError
 from steepest.diagnostics.diffusion import DiffusionMetric, geodesic, geodesic_rk4, gradient_flow, reduced_geodesic
 from steepest.diagnostics.diffusion.paths import METHODS, acceleration
-from tests.diagnostics.diffusion.problems import LeastSquares, labelled, network, numbers
+from tests.diagnostics.diffusion.problems import LeastSquares, numbers, of_network
 
 PROBLEM = LeastSquares(12, 3)
 CURVATURE = (PROBLEM.a.T @ PROBLEM.a / 12).numpy()
@@ -78,7 +78,7 @@ def test_every_method_keeps_the_energy(method):
 
 
 def test_energy_and_its_parts():
-    metric = DiffusionMetric(network(), nn.CrossEntropyLoss(), [labelled()], 0.5)
+    metric = of_network()
     found = geodesic(metric, numbers(len(metric.weights)), 2.0, points=5)
     x, v = found.positions[3], found.velocities[3]
     expected = float(v @ metric.metric(x) @ v) / 2 + metric.loss(x)
@@ -107,7 +107,7 @@ def test_the_drift_of_runge_kutta_falls_as_the_fourth_power_of_the_step():
 
 
 def test_both_integrators_agree():
-    metric = DiffusionMetric(network(), nn.CrossEntropyLoss(), [labelled()], 0.5)
+    metric = of_network()
     v = numbers(len(metric.weights))
     fixed = geodesic_rk4(metric, v, 0.5, step=0.03)
     assert len(fixed.times) == 18
@@ -120,7 +120,7 @@ def test_both_integrators_agree():
 
 
 def test_the_way_of_the_covariance_is_that_of_the_christoffel_symbols():
-    metric = DiffusionMetric(network(), nn.CrossEntropyLoss(), [labelled()], 0.5)
+    metric = of_network()
     x = metric.point() + 0.3 * numbers(len(metric.weights))
     v = numbers(len(x), seed=1)
     bent = torch.einsum("wuv,u,v->w", metric.christoffel(x), v, v)
