@@ -49,13 +49,15 @@ def _comparison(summary: Summary, anchor: str) -> dict[str, Any]:
             curves.append(None)
             continue
         at = tuple(record.curve["gradient_evaluations"])
-        drawn = [rounded(record.curve[what]) for what in ("validation_metric", "train_loss")]
+        shown = ["validation_metric", "train_loss", *(instrument.name for instrument in spec.series)]
+        drawn = [rounded(record.curve.get(what)) for what in shown]
         curves.append([grids.setdefault(at, len(grids)), *drawn])
     return {
         "suffix": anchor,
         "name": spec.name,
         "metric": spec.workload.metric_name,
         "percent": spec.workload.percent,
+        "series": [instrument.label for instrument in spec.series],
         "methods": [method.name for method in spec.methods],
         "targets": [(target, tables.target_column(target)) for target in spec.targets],
         "window": _find_window(curves, spec.workload.higher_is_better),

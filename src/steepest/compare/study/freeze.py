@@ -85,6 +85,10 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
         raise InputError(f"every workload must be given once, got {', '.join(duplicates)} more than once")
     methods = _methods(request)
     instruments = [(reference_of(i, "instrument"), the_instrument(i)) for i in request.measure]
+    asked = {instrument.name for _, instrument in instruments}
+    schedules = [method.schedule for _, method in methods if method.schedule is not None]
+    brought = dict.fromkeys(name for schedule in schedules for name in schedule.measured if name not in asked)
+    instruments += [(reference_of(name, "instrument"), the_instrument(name)) for name in brought]
     _check_once("measure", [instrument.name for _, instrument in instruments], "instrument")
     for name, by_workload in (
         ("epochs", request.epochs),

@@ -88,9 +88,11 @@ MUTUAL_INFORMATION = Schedule(
     "mutual-information",
     "lowered towards a thousandth of its highest value as the predictions tell more of the classes",
     controller=MutualInformation,
+    measured=("lr",),
 )
 MUTUAL_INFORMATION_BY_LAYER = Schedule(
     "mutual-information-by-layer",
     "lowered towards a thousandth of its highest value, layer by layer, as its output tells more of the classes",
     controller=partial(MutualInformation, layer_wise=True),
+    measured=("lr",),
 )

@@ -53,6 +53,8 @@ class Schedule:
         factor: of a share in [0, 1) of the run that is behind; at 0 it is 1. All groups' lr are multiplied by it.
         controller: instead of ``factor``, called as ``controller(optimizer, steps)`` at the beginning of every run:
             returns what sets the groups' values before each of its ``steps``, and may look at validations.
+        measured: names of built-in instruments that are measured in every study with this schedule, such as ``"lr"``
+            where nobody knows it beforehand.
 
     Raises:
         ValueError: a field is not what it must be, or not one of ``factor`` and ``controller`` is given.
@@ -81,6 +83,7 @@ class Schedule:
     description: str
     factor: Callable[[float], float] | None = None
     controller: Callable[["Optimizer", int], Controller] | None = None
+    measured: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         fields.named("a schedule's name", self.name)
@@ -94,6 +97,9 @@ class Schedule:
             if getattr(self, name) is not None:
                 what = "of the share of the run" if name == "factor" else "of an optimizer and a number of steps"
                 fields.function(f"{of}{name}", getattr(self, name), what)
+        if not isinstance(self.measured, tuple | list) or not all(isinstance(name, str) for name in self.measured):
+            raise ValueError(f"{of}measured must be a tuple of names of instruments, got {self.measured!r}")
+        object.__setattr__(self, "measured", tuple(self.measured))
 
     def start(self, optimizer: "Optimizer", steps: int) -> Controller:
         """The controller of one run, whose groups hold their values of its beginning."""

@@ -106,36 +106,56 @@ function runTable(comparison, method, phase, runs, id, changed) {
   return block;
 }
 
-// Validation metric and training loss of the runs that are ticked, side by side; the search's are dashed.
+// Validation metric, training loss and what else was measured of the runs that are ticked, side by side; the search's are
+// dotted.
 function runFigure(comparison, method, runs, shown) {
   const own = comparison.colours[method];
   const format = comparison.percent ? ".2%" : ".4~g";
-  const traces = runs.filter((run) => run.curve && shown.has(`${run.phase}-${run.trial}`)).flatMap((run) => {
+  const ticked = runs.filter((run) => run.curve && shown.has(`${run.phase}-${run.trial}`));
+  const escape = (text) => make("span", {}, text).innerHTML; // Plotly reads markup in every text
+  const panels = [`validation ${escape(comparison.metric)}`, "training loss", ...comparison.series.map(escape)]
+    .map((title, place) => ({ title, place }))
+    .filter(({ place }) => place < 2 || ticked.some((run) => run.curve[place + 1]));
+  const traces = ticked.flatMap((run) => {
     const name = run.phase === "final" ? `seed ${run.seed}` : `trial ${run.trial + 1}, lr ${brief(run.lr)}`;
     const line = { color: own, width: 1.5, dash: run.phase === "final" ? "solid" : "dot" };
-    const [grid, metric, loss] = run.curve;
-    const x = comparison.grids[grid];
+    const x = comparison.grids[run.curve[0]];
     const shared = { x, name, line, mode: x.length > 2 ? "lines" : "lines+markers", opacity: 0.75, showlegend: false, hoverlabel: { namelength: -1 } };
-    return [
-      { ...shared, y: metric, hovertemplate: `${name}: %{y:${format}}<extra></extra>` },
-      { ...shared, y: loss, xaxis: "x2", yaxis: "y2", hovertemplate: `${name}: %{y:.4~g}<extra></extra>` },
-    ];
+    return panels.map(({ place }, i) => ({
+      ...shared, y: run.curve[place + 1] ?? [], xaxis: "x" + axisNumber(i), yaxis: "y" + axisNumber(i),
+      hovertemplate: `${name}: %{y:${place ? ".4~g" : format}}<extra></extra>`,
+    }));
   });
-  const escape = (text) => make("span", {}, text).innerHTML; // Plotly reads markup in every text
-  const positive = traces.every((trace) => !trace.yaxis || trace.y.every((value) => value === null || value >= 0));
-  const at = isNarrow() ? [[0, 1], [0.57, 1], [0, 1], [0, 0.4]] : [[0, 0.46], [0, 1], [0.54, 1], [0, 1]];
+  const axes = {};
+  panels.forEach(({ title, place }, i) => {
+    const [across, up] = panelDomain(i, panels.length);
+    const mine = traces.filter((trace) => trace.yaxis === "y" + axisNumber(i));
+    const log = place > 0 && mine.every((trace) => trace.y.every((value) => value === null || value >= 0));
+    axes["xaxis" + axisNumber(i)] = { title: { text: "gradient evaluations" }, domain: across, anchor: "y" + axisNumber(i) };
+    axes["yaxis" + axisNumber(i)] = {
+      title: { text: title + (log ? " (log)" : "") }, domain: up, anchor: "x" + axisNumber(i),
+      ...(place ? { ...(log && { type: "log" }), exponentformat: "power", nticks: 8 } : { tickformat: comparison.percent ? ".1~%" : "~g" }),
+    };
+  });
+  const rows = isNarrow() ? panels.length : Math.ceil(panels.length / 2);
   return {
     data: traces,
     switches: ["x", "loss"],
-    axes: { x: ["xaxis", "xaxis2"], loss: ["yaxis2"] },
-    layout: {
-      height: isNarrow() ? 520 : 320,
-      xaxis: { title: { text: "gradient evaluations" }, domain: at[0] },
-      yaxis: { title: { text: `validation ${escape(comparison.metric)}` }, domain: at[1], tickformat: comparison.percent ? ".1~%" : "~g" },
-      xaxis2: { title: { text: "gradient evaluations" }, domain: at[2], anchor: "y2" },
-      yaxis2: { ...(positive ? { title: { text: "training loss (log)" }, type: "log" } : { title: { text: "training loss" } }), domain: at[3], anchor: "x2", exponentformat: "power", nticks: 8 },
-    },
+    axes: { x: panels.map((_, i) => "xaxis" + axisNumber(i)), loss: ["yaxis2"] },
+    layout: { height: (isNarrow() ? 260 : 320) * rows, ...axes },
   };
+}
+
+const axisNumber = (i) => (i ? String(i + 1) : "");
+
+// Where the i-th of so many panels lies: two in a row, or one on a phone.
+function panelDomain(i, count) {
+  const columns = isNarrow() ? 1 : 2;
+  const rows = Math.ceil(count / columns);
+  const gap = 0.17;
+  const height = (1 - gap * (rows - 1)) / rows;
+  const top = 1 - Math.floor(i / columns) * (height + gap);
+  return [columns === 1 ? [0, 1] : i % 2 ? [0.54, 1] : [0, 0.46], [Math.max(top - height, 0), top]];
 }
 
 function detail(comparison, row, method, key) {
