@@ -98,6 +98,27 @@ _SHARPNESS_AWARE = _entry("""
       archiveprefix = {arXiv},
     }
 """)
+_DIFFUSION = _RECONSTRUCTED.format("diffusion metric") + _entry("""
+    @article{fioresi2020diffusion,
+      author        = {Fioresi and Chaudhari and Soatto},
+      title         = {A geometric interpretation of stochastic gradient descent using diffusion metrics},
+      journal       = {Entropy},
+      volume        = {22},
+      eid           = {101},
+      year          = {2020},
+      eprint        = {1910.12194},
+      archiveprefix = {arXiv},
+    }
+""")
+_LOSS_SURFACE = _entry("""
+    @misc{li2017landscape,
+      author        = {Li and Xu and Taylor and Studer and Goldstein},
+      title         = {Visualizing the Loss Landscape of Neural Nets},
+      year          = {2017},
+      eprint        = {1712.09913},
+      archiveprefix = {arXiv},
+    }
+""")
 
 # By the names of public classes and functions, then by those of `steepest methods`.
 _PAPERS = {
@@ -115,6 +136,11 @@ _PAPERS = {
     "GradientCalibration": _CALIBRATION,
     "MutualInformationLR": _MUTUAL_INFORMATION,
     "ConfusionCounts": _MUTUAL_INFORMATION,
+    "DiffusionMetric": _DIFFUSION,
+    "geodesic": _DIFFUSION,
+    "loss_along": _LOSS_SURFACE,
+    "loss_plane": _LOSS_SURFACE,
+    "sam_sharpness": _SHARPNESS_AWARE,
     "sngm": _SNGM,
     "bng": _BLOCK_NORMALIZED,
     "bng-ratio": _BLOCK_NORMALIZED,
