@@ -66,8 +66,8 @@ def hessian_trace(
         TypeError, ValueError, RuntimeError: as for :func:`hessian_eigenvalues`.
         MissingExtraError: SciPy is not installed.
 
-    Source: Hutchinson, Commun. Statist. Simulation 18 (1989); Meyer, Musco, Musco, Woodruff, "Hutch++: Optimal
-    stochastic trace estimation", SOSA 2021, arXiv 2010.09649, algorithm 1.
+    Source: Hutchinson, Communications in Statistics, Simulation and Computation 18 (1989); Meyer, Musco, Musco,
+    Woodruff, "Hutch++: Optimal stochastic trace estimation", SOSA 2021, arXiv 2010.09649, algorithm 1.
 
     Example:
         >>> line = nn.Linear(2, 1, bias=False)
