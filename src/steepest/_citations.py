@@ -141,6 +141,8 @@ _PAPERS = {
     "loss_along": _LOSS_SURFACE,
     "loss_plane": _LOSS_SURFACE,
     "sam_sharpness": _SHARPNESS_AWARE,
+    "lr_range_test": _MUTUAL_INFORMATION,
+    "LRRange": _MUTUAL_INFORMATION,
     "sngm": _SNGM,
     "bng": _BLOCK_NORMALIZED,
     "bng-ratio": _BLOCK_NORMALIZED,

@@ -2,13 +2,17 @@
 
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
+import torch.optim.optimizer as optimizers
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+_PLAIN = bool | int | float | str | None
 
 
 @contextmanager
@@ -73,7 +77,8 @@ def weights_kept(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def optimizer_kept(optimizer: Optimizer) -> Iterator[None]:
-    """The optimizer's state and what its groups hold, as objects and as numbers."""
+    """The optimizer's state, what its groups hold, as objects and as numbers, and numbers that it keeps beside."""
+    plain = {name: value for name, value in vars(optimizer).items() if isinstance(value, _PLAIN)}
     groups = [(group, {name: _copy(value) for name, value in group.items()}) for group in optimizer.param_groups]
     states = {p: {name: _copy(value) for name, value in state.items()} for p, state in optimizer.state.items()}
     try:
@@ -85,6 +90,10 @@ def optimizer_kept(optimizer: Optimizer) -> Iterator[None]:
             del optimizer.state[p]
         for p, values in states.items():
             _put_back(optimizer.state[p], values)
+        for name in [name for name, value in vars(optimizer).items() if isinstance(value, _PLAIN)]:
+            if name not in plain:
+                delattr(optimizer, name)
+        vars(optimizer).update(plain)
 
 
 def _copy(value: Any) -> Any:
@@ -135,6 +144,89 @@ def _list_generators(owner: object) -> list[torch.Generator]:
     batches = getattr(owner, "batch_sampler", None)
     parts = (owner, sampler, batches, getattr(batches, "sampler", None))
     return [g for part in parts if isinstance(g := getattr(part, "generator", None), torch.Generator)]
+
+
+@contextmanager
+def gradients_kept(model: nn.Module) -> Iterator[None]:
+    """The numbers of the gradients, which lie in memory that others write to where DDP keeps them in its buckets."""
+    before = [(p.grad, p.grad.detach().clone()) for p in model.parameters() if p.grad is not None]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for grad, content in before:
+                grad.copy_(content)
+
+
+@contextmanager
+def attributes_kept(*owners: object) -> Iterator[None]:
+    """The attributes of objects: which there are and, of numbers, tensors, generators, lists and tables of them, what
+    they hold."""
+    before = [(owner, _remember(vars(owner))) for owner in {id(owner): owner for owner in owners}.values()]
+    try:
+        yield
+    finally:
+        for _, put_back in before:
+            put_back()
+
+
+def _remember(value: Any, depth: int = 4) -> Callable[[], Any]:
+    """Return what puts a value's content back, and returns the value."""
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        content = value.detach().clone()
+
+        def put_back() -> Any:
+            with torch.no_grad():
+                value.copy_(content)
+            return value
+
+    elif isinstance(value, torch.Generator):
+        state = value.get_state()
+
+        def put_back() -> Any:
+            value.set_state(state)
+            return value
+
+    elif isinstance(value, dict) and depth:
+        parts = {key: _remember(part, depth - 1) for key, part in value.items()}
+
+        def put_back() -> Any:
+            for key in value.keys() - parts.keys():
+                del value[key]
+            value.update({key: part() for key, part in parts.items()})
+            return value
+
+    elif isinstance(value, list) and depth:
+        items = [_remember(part, depth - 1) for part in value]
+
+        def put_back() -> Any:
+            value[:] = [part() for part in items]
+            return value
+
+    else:
+
+        def put_back() -> Any:
+            return value
+
+    return put_back
+
+
+def hook_owners(model: nn.Module, optimizer: Optimizer) -> list[object]:
+    """The objects whose methods, or which themselves, are hooks of a model, its parameters or an optimizer, and what
+    of this library they hold: a hook may keep numbers from step to step."""
+    places = [optimizer, optimizers, *model.modules(), *model.parameters()]
+    tables = [
+        table for place in places for name, table in vars(place).items() if "hooks" in name and isinstance(table, dict)
+    ]
+    kinds = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    tables += [t for p in model.parameters() for kind in kinds if isinstance(t := getattr(p, kind, None), dict)]
+    hooks = [getattr(hook, "__self__", hook) for table in tables for hook in table.values()]
+    owners = [hook for hook in hooks if hasattr(hook, "__dict__") and not isinstance(hook, _NO_OWNERS)]
+    held = [part for owner in owners for part in vars(owner).values() if type(part).__module__.startswith("steepest.")]
+    return [*owners, *(part for part in held if hasattr(part, "__dict__") and not isinstance(part, _NO_OWNERS))]
+
+
+_NO_OWNERS = (type, FunctionType, ModuleType, nn.Module, Optimizer, Tensor)
 
 
 @contextmanager

@@ -90,6 +90,22 @@ def measured(table: Tensor, correction: Correction = None) -> tuple[float, float
     return information, min(1.0, information / entropy)
 
 
+def standard_error(table: Tensor) -> float:
+    """Of the plug-in estimate: the deviation of the pointwise information over the root of the number of samples.
+
+    Example:
+        >>> round(standard_error(torch.tensor([[90, 10], [10, 90]])), 4)
+        0.0466
+    """
+    check_table(table)
+    p = table.detach().to("cpu", torch.float64)
+    n = p.sum()
+    p = p / n
+    pointwise = torch.where(p > 0, torch.log(p / (p.sum(1, keepdim=True) * p.sum(0))), 0.0)
+    mean = (p * pointwise).sum()
+    return float(((p * (pointwise - mean) ** 2).sum() / n).sqrt())
+
+
 def _measure(table: Tensor, correction: Correction) -> tuple[float, float]:
     """Find I and the entropy of the rows."""
     check_table(table)

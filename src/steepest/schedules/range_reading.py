@@ -1,0 +1,107 @@
+"""What the curve of a range test says: between which learning rates something is learnt, and one to start with."""
+
+import math
+import statistics
+from itertools import pairwise
+from typing import NamedTuple
+
+from steepest.schedules.range_curve import RangeCurve
+
+TOLERANCE = 0.1  # share of the best that may be lost
+_SIGMAS = 4.0  # by which a change must exceed what chance does
+_FALL = 0.5  # share of the loss's fall that lies behind the suggestion
+
+
+class RangeReading(NamedTuple):
+    """Bounds and suggestion, each ``None`` where the curve does not show one, and what there is to say."""
+
+    bounds: tuple[float, float] | None
+    suggestion: float | None
+    note: str
+
+
+def read_range(curve: RangeCurve) -> RangeReading:
+    """Read a curve; of the points at which the loss was finite."""
+    finite = sum(map(math.isfinite, curve.loss))
+    if finite < 3:
+        return RangeReading(None, None, _without_points(curve))
+    start = _start(curve.smoothed) if curve.start is None else curve.start
+    least = min(curve.smoothed[:finite])
+    at = curve.smoothed.index(least)
+    noise = _noise(curve)
+    if start - least < max(_SIGMAS * noise, 0.01 * abs(start)):
+        return RangeReading(
+            None,
+            None,
+            f"nothing seen: from lr {curve.lr[0]:.3g} to {curve.lr[finite - 1]:.3g} the smoothed loss went from "
+            f"{start:.4g} to {curve.smoothed[finite - 1]:.4g} and fell by no more than chance does"
+            + ("" if curve.diverged_at is None else f"; it diverged at {curve.diverged_at:.3g}"),
+        )
+    half = start - _FALL * (start - least)
+    suggestion = next(lr for lr, loss in zip(curve.lr, curve.smoothed, strict=True) if loss <= half)
+    notes = []
+    if at == len(curve.lr) - 1:
+        notes.append("the loss still falls at the highest lr: a higher end_lr would tell more")
+    if curve.smoothed[0] <= half or suggestion == curve.lr[0]:
+        notes.append("the loss falls from the lowest lr on: a lower start_lr would tell more")
+    if curve.diverged_at is not None:
+        what = "above its least" if math.isfinite(curve.loss[-1]) else "not finite"
+        notes.append(f"the sweep ended at lr {curve.diverged_at:.3g}, where the loss was {what}")
+    bounds = _bounds_by_information(curve, finite) if curve.information else None
+    return RangeReading(bounds or _bounds_by_loss(curve, finite, start, least, noise), suggestion, "; ".join(notes))
+
+
+def _without_points(curve: RangeCurve) -> str:
+    at = "no learning rate" if curve.diverged_at is None else f"lr {curve.diverged_at:.3g}"
+    return f"nothing seen: the loss was not finite at {at}, near the beginning; a lower start_lr would tell more"
+
+
+def _bounds_by_information(curve: RangeCurve, finite: int) -> tuple[float, float] | None:
+    """Find the least lr at which the information exceeds its start, and the largest before it falls below its best.
+
+    A window of points speaks of the lr in its middle.
+    """
+    first, middle = curve.window - 1, curve.window // 2
+    if finite <= first:
+        return None
+    start = best = curve.information[first]
+    lowest = None
+    for i in range(first, finite):
+        told, error = curve.information[i], max(curve.errors[i], curve.errors[first])
+        if lowest is None and told > start + _SIGMAS * error:
+            lowest = curve.lr[i - middle]
+        if lowest is not None and told < best * (1 - TOLERANCE):
+            return _ordered(lowest, curve.lr[i - 1 - middle])
+        best = max(best, told)
+    return None if lowest is None else _ordered(lowest, curve.lr[finite - 1 - middle])
+
+
+def _bounds_by_loss(
+    curve: RangeCurve, finite: int, start: float, least: float, noise: float
+) -> tuple[float, float] | None:
+    """Find the same by the smoothed loss, as far as it lags behind."""
+    lag = round(curve.smoothing / (1 - curve.smoothing))
+    falls = (i for i in range(finite) if curve.smoothed[i] < start - max(_SIGMAS * noise, 0.01 * abs(start)))
+    lowest, best = next(falls, None), curve.smoothed.index(least)
+    if lowest is None:
+        return None
+    rises = (i for i in range(best, finite) if curve.smoothed[i] > least + TOLERANCE * (start - least))
+    highest = next(rises, finite) - 1
+    return _ordered(curve.lr[max(0, lowest - lag)], curve.lr[max(0, highest - lag)])
+
+
+def _ordered(low: float, high: float) -> tuple[float, float] | None:
+    return (low, high) if low < high else None
+
+
+def _start(smoothed: list[float]) -> float:
+    """Find where the loss began: the median of the first tenth of the points."""
+    return statistics.median(smoothed[: max(3, len(smoothed) // 10)])
+
+
+def _noise(curve: RangeCurve) -> float:
+    """Find the deviation of the smoothed loss by chance, from that of a batch's loss to the next one's."""
+    losses = [loss for loss in curve.loss if math.isfinite(loss)]
+    steps = [abs(b - a) for a, b in pairwise(losses)]
+    share = curve.smoothing
+    return 1.4826 * statistics.median(steps) / math.sqrt(2) * math.sqrt((1 - share) / (1 + share))
