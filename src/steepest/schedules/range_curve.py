@@ -15,8 +15,8 @@ class RangeCurve:
     """Loss and information over the learning rate, a point at a time.
 
     A loss is smoothed by the median of it and its neighbours, so that a single spike is not seen, then by a moving
-    average without the bias of its beginning. Information is that of the last ten points together, with the correction of
-    Miller and Madow.
+    average without the bias of its beginning. Information is that of the last ten points together, with the correction
+    of Miller and Madow.
 
     Args:
         smoothing: share of the past in the moving average, in [0, 1).
