@@ -48,10 +48,10 @@ def failures(watch):
 def test_training_is_the_same_bit_for_bit_whatever_is_watched():
     alone, _ = train(network())
     watched, watch = train(
-        network(), lambda model, optimizer: Watch(model, LOSS, every=5, quantities=Watch.NAMES, optimizer=optimizer)
+        network(), lambda model, optimizer: Watch(model, LOSS, every=10, quantities=Watch.NAMES, optimizer=optimizer)
     )
     assert all(torch.equal(a, b) for a, b in zip(alone, watched, strict=True))
-    assert [line["step"] for line in watch.lines] == [5, 10, 15, 20]
+    assert [line["step"] for line in watch.lines] == [10, 20]
     assert not failures(watch)
     assert set(watch.lines[-1]) == {"step", "seconds", *Watch.NAMES}
 
