@@ -11,6 +11,7 @@ from steepest._version import __version__
 from steepest.cli import lists
 from steepest.cli.compare import StoppedError, compare
 from steepest.cli.diagnose import diagnose
+from steepest.cli.lr_range import lr_range
 from steepest.cli.report import report
 from steepest.cli.streams import err, guarded_output, never_fail_to_encode, out
 from steepest.cli.watch import watch
@@ -28,6 +29,7 @@ app.command()(compare)
 app.command()(diagnose)
 app.command()(report)
 app.command()(watch)
+app.command("lr-range")(lr_range)
 app.command("methods")(lists.methods)
 app.command("workloads")(lists.workloads)
 app.command("instruments")(lists.instruments)

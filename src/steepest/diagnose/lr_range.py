@@ -1,0 +1,174 @@
+"""A range test of a method on a workload, as a study would train them."""
+
+import json
+import math
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from steepest._errors import InputError, argument
+from steepest._files import write_atomically
+from steepest._machine import device_named, machine
+from steepest._version import __version__
+from steepest.schedules import LRRange, lr_range_test
+from steepest.training.code.lookup import find_method, find_workload, load_data
+from steepest.training.definitions.method import Method
+from steepest.training.definitions.workload import Workload
+from steepest.training.loop.batches import Batches
+from steepest.training.loop.run import fresh_model
+from steepest.training.process.randomness import derived_seed, seed_generators
+
+CSV, JSON, HTML = "lr-range.csv", "lr-range.json", "lr-range.html"
+_ARGUMENTS = ("start_lr", "end_lr", "num_iter", "mode", "restart")
+
+
+@dataclass(frozen=True)
+class Range:
+    """What was found, and what it is of: ``settings`` as they were asked for, with those that were not."""
+
+    workload: Workload
+    method: Method
+    found: LRRange
+    settings: dict[str, Any]
+    hyperparameters: dict[str, float]
+
+
+def sweep(
+    workload: str,
+    method: str,
+    *,
+    start_lr: float = 1e-6,
+    end_lr: float = 10.0,
+    num_iter: int = 100,
+    mode: Literal["exp", "linear"] = "exp",
+    restart: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    data_dir: Path | None = None,
+    progress: Callable[[], object] = lambda: None,
+) -> Range:
+    """A range test of a method on a workload: initial weights and data order are those of a run with that seed.
+
+    What the method searches beside the lr stands in the middle of its range. Of a sequence of tasks it is the first.
+
+    Args:
+        progress: called for every batch.
+
+    Raises:
+        InputError: a name is unknown, an argument cannot be used, the data is not there, or the method takes its
+            gradient at points of its own.
+    """
+    found_workload, found_method = find_workload(workload), find_method(method)
+    if points := [e.name for e in found_method.estimators if e.kind == "points"]:
+        raise InputError(
+            f"{found_method.name} takes its gradient at points of its own ({points[0]}), and a range test takes plain "
+            "ones; name the method behind it alone"
+        )
+    if "lr" not in found_method.space:
+        raise InputError(f"{found_method.name} searches no lr, of which a range test would find bounds")
+    where = device_named(device)
+    train = load_data(found_workload, data_dir).to(torch.device(where)).tasks[0].train
+    values = {name: _middle(r.low, r.high, log=r.log) for name, r in found_method.space.items()}
+    seed_generators(seed)
+    model = fresh_model(found_workload).to(where)
+    optimizer = found_method.build(model, values)
+    model.train()
+    batches = Batches(train, found_workload.batch_size, seed, found_workload.augment)
+    settings = {
+        "start_lr": start_lr,
+        "end_lr": end_lr,
+        "num_iter": num_iter,
+        "mode": mode,
+        "restart": restart,
+        "seed": seed,
+        "device": where,
+        "batch_size": found_workload.batch_size,
+    }
+    with ExitStack() as held:
+        for estimator in found_method.estimators:
+            own_seed = derived_seed(estimator.name, seed)
+            held.enter_context(estimator.attach(model, optimizer, own_seed, **estimator.options))
+        try:
+            found = lr_range_test(
+                model,
+                optimizer,
+                found_workload.loss,
+                _told(batches, progress),
+                start_lr=start_lr,
+                end_lr=end_lr,
+                num_iter=num_iter,
+                mode=mode,
+                restart=restart,
+                closure=found_method.closure,
+            )
+        except ValueError as error:
+            sentence = str(error)
+            for name in _ARGUMENTS:
+                sentence = sentence.replace(name, argument(name))
+            raise InputError(sentence) from error
+    values.pop("lr")
+    return Range(found_workload, found_method, found, settings, values)
+
+
+def write(folder: Path, swept: Range, command: list[str]) -> Path:
+    """Write the points as CSV, all of it as JSON, and the page, into a folder; returns the path of the page."""
+    from steepest.diagnose.lr_range_page import render
+
+    folder.mkdir(parents=True, exist_ok=True)
+    found = swept.found
+    found.to_csv(folder / CSV)
+    told = {
+        "workload": swept.workload.name,
+        "method": swept.method.name,
+        "settings": swept.settings,
+        "hyperparameters": swept.hyperparameters,
+        "bounds": found.bounds,
+        "suggestion": found.suggestion,
+        "diverged_at": found.diverged_at,
+        "note": found.note,
+        "gradient_evaluations": found.gradient_evaluations,
+        "seconds": found.seconds,
+        "lr": found.lr,
+        "loss": [_finite(value) for value in found.loss],
+        "smoothed": [_finite(value) for value in found.smoothed],
+        "information": found.information,
+        "command": shlex.join(command),
+        "machine": machine(),
+        "versions": {"steepest": __version__, "torch": torch.__version__},
+    }
+    write_atomically(folder / JSON, json.dumps(told, indent=2, allow_nan=False) + "\n")
+    write_atomically(folder / HTML, render(swept, told))
+    return folder / HTML
+
+
+def sentences(swept: Range) -> list[str]:
+    """What was found, for a reader."""
+    found = swept.found
+    what = f"{swept.method.name} on {swept.workload.name}"
+    said = []
+    if found.bounds is not None:
+        said.append(f"{what}: something is learnt from lr {found.bounds[0]:.3g} to {found.bounds[1]:.3g}.")
+    if found.suggestion is not None:
+        said.append(f"A start for a rate that falls to 0: {found.suggestion:.3g}.")
+    if found.note:
+        said.append(f"{found.note[0].upper()}{found.note[1:]}.")
+    return said
+
+
+def _middle(low: float, high: float, *, log: bool) -> float:
+    return math.sqrt(low * high) if log else (low + high) / 2
+
+
+def _told(batches: Batches, progress: Callable[[], object]) -> Iterator[object]:
+    for batch in batches:
+        progress()
+        yield batch
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

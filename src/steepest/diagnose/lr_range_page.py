@@ -1,0 +1,93 @@
+"""The page of a range test: one file, which asks the network for nothing."""
+
+import math
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.offline
+from markupsafe import Markup
+
+from steepest.diagnose.lr_range import Range, sentences
+from steepest.page.data import figure_data, to_json
+from steepest.page.figure import Figure
+from steepest.page.look import PALETTE, axis_title
+from steepest.page.templates import templates
+
+
+def render(swept: Range, told: dict[str, Any]) -> str:
+    """The page as one HTML text.
+
+    Args:
+        told: what the file of JSON says.
+    """
+    figures = {figure.key: figure for figure in draw(swept)}
+    return (
+        templates("steepest.diagnose", escape=True)
+        .get_template("lr_range.html.j2")
+        .render(
+            title=f"Learning rates of {swept.method.name} on {swept.workload.name}",
+            sentences=sentences(swept),
+            told=told,
+            figures=figures,
+            data=Markup(to_json({"version": "", "figures": _data(figures), "tables": {}})),
+            plotly=Markup(plotly.offline.get_plotlyjs()),
+            live="",
+        )
+    )
+
+
+def draw(swept: Range) -> list[Figure]:
+    """The loss, and the information where there are classes, over the learning rate."""
+    found = swept.found
+    loss = go.Figure()
+    _line(loss, found.lr, found.loss, "loss of the next batch", PALETTE[0], width=1, opacity=0.4)
+    _line(loss, found.lr, found.smoothed, "smoothed", PALETTE[0])
+    finite = [value for value in found.smoothed if math.isfinite(value)]
+    if finite:
+        low, high = min(v for v in found.loss if math.isfinite(v)), max(finite[: max(3, len(finite) // 2)])
+        loss.update_yaxes(range=[low - 0.1 * (high - low), high + 0.6 * (high - low) + 1e-12])
+    _finish(loss, swept, "loss")
+    caption = (
+        "After the steps at each rate, the loss of the next batch, and its smoothed course. Shaded: from the lowest to "
+        "the highest rate at which something is learnt. Dotted: the start that is suggested, where the smoothed loss "
+        "has fallen half of its way."
+    )
+    figures = [Figure("loss", "Loss", caption, loss, ("x",))]
+    if found.information is not None:
+        told = go.Figure()
+        _line(told, found.lr, found.information, "information", PALETTE[2])
+        _finish(told, swept, "information (nats)")
+        window = "the batch after each rate" if swept.settings["restart"] else "the last ten batches together"
+        caption = (
+            f"Mutual information of predicted and true classes over {window}, with the correction of Miller and Madow."
+        )
+        figures.append(Figure("information", "What the predictions tell of the classes", caption, told, ("x",)))
+    return figures
+
+
+def _line(plot: go.Figure, x: Any, y: Any, name: str, colour: str, *, width: float = 2, opacity: float = 1.0) -> None:
+    shown = [value if math.isfinite(value) else None for value in y]
+    plot.add_scatter(
+        x=list(x),
+        y=shown,
+        name=name,
+        mode="lines",
+        opacity=opacity,
+        line={"color": colour, "width": width},
+        hovertemplate="lr %{x:.3g}: %{y:.4g}<extra>%{fullData.name}</extra>",
+    )
+
+
+def _finish(plot: go.Figure, swept: Range, what: str) -> None:
+    found = swept.found
+    if found.bounds is not None:
+        plot.add_vrect(*found.bounds, opacity=0.12, line_width=0, fillcolor=PALETTE[2])
+    if found.suggestion is not None:
+        plot.add_vline(found.suggestion, line={"dash": "dot", "color": PALETTE[4]})
+    log = swept.settings["mode"] == "exp"
+    plot.update_xaxes(title=axis_title("learning rate"), type="log" if log else "linear", exponentformat="power")
+    plot.update_yaxes(title=axis_title(what))
+
+
+def _data(figures: dict[str, Figure]) -> dict[str, Any]:
+    return {key: figure_data(figure) for key, figure in figures.items()}
