@@ -15,6 +15,7 @@ from steepest._errors import InputError, argument
 from steepest._files import write_atomically
 from steepest._machine import device_named, machine
 from steepest._version import __version__
+from steepest.diagnose.assignment import middle_of
 from steepest.schedules import LRRange, lr_range_test
 from steepest.training.code.lookup import find_method, find_workload, load_data
 from steepest.training.definitions.method import Method
@@ -73,7 +74,7 @@ def sweep(
         raise InputError(f"{found_method.name} searches no lr, of which a range test would find bounds")
     where = device_named(device)
     train = load_data(found_workload, data_dir).to(torch.device(where)).tasks[0].train
-    values = {name: _middle(r.low, r.high, log=r.log) for name, r in found_method.space.items()}
+    values = {name: middle_of(searched) for name, searched in found_method.space.items()}
     seed_generators(seed)
     model = fresh_model(found_workload).to(where)
     optimizer = found_method.build(model, values)
@@ -117,7 +118,7 @@ def sweep(
 
 def write(folder: Path, swept: Range, command: list[str]) -> Path:
     """Write the points as CSV, all of it as JSON, and the page, into a folder; returns the path of the page."""
-    from steepest.diagnose.lr_range_page import render
+    from steepest.diagnose.lr_range_page import render_range
 
     folder.mkdir(parents=True, exist_ok=True)
     found = swept.found
@@ -142,7 +143,7 @@ def write(folder: Path, swept: Range, command: list[str]) -> Path:
         "versions": {"steepest": __version__, "torch": torch.__version__},
     }
     write_atomically(folder / JSON, json.dumps(told, indent=2, allow_nan=False) + "\n")
-    write_atomically(folder / HTML, render(swept, told))
+    write_atomically(folder / HTML, render_range(swept, told))
     return folder / HTML
 
 
@@ -158,10 +159,6 @@ def sentences(swept: Range) -> list[str]:
     if found.note:
         said.append(f"{found.note[0].upper()}{found.note[1:]}.")
     return said
-
-
-def _middle(low: float, high: float, *, log: bool) -> float:
-    return math.sqrt(low * high) if log else (low + high) / 2
 
 
 def _told(batches: Batches, progress: Callable[[], object]) -> Iterator[object]:

@@ -4,36 +4,21 @@ import math
 from typing import Any
 
 import plotly.graph_objects as go
-import plotly.offline
-from markupsafe import Markup
 
 from steepest.diagnose.lr_range import Range, sentences
-from steepest.page.data import figure_data, to_json
+from steepest.diagnose.render import render
 from steepest.page.figure import Figure
 from steepest.page.look import PALETTE, axis_title
-from steepest.page.templates import templates
 
 
-def render(swept: Range, told: dict[str, Any]) -> str:
+def render_range(swept: Range, told: dict[str, Any]) -> str:
     """The page as one HTML text.
 
     Args:
         told: what the file of JSON says.
     """
-    figures = {figure.key: figure for figure in draw(swept)}
-    return (
-        templates("steepest.diagnose", escape=True)
-        .get_template("lr_range.html.j2")
-        .render(
-            title=f"Learning rates of {swept.method.name} on {swept.workload.name}",
-            sentences=sentences(swept),
-            told=told,
-            figures=figures,
-            data=Markup(to_json({"version": "", "figures": _data(figures), "tables": {}})),
-            plotly=Markup(plotly.offline.get_plotlyjs()),
-            live="",
-        )
-    )
+    title = f"Learning rates of {swept.method.name} on {swept.workload.name}"
+    return render("lr_range.html.j2", title, draw(swept), sentences=sentences(swept), told=told)
 
 
 def draw(swept: Range) -> list[Figure]:
@@ -87,7 +72,3 @@ def _finish(plot: go.Figure, swept: Range, what: str) -> None:
     log = swept.settings["mode"] == "exp"
     plot.update_xaxes(title=axis_title("learning rate"), type="log" if log else "linear", exponentformat="power")
     plot.update_yaxes(title=axis_title(what))
-
-
-def _data(figures: dict[str, Figure]) -> dict[str, Any]:
-    return {key: figure_data(figure) for key, figure in figures.items()}
