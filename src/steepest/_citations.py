@@ -158,6 +158,7 @@ _PAPERS = {
     "sam": _SHARPNESS_AWARE,
     "sgd-mi": _MUTUAL_INFORMATION,
     "sgd-mi-layer": _MUTUAL_INFORMATION,
+    "sgd-mi-range": _MUTUAL_INFORMATION,
 }
 # Of torch, which are compared and not ours; behind one of our estimators they add no paper.
 _TORCHS = ("sgd", "nesterov", "adam", "adamw")

@@ -2,7 +2,6 @@
 
 import math
 import statistics
-from itertools import pairwise
 from typing import NamedTuple
 
 from steepest.schedules.range_curve import RangeCurve
@@ -100,8 +99,9 @@ def _start(smoothed: list[float]) -> float:
 
 
 def _noise(curve: RangeCurve) -> float:
-    """Find the deviation of the smoothed loss by chance, from that of a batch's loss to the next one's."""
+    """Find the deviation of the smoothed loss by chance, from that of a batch's loss from the line through its
+    neighbours'."""
     losses = [loss for loss in curve.loss if math.isfinite(loss)]
-    steps = [abs(b - a) for a, b in pairwise(losses)]
+    bends = [abs(a - 2 * b + c) for a, b, c in zip(losses, losses[1:], losses[2:], strict=False)]
     share = curve.smoothing
-    return 1.4826 * statistics.median(steps) / math.sqrt(2) * math.sqrt((1 - share) / (1 + share))
+    return 1.4826 * statistics.median(bends) / math.sqrt(6) * math.sqrt((1 - share) / (1 + share))

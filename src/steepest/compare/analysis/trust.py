@@ -38,7 +38,7 @@ def chosen_again(row: Row) -> tuple[float, float] | None:
     Of searches on other tuning seeds, 86 to 100 in 100 choose within it (docs/statistics.md).
     """
     choice = row.search.choice
-    if choice is None or choice.response is None or choice.reason:
+    if choice is None or choice.response is None or choice.reason or row.method.leading != "lr":
         return None
     lrs = [job.hyperparameters["lr"] for job in row.search.jobs]
     shares = sorted(zip((lrs[point] for point in choice.points), choice.response.again, strict=True))

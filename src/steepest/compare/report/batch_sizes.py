@@ -148,7 +148,11 @@ def _cost(sweep: Sequence[Summary]) -> go.Figure:
 def _learning_rate(sweep: Sequence[Summary]) -> go.Figure:
     plot = _plot(sweep)
     for rows, style in _find_lines(sweep):
-        chosen = [(size, row, row.chosen.hyperparameters["lr"]) for size, row in rows if row.chosen is not None]
+        chosen = [
+            (size, row, row.chosen.hyperparameters["lr"])
+            for size, row in rows
+            if row.chosen and row.method.leading == "lr"
+        ]
         symbols = ["circle-open" if "lr" in row.edges else style["marker"]["symbol"] for _, row, _ in chosen]
         plot.add_scatter(
             x=[size for size, _, _ in chosen],

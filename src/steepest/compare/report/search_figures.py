@@ -17,13 +17,14 @@ from steepest.page.look import add_band, named, translucent
 def lr_sensitivity(summary: Summary) -> go.Figure:
     plot = go.Figure()
     looking = looks(summary)
-    finished_values = [x for row in summary.rows for r in row.runs_of_search if (x := r.found) is not None]
+    rows = [row for row in summary.rows if row.method.leading == "lr"]
+    finished_values = [x for row in rows for r in row.runs_of_search if (x := r.found) is not None]
     window = metric_window(summary, finished_values) or [
         min(finished_values, default=0.0),
         max(finished_values, default=1.0),
     ]
     floor = window[0] if summary.spec.workload.higher_is_better else window[1]
-    for row in summary.rows:
+    for row in rows:
         name, look = row.method.name, looking[row.method.name]
         tuned = sorted(row.tuned, key=lambda r: r.hyperparameters["lr"])
         runs = _mean_by_lr(tuned)

@@ -64,9 +64,13 @@ def format_difference_interval(spec: Spec, interval: Interval | None) -> str:
 
 
 def format_lr(row: Row) -> str:
+    """The chosen lr, or the first of what was searched with its name, where that is no lr."""
     chosen = row.all_chosen or ([] if row.chosen is None else [row.chosen])
-    found = [f"{lr:.3g}" for lr in sorted(r.hyperparameters["lr"] for r in chosen)]
-    return NONE if not found else found[0] if found[0] == found[-1] else f"{found[0]} to {found[-1]}"
+    name = row.method.leading
+    found = [f"{value:.3g}" for value in sorted(r.hyperparameters[name] for r in chosen)]
+    if not found:
+        return NONE
+    return ("" if name == "lr" else f"{name} ") + (found[0] if found[0] == found[-1] else f"{found[0]} to {found[-1]}")
 
 
 def format_evaluations_to_target(row: Row) -> str:
@@ -96,7 +100,8 @@ def format_others(row: Row) -> str:
     """The chosen values of what was searched beside lr, such as ``momentum 0.93``; empty if nothing was."""
     if row.chosen is None or len(row.all_chosen) > 1:
         return ""
-    return ", ".join(f"{name} {value:.3g}" for name, value in row.chosen.hyperparameters.items() if name != "lr")
+    others = ((name, value) for name, value in row.chosen.hyperparameters.items() if name != row.method.leading)
+    return ", ".join(f"{name} {value:.3g}" for name, value in others)
 
 
 def format_spread(values: Sequence[float], number: str) -> tuple[str, str]:

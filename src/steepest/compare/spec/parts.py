@@ -33,6 +33,11 @@ class MethodSpec:
     code: dict[str, str] | None = None
     schedule: str | None = None  # of its own
 
+    @property
+    def leading(self) -> str:
+        """The hyperparameter by which a trial is told: lr, or the first one of a method that searches none."""
+        return "lr" if "lr" in self.space else next(iter(self.space))
+
 
 @dataclass(frozen=True)
 class WorkloadSpec:

@@ -75,7 +75,7 @@ class ProgressDisplay:
         spec = self._study.comparison(job.workload)
         phase, of = _NAMES[job.phase], spec.most(job.phase)
         where = f"{spec.name}: " if len(self._study.comparisons) > 1 else ""
-        description = f"{where}{job.method} {phase} {job.index + 1}/{of}, lr {job.hyperparameters['lr']:.3g}"
+        description = f"{where}{job.method} {phase} {job.index + 1}/{of}, {_leading(job.hyperparameters)}"
         self._tasks[job.key] = self._running.add_task(_escape(description), total=1.0)
         self._fractions[job.key] = 0.0
 
@@ -138,7 +138,7 @@ class ProgressDisplay:
             spec = counts.spec
             where = f" on {spec.name}" if len(self._study.comparisons) > 1 else ""
             self._best.plain = (
-                f"  best so far{where}: {best.method} with lr {best.hyperparameters['lr']:.3g}, "
+                f"  best so far{where}: {best.method} with {_leading(best.hyperparameters)}, "
                 f"validation {spec.workload.metric_name} {format_metric(spec, best.validation_metric)}"
             )
 
@@ -178,6 +178,12 @@ class _Counts:
     def total(self) -> float:
         """Count those of all runs."""
         return sum(self.cost[phase] * most for phase, most in self.most.items())
+
+
+def _leading(hyperparameters: Mapping[str, float]) -> str:
+    """Name the lr of a trial, or the first value of a method that searches none."""
+    name = "lr" if "lr" in hyperparameters else next(iter(hyperparameters))
+    return f"{name} {hyperparameters[name]:.3g}"
 
 
 def _escape(text: str) -> str:

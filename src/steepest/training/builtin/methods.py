@@ -16,6 +16,7 @@ from steepest.gradients import normalize_gradients
 from steepest.optim import INSGD, LARS, SNGM, BlockNormalizedSGD, track_input_power
 from steepest.schedules.layers import grouped_by_layer
 from steepest.training.builtin.estimators import ESTIMATORS
+from steepest.training.builtin.range_schedule import RANGE_THEN_MUTUAL_INFORMATION
 from steepest.training.builtin.schedules import MUTUAL_INFORMATION, MUTUAL_INFORMATION_BY_LAYER
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.range import Range
@@ -25,6 +26,14 @@ def _adam_ng(params: ParamsT, **options: Any) -> torch.optim.Adam:
     """Make Adam on block-normalised gradients."""
     optimizer = torch.optim.Adam(params, **options)
     normalize_gradients(optimizer)
+    return optimizer
+
+
+def _sgd_with_threshold(params: ParamsT, threshold: float, **options: Any) -> torch.optim.SGD:
+    """Make SGD whose groups hold the threshold of their schedule."""
+    optimizer = torch.optim.SGD(params, **options)
+    for group in optimizer.param_groups:
+        group["threshold"] = threshold
     return optimizer
 
 
@@ -123,6 +132,14 @@ _ALL = (
         fixed={"momentum": 0.9, "weight_decay": 0.0},
         schedule=MUTUAL_INFORMATION_BY_LAYER,
         description="the same, every layer by what its own output tells",
+    ),
+    Method(
+        "sgd-mi-range",
+        _sgd_with_threshold,
+        space={"threshold": Range(0.005, 0.5)},
+        fixed={"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0},
+        schedule=RANGE_THEN_MUTUAL_INFORMATION,
+        description="the same, between bounds that a sweep finds in the first tenth of the run; searched is no lr",
     ),
 )
 UPDATE_RULES = {method.name: method for method in _ALL}

@@ -22,7 +22,8 @@ class Method:
         name: shown in the report.
         optimizer: called as ``optimizer(params, **hyperparameters)``. ``params`` come with names; if there is a
             ``weight_decay`` other than 0 among the hyperparameters, as the groups of :func:`steepest.param_groups`.
-        space: the searched hyperparameters. Must hold ``lr``.
+        space: the searched hyperparameters. Must hold ``lr``, unless ``fixed`` does and a ``schedule`` of its own has a
+            controller that finds it.
         fixed: the others, if they are not to have the optimizer's own defaults.
         evaluations_per_step: the most gradients that the optimizer asks for in a step; see :attr:`cost`. They are
             counted: a run fails at a step that takes more, and one that takes fewer pays for all of them.
@@ -34,8 +35,8 @@ class Method:
         schedule: of the learning rate, instead of the one that all methods of a study share.
 
     Raises:
-        ValueError: a field is not what it must be, ``space`` lacks ``lr``, a hyperparameter is both searched and fixed,
-            or the estimators cannot be had together or with this optimizer.
+        ValueError: a field is not what it must be, ``space`` is empty or lacks ``lr``, a hyperparameter is both
+            searched and fixed, or the estimators cannot be had together or with this optimizer.
     """
 
     name: str
@@ -52,7 +53,8 @@ class Method:
     def __post_init__(self) -> None:
         fields.named("a method's name", self.name)
         self._check_types(f"method {self.name!r}: ")
-        if "lr" not in self.space:
+        finds_lr = "lr" in self.fixed and self.schedule is not None and self.schedule.controller is not None
+        if "lr" not in self.space and not (self.space and finds_lr):
             raise ValueError(f"the space of method {self.name!r} must hold 'lr', got {sorted(self.space)}")
         if both := set(self.space) & set(self.fixed):
             raise ValueError(f"method {self.name!r} has {sorted(both)} both searched and fixed; choose one")

@@ -135,7 +135,7 @@ def _to_target(spec: Spec, several: bool, *, shown: bool) -> RowColumn:
 def _chosen_lr(spec: Spec, *, shown: bool) -> RowColumn:
     searched = searched_names(spec)
     return Column(
-        by="lr",
+        by="lr" if "lr" in searched else searched[0],
         values=lambda row: {
             name: statistics.median(values) if (values := _chosen_values(row, name)) else None for name in searched
         },

@@ -12,6 +12,12 @@ function shownMetric(comparison, value) {
   return comparison.percent ? `${(100 * value).toFixed(2)}\u00a0%` : Number(value.toPrecision(4)).toString();
 }
 
+// A trial is told by its lr, or by the first hyperparameter of a method that searches none.
+function leadingOf(comparison, run) {
+  const name = ["lr", ...comparison.hyperparameters].find((key) => run[key] !== null && run[key] !== undefined) ?? "lr";
+  return `${name} ${brief(run[name] ?? null)}`;
+}
+
 const brief = (value) => (value === null ? "-" : Number(value.toPrecision(3)).toString());
 const asEvaluations = (value) => (value === null ? "-" : value === MISS ? "∞" : value.toLocaleString("en-US"));
 const asTarget = (comparison, value) => (comparison.percent ? `${Number((100 * value).toPrecision(6))}\u00a0%` : String(value));
@@ -117,7 +123,7 @@ function runFigure(comparison, method, runs, shown) {
     .map((title, place) => ({ title, place }))
     .filter(({ place }) => place < 2 || ticked.some((run) => run.curve[place + 1]));
   const traces = ticked.flatMap((run) => {
-    const name = run.phase === "final" ? `seed ${run.seed}` : `trial ${run.trial + 1}, lr ${brief(run.lr)}`;
+    const name = run.phase === "final" ? `seed ${run.seed}` : `trial ${run.trial + 1}, ${leadingOf(comparison, run)}`;
     const line = { color: own, width: 1.5, dash: run.phase === "final" ? "solid" : "dot" };
     const x = comparison.grids[run.curve[0]];
     const shared = { x, name, line, mode: x.length > 2 ? "lines" : "lines+markers", opacity: 0.75, showlegend: false, hoverlabel: { namelength: -1 } };
