@@ -233,3 +233,15 @@ def test_a_killed_study_ends_in_the_same_records(tmp_path):
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert results(out) == results(tmp_path / "undisturbed")
+
+
+def test_a_study_with_it_shows_the_learning_rate_of_every_run(tmp_path):
+    from steepest.compare import Study
+
+    study = Study("digits-mlp", methods=["sgd", "sgd-mi"], trials=1, seeds=2, epochs=2, jobs=1, out=tmp_path / "study")
+    assert [instrument.name for instrument in study.spec.shared.instruments] == ["lr"]
+    assert study.run(progress=False)
+    assert all(len(record.curve["lr"]) == 2 for record in study.records())
+    assert "Learning rate while training" in study.report().read_text()
+    plain = Study("digits-mlp", methods=["sgd"], trials=1, seeds=2, epochs=2)
+    assert not plain.spec.shared.instruments

@@ -162,4 +162,5 @@ RANGE_THEN_MUTUAL_INFORMATION = Schedule(
     "range-then-mutual-information",
     "swept over at first, then lowered between the bounds that were found, as the predictions tell more of the classes",
     controller=RangeThenMutualInformation,
+    measured=("lr",),
 )
