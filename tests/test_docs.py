@@ -37,6 +37,7 @@ ROOMS = [
     "steepest",
     "steepest.optim",
     "steepest.gradients",
+    "steepest.schedules",
     "steepest.diagnostics",
     "steepest.diagnostics.diffusion",
     "steepest.testing",

@@ -116,9 +116,13 @@ def test_what_follows_is_a_run_that_begins_with_the_bounds():
     torch.testing.assert_close(it.after[-1][0], by_hand)
 
 
-@pytest.mark.parametrize("at", [1, 7, 23, 24, 25, 100])
-def test_it_resumes_within_the_sweep_and_after_it(tmp_path, at):
-    whole = run()
+@pytest.fixture(scope="module")
+def whole():
+    return run()
+
+
+@pytest.mark.parametrize("at", [1, 23, 24, 100])
+def test_it_resumes_within_the_sweep_and_after_it(tmp_path, at, whole):
     with pytest.raises(KeyboardInterrupt):
         run(checkpoint=Due(tmp_path / "run.pt", at))
     Recorded.made.clear()

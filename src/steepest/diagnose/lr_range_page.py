@@ -34,8 +34,8 @@ def draw(swept: Range) -> list[Figure]:
     _finish(loss, swept, "loss")
     caption = (
         "After the steps at each rate, the loss of the next batch, and its smoothed course. Shaded: from the lowest to "
-        "the highest rate at which something is learnt. Dotted: the start that is suggested, where the smoothed loss "
-        "has fallen half of its way."
+        "the highest rate at which something is learnt. Dotted: the start that is suggested, half of the first rate at "
+        "which the smoothed loss has fallen 0.95 of its way."
     )
     figures = [Figure("loss", "Loss", caption, loss, ("x",))]
     if found.information is not None:

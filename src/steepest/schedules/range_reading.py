@@ -8,7 +8,7 @@ from steepest.schedules.range_curve import RangeCurve
 
 TOLERANCE = 0.1  # share of the best that may be lost
 _SIGMAS = 4.0  # by which a change must exceed what chance does
-_FALL = 0.5  # share of the loss's fall that lies behind the suggestion
+_FALL, _SHARE = 0.95, 0.5  # the suggestion is this share of the lr at which so much of the fall is behind
 
 
 class RangeReading(NamedTuple):
@@ -36,12 +36,13 @@ def read_range(curve: RangeCurve) -> RangeReading:
             f"{start:.4g} to {curve.smoothed[finite - 1]:.4g} and fell by no more than chance does"
             + ("" if curve.diverged_at is None else f"; it diverged at {curve.diverged_at:.3g}"),
         )
-    half = start - _FALL * (start - least)
-    suggestion = next(lr for lr, loss in zip(curve.lr, curve.smoothed, strict=True) if loss <= half)
+    level = start - _FALL * (start - least)
+    fallen = next(lr for lr, loss in zip(curve.lr, curve.smoothed, strict=True) if loss <= level)
+    suggestion = max(curve.lr[0], _SHARE * fallen)
     notes = []
     if at == len(curve.lr) - 1:
         notes.append("the loss still falls at the highest lr: a higher end_lr would tell more")
-    if curve.smoothed[0] <= half or suggestion == curve.lr[0]:
+    if curve.smoothed[0] <= (start + least) / 2 or suggestion == curve.lr[0]:
         notes.append("the loss falls from the lowest lr on: a lower start_lr would tell more")
     if curve.diverged_at is not None:
         what = "above its least" if math.isfinite(curve.loss[-1]) else "not finite"
@@ -69,7 +70,7 @@ def _bounds_by_information(curve: RangeCurve, finite: int) -> tuple[float, float
         told, error = curve.information[i], max(curve.errors[i], curve.errors[first])
         if lowest is None and told > start + _SIGMAS * error:
             lowest = curve.lr[i - middle]
-        if lowest is not None and told < best * (1 - TOLERANCE):
+        if lowest is not None and told < min(best * (1 - TOLERANCE), best - _SIGMAS * error):
             return _ordered(lowest, curve.lr[i - 1 - middle])
         best = max(best, told)
     return None if lowest is None else _ordered(lowest, curve.lr[finite - 1 - middle])

@@ -37,8 +37,8 @@ class LRRange:
         bounds: lr_min and lr_max: the smallest lr at which the information exceeds its start by more than chance, and
             the largest before it falls a tenth below its best, or the loss is not finite. By the smoothed loss where
             there are no classes. ``None`` where nothing was seen.
-        suggestion: an lr to start with: that at which the smoothed loss has fallen half of its way; ``None`` where
-            nothing was seen.
+        suggestion: an lr to start with: half of the first at which the smoothed loss has fallen 0.95 of its way;
+            ``None`` where nothing was seen.
         note: what there is to say, in a sentence; empty if nothing.
         gradient_evaluations: what it cost, in gradients of a whole step; each point took a forward pass beside.
         seconds: what it took.
@@ -118,8 +118,8 @@ def lr_range_test(
 
         for lr in start_lr ... end_lr:   steps at lr;   note the loss, and what the predictions tell of the classes
         bounds      lr_min: the least lr at which the information exceeds its start by 4 standard errors
-                    lr_max: the largest before it falls a tenth below its best, or the loss is not finite
-        suggestion  the lr at which the smoothed loss has fallen half of its way
+                    lr_max: the largest before it falls a tenth, and 4 errors, below its best, or the loss ends
+        suggestion  half of the first lr at which the smoothed loss has fallen 0.95 of its way
 
     With ``restart=False`` one sweep of ``num_iter`` steps: cheap, but what a rate does depends on the rates before it.
     With ``restart=True`` every rate begins at the same weights, on the same batches: unbiased, and coarser, since
