@@ -84,10 +84,10 @@ def test_restarts_and_a_calibration(tmp_path, capsys):
     assert "from the same weights at every rate" in (tmp_path / "lr-range.html").read_text()
 
 
-def test_every_batch_is_told():
+def test_every_loss_is_told():
     told = []
     found = sweep(f"{TINY}:clouds", "sgd", num_iter=20, end_lr=0.1, progress=lambda: told.append(1)).found
-    assert len(told) == len(found.lr) + 1
+    assert len(told) == 2 * len(found.lr)
 
 
 @pytest.mark.parametrize(

@@ -510,6 +510,51 @@ def sweep_on_a_rank(rank):
     return found, ended
 
 
+def sweep_of_a_wrapped_model(rank):
+    """Within DDP, whose gradients lie in its buckets, and within FSDP2: what is left, and the losses."""
+    from torch.distributed.fsdp import fully_shard
+
+    found = {}
+    for wrap in ("ddp", "fsdp2"):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, C))
+        if wrap == "ddp":
+            called = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
+        else:
+            called = fully_shard(model, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (2,)))
+        optimizer = steepest.SNGM(called.parameters(), lr=0.1)
+        own = batches(10, 6)[rank::2]
+
+        def train(called=called, optimizer=optimizer, own=own):
+            for x, y in own:
+                optimizer.zero_grad()
+                F.cross_entropy(called(x), y).backward()
+                optimizer.step()
+
+        def numbers(model=model, optimizer=optimizer):
+            tensors = [*model.parameters(), *(p.grad for p in model.parameters())]
+            tensors += [state["momentum_buffer"] for state in optimizer.state.values()]
+            return [getattr(t, "to_local", lambda t=t: t)().detach().clone() for t in tensors]
+
+        train()
+        before = numbers()
+        swept = lr_range_test(called, optimizer, F.cross_entropy, own, num_iter=30)
+        kept = equal(numbers(), before)
+        train()
+        found[wrap] = kept, swept.loss, [float(t.norm()) for t in numbers()]
+    return found
+
+
+def test_a_model_within_ddp_or_fsdp2_is_left_as_it_was_and_sees_what_one_process_sees():
+    first, second = on_ranks(sweep_of_a_wrapped_model)
+    assert first["ddp"] == second["ddp"]
+    for wrap in ("ddp", "fsdp2"):
+        assert first[wrap][0]
+        assert second[wrap][0]
+        assert first[wrap][1] == second[wrap][1] == pytest.approx(first["ddp"][1], rel=1e-4)
+        assert all(math.isfinite(norm) for norm in first[wrap][2])
+
+
 def sgd_of_the_mean(model):
     """SGD on the mean of the ranks' gradients, as DDP makes it."""
     optimizer = sgd(model)

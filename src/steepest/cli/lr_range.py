@@ -62,7 +62,8 @@ def lr_range(
         TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), console=err()
     )
     bar.live.transient = True
-    task = bar.add_task("lr-range", total=num_iter + 1)
+    rates = num_iter // 10 + 1 if restart else num_iter
+    task = bar.add_task("lr-range", total=num_iter + rates)
     with bar:
         swept = sweep(
             workload,

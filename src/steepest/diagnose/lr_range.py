@@ -3,13 +3,15 @@
 import json
 import math
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from steepest._errors import InputError, argument
 from steepest._files import write_atomically
@@ -58,7 +60,7 @@ def sweep(
     What the method searches beside the lr stands in the middle of its range. Of a sequence of tasks it is the first.
 
     Args:
-        progress: called for every batch.
+        progress: called for every loss: one a step, one a rate, and one at the beginning of restarts.
 
     Raises:
         InputError: a name is unknown, an argument cannot be used, the data is not there, or the method takes its
@@ -98,8 +100,8 @@ def sweep(
             found = lr_range_test(
                 model,
                 optimizer,
-                found_workload.loss,
-                _told(batches, progress),
+                _told(found_workload.loss, progress),
+                batches,
                 start_lr=start_lr,
                 end_lr=end_lr,
                 num_iter=num_iter,
@@ -161,10 +163,17 @@ def sentences(swept: Range) -> list[str]:
     return said
 
 
-def _told(batches: Batches, progress: Callable[[], object]) -> Iterator[object]:
-    for batch in batches:
+def _told(loss: Callable[[Tensor, Tensor], Tensor], progress: Callable[[], object]) -> Callable[[Any, Any], Tensor]:
+    """Tell of every call of a loss."""
+
+    @wraps(loss, assigned=())
+    def telling(outputs: Any, targets: Any) -> Tensor:
         progress()
-        yield batch
+        return loss(outputs, targets)
+
+    if hasattr(loss, "ignore_index"):
+        telling.ignore_index = loss.ignore_index  # type: ignore[attr-defined]
+    return telling
 
 
 def _finite(value: float) -> float | None:

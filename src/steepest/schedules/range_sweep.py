@@ -142,4 +142,15 @@ def kept(model: nn.Module, optimizer: Optimizer, scaler: object, *owners: object
         stack.enter_context(gradients_kept(model))
         stack.enter_context(attributes_kept(*hook_owners(model, optimizer), *([] if scaler is None else [scaler])))
         stack.enter_context(all_kept(model, optimizer, *owners))
+        stack.callback(_reshard, model)  # first of all: else the weights that are put back would not be those in use
         yield
+
+
+def _reshard(model: nn.Module) -> None:
+    """Let FSDP2 go back to its shards, which a forward pass without a backward one does not."""
+    if dist.is_available() and dist.is_initialized():
+        from torch.distributed.fsdp import FSDPModule
+
+        for module in model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
