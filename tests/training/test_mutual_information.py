@@ -92,6 +92,21 @@ def test_the_rates_of_layers_differ():
     assert max(first, second) < 0.1
 
 
+@pytest.mark.parametrize("name", ["ssgd+sgd-mi", "ssgd-full+sgd-mi-layer", "sam+sgd-mi-layer", "csgd+sgd-mi"])
+def test_behind_an_estimator_every_point_is_counted(name, monkeypatch):
+    counted = []
+    step = MutualInformationLR.step
+
+    def noting(self, counts):
+        counted.append(int(counts.table().sum()))
+        step(self, counts)
+
+    monkeypatch.setattr(MutualInformationLR, "step", noting)
+    found = run(name, epochs=12).curve["lr"]
+    assert found[-1] < 0.1
+    assert set(counted) == {120}  # an epoch's worth of evaluations
+
+
 class Due(Checkpoint):
     """Due after every step; the process is ended, so to say, after so many."""
 

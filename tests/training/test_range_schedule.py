@@ -172,14 +172,16 @@ def on_a_rank(rank):
     with contextlib.suppress(KeyboardInterrupt):
         run(ranks=ranks, epochs=40, checkpoint=Due(path, 1))  # after a validation within the sweep
     assert path.exists()
-    return whole.curve, run(ranks=ranks, epochs=40, checkpoint=Due(path)).curve
+    sharded = run(ranks=ProcessGroup("fsdp2", torch.device("cpu")), epochs=40)
+    return whole.curve, run(ranks=ranks, epochs=40, checkpoint=Due(path)).curve, sharded.curve
 
 
 def test_ranks_sweep_together_and_resume():
-    (first, again), (second, _) = on_ranks(on_a_rank)
+    (first, again, sharded), (second, _, _) = on_ranks(on_a_rank)
     assert first == again
     assert first["validation_loss"] == second["validation_loss"]
-    assert first["lr"][-1] > 0
+    assert sharded["lr"] == pytest.approx(first["lr"], rel=0.05)
+    assert sharded["validation_loss"] == pytest.approx(first["validation_loss"], rel=0.05)
 
 
 def test_a_method_may_search_no_lr_if_its_own_controller_finds_it():
