@@ -8,6 +8,7 @@ from steepest._errors import InputError
 from steepest.compare import Method, Range
 from steepest.diagnostics import HessianEigenvalue
 from steepest.training.builtin import ESTIMATORS
+from steepest.training.builtin.instruments import samples as samples_module
 from steepest.training.builtin.instruments import sharpness as sharpness_module
 from steepest.training.builtin.instruments.samples import batches_of
 from steepest.training.builtin.instruments.sharpness import SHARPNESS
@@ -153,7 +154,7 @@ def test_sharpness_is_measured_at_the_final_weights_over_a_fixed_subset(monkeypa
     workload = dataclasses.replace(
         tiny.clouds, model=lambda: models.append(nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5))) or models[-1]
     )
-    monkeypatch.setattr(sharpness_module, "BATCH", 7)  # 50 is no multiple of it
+    monkeypatch.setattr(samples_module, "BATCH", 7)  # 50 is no multiple of it
     monkeypatch.setattr(sharpness_module, "SAMPLES", 50)
     outcome = run(workload=workload, instruments=[SHARPNESS])
     assert models[0].training

@@ -84,10 +84,10 @@ def find_method(reference: str) -> Method:
     Example:
         >>> [e.name for e in find_method("csgd+ssgd+sngm").estimators]
         ['csgd', 'ssgd']
-        >>> find_method("sgnm")
+        >>> find_method("lasr")
         Traceback (most recent call last):
             ...
-        steepest._errors.InputError: unknown method 'sgnm'; did you mean 'sngm' or 'sgd'? ('steepest methods' lists all)
+        steepest._errors.InputError: unknown method 'lasr'; did you mean 'lars'? ('steepest methods' lists all)
     """
     *names, last = parts_of(reference)
     if not names:

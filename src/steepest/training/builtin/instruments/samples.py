@@ -8,10 +8,10 @@ from steepest.data.splits import Split
 BATCH = 250  # a graph that is differentiated twice is kept for each
 
 
-def batches_of(split: Split, samples: int, batch: int = BATCH) -> list[tuple[Tensor, Tensor]]:
+def batches_of(split: Split, samples: int, batch: int | None = None) -> list[tuple[Tensor, Tensor]]:
     """So many samples of a split, always the same: drawn at random, since data may come sorted by class."""
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:samples].to(split.inputs.device)
-    return [(split.inputs[chunk], split.targets[chunk]) for chunk in torch.split(order, batch)]
+    return [(split.inputs[chunk], split.targets[chunk]) for chunk in torch.split(order, batch or BATCH)]
 
 
 def say_samples(used: int, there: int) -> str:
