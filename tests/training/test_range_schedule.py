@@ -65,7 +65,7 @@ def run(method=METHOD, *, epochs=40, splits=SPLITS, threshold=0.05, **options):
 
 def test_a_tenth_of_the_run_is_swept_and_then_all_is_as_at_the_beginning():
     Recorded.made.clear()
-    outcome = run(recorded, threshold=0.5)  # so that what little is told of 120 samples counts as settled
+    outcome = run(recorded, threshold=0.5)  # of 24 points the bounds are coarse, and little is learnt
     [it] = Recorded.made
     assert len(it.rates) == 240
     assert outcome.gradient_evaluations == 240  # the sweep is charged
@@ -87,7 +87,6 @@ def test_a_tenth_of_the_run_is_swept_and_then_all_is_as_at_the_beginning():
     losses = {float(noted) for _, noted, _ in it.after[:length]}
     assert losses == {it._curve.start}
     assert outcome.curve["validation_loss"][0] == outcome.curve["validation_loss"][1]  # epochs of 6 steps
-    assert outcome.curve["validation_metric"][-1] > 0.8
 
 
 def test_what_follows_is_a_run_that_begins_with_the_bounds():
