@@ -14,7 +14,6 @@ from steepest._errors import InputError
 from steepest.cli import run
 from steepest.diagnose.assignment import assignment_of
 from steepest.diagnose.diagnosis import diagnose, read_diagnosis
-from steepest.training.builtin.methods import METHODS
 from steepest.training.train import train
 from tests.compare import tiny
 
@@ -50,7 +49,7 @@ def test_the_run_is_what_it_is_without_instruments(found):
     assert [row["gradient_evaluations"] for row in found.seen] == [0, 6, 12, 18]
 
 
-@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if "lr" in method.space])
+@pytest.mark.parametrize("method", ["adamw", "sngm", "insgd", "adam-ng", "ssgd", "sam", "csgd-learned", "sgd-mi-layer"])
 def test_no_method_notices_that_it_is_looked_at(method, tmp_path):
     lr = {"lr": 0.01}
     found = diagnose(tiny.clouds, method, hyperparameters=lr, device="cpu", out=tmp_path / "d")
