@@ -84,10 +84,10 @@ def find_method(reference: str) -> Method:
     Example:
         >>> [e.name for e in find_method("csgd+ssgd+sngm").estimators]
         ['csgd', 'ssgd']
-        >>> find_method("lasr")
+        >>> find_method("larss")
         Traceback (most recent call last):
             ...
-        steepest._errors.InputError: unknown method 'lasr'; did you mean 'lars'? ('steepest methods' lists all)
+        steepest._errors.InputError: unknown method 'larss'; did you mean 'lars'? ('steepest methods' lists all)
     """
     *names, last = parts_of(reference)
     if not names:
