@@ -89,6 +89,15 @@ def test_a_tenth_of_the_run_is_swept_and_then_all_is_as_at_the_beginning():
     assert outcome.curve["validation_loss"][0] == outcome.curve["validation_loss"][1]  # epochs of 6 steps
 
 
+def test_bounds_of_a_longer_sweep_are_rates_that_learn():
+    Recorded.made.clear()
+    outcome = run(recorded, epochs=60)  # 360 steps, a sweep of 36
+    [it] = Recorded.made
+    _, high = it._scheduler.bounds.of(1)[0]
+    assert it.rates[-1] < high
+    assert outcome.curve["validation_metric"][-1] > 0.8
+
+
 def test_what_follows_is_a_run_that_begins_with_the_bounds():
     """The same batches, from the step after the sweep on, by hand."""
     Recorded.made.clear()
