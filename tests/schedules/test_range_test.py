@@ -388,6 +388,28 @@ def test_accumulated_batches_are_one():
     assert apart.gradient_evaluations == whole.gradient_evaluations == len(whole.lr)
 
 
+def test_a_gradient_of_ones_own():
+    def swept(**options):
+        torch.manual_seed(0)
+        model = Net()
+        return lr_range_test(model, steepest.SNGM(model.parameters(), lr=0.1), F.cross_entropy, batches(), **options)
+
+    def gradient(batch):
+        loss = F.cross_entropy(held[-1](batch[0]), batch[1])
+        loss.backward()
+        return loss.detach()
+
+    held = []
+    torch.manual_seed(0)
+    held.append(model := Net())
+    own = lr_range_test(model, steepest.SNGM(model.parameters(), lr=0.1), F.cross_entropy, batches(), gradient=gradient)
+    plain = swept()
+    assert (own.loss, own.bounds, own.gradient_evaluations) == (plain.loss, plain.bounds, plain.gradient_evaluations)
+    for wrong, error in ((3, TypeError), (gradient, ValueError)):
+        with pytest.raises(error, match=r"^gradient "):
+            swept(gradient=wrong, accumulation_steps=2)
+
+
 def test_gradients_of_closures_are_counted():
     model = line()
     ssgd = lr_range_test(model, steepest.SSGD(model.parameters(), 0.1), F.cross_entropy, batches(), closure=True)

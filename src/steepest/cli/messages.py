@@ -20,6 +20,7 @@ from steepest.compare.results.sentences import (
     instrument_warnings,
     lost_run_warnings,
     pruning_note,
+    schedule_warnings,
     verdict_sentence,
 )
 from steepest.compare.study.result import write
@@ -64,7 +65,8 @@ def _print_comparison(out: Console, summary: Summary) -> None:
         out.print(Text(one_line(sentence)))
     for note in filter(None, [*cost_notes(summary), pruning_note(summary), *instrument_notes(summary.spec)]):
         out.print(Text(one_line(note)))
-    for warning in [*lost_run_warnings(summary), *edge_warnings(summary), *instrument_warnings(summary)]:
+    warnings = [*lost_run_warnings(summary), *schedule_warnings(summary), *edge_warnings(summary)]
+    for warning in [*warnings, *instrument_warnings(summary)]:
         out.print(Text(one_line(warning), style="yellow"))
 
 

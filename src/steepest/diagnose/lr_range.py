@@ -4,8 +4,7 @@ import json
 import math
 import shlex
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +19,13 @@ from steepest._version import __version__
 from steepest.diagnose.assignment import middle_of
 from steepest.schedules import LRRange, lr_range_test
 from steepest.training.code.lookup import find_method, find_workload, load_data
+from steepest.training.definitions.estimator import Batch
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.batches import Batches
+from steepest.training.loop.gradients import attached
 from steepest.training.loop.run import fresh_model
-from steepest.training.process.randomness import derived_seed, seed_generators
+from steepest.training.process.randomness import seed_generators
 
 CSV, JSON, HTML = "lr-range.csv", "lr-range.json", "lr-range.html"
 _ARGUMENTS = ("start_lr", "end_lr", "num_iter", "mode", "restart")
@@ -60,18 +61,14 @@ def sweep(
     What the method searches beside the lr stands in the middle of its range. Of a sequence of tasks it is the first.
 
     Args:
-        progress: called for every loss: one a step, one a rate, and one at the beginning of restarts.
+        num_iter: gradients of a batch; a method that pays several a step takes so many steps fewer.
+        progress: called for every loss: one a step, one a rate, and one at the beginning of restarts; more where a
+            method takes its gradient at several points.
 
     Raises:
-        InputError: a name is unknown, an argument cannot be used, the data is not there, or the method takes its
-            gradient at points of its own.
+        InputError: a name is unknown, an argument cannot be used, or the data is not there.
     """
     found_workload, found_method = find_workload(workload), find_method(method)
-    if points := [e.name for e in found_method.estimators if e.kind == "points"]:
-        raise InputError(
-            f"{found_method.name} takes its gradient at points of its own ({points[0]}), and a range test takes plain "
-            "ones; name the method behind it alone"
-        )
     if "lr" not in found_method.space:
         raise InputError(f"{found_method.name} searches no lr, of which a range test would find bounds")
     where = device_named(device)
@@ -92,22 +89,25 @@ def sweep(
         "device": where,
         "batch_size": found_workload.batch_size,
     }
-    with ExitStack() as held:
-        for estimator in found_method.estimators:
-            own_seed = derived_seed(estimator.name, seed)
-            held.enter_context(estimator.attach(model, optimizer, own_seed, **estimator.options))
+    told = _told(found_workload.loss, progress)
+    with attached(found_method.estimators, model, optimizer, seed) as gradients:
+
+        def gradient(batch: Any) -> Tensor:
+            return gradients(Batch(model, told, *batch))
+
         try:
             found = lr_range_test(
                 model,
                 optimizer,
-                _told(found_workload.loss, progress),
+                told,
                 batches,
                 start_lr=start_lr,
                 end_lr=end_lr,
-                num_iter=num_iter,
+                num_iter=num_iter // found_method.cost,
                 mode=mode,
                 restart=restart,
                 closure=found_method.closure,
+                gradient=gradient,
             )
         except ValueError as error:
             sentence = str(error)
@@ -115,6 +115,7 @@ def sweep(
                 sentence = sentence.replace(name, argument(name))
             raise InputError(sentence) from error
     values.pop("lr")
+    found = replace(found, gradient_evaluations=found.gradient_evaluations * found_method.cost)
     return Range(found_workload, found_method, found, settings, values)
 
 

@@ -3,12 +3,14 @@
 A backward marked ``once_differentiable`` or one that detaches, ``detach()``, ``.data``, ``float()`` and ``no_grad`` in
 the forward pass, hooks, straight-through estimators: what autograd then returns is finite, smooth and not the
 derivative. No list of them is complete, and only a finite difference can tell. It is taken of the first batch and of
-the last, in float64, since in float32 the steps would have to be so long that they cross the kinks of ReLU.
+the last, of their first samples where they are large, in float64, since in float32 the steps would have to be so long
+that they cross the kinks of ReLU.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +26,7 @@ from steepest.diagnostics.subject import Subject
 # Relative lengths of the steps. Kinks (ReLU) and jumps (rounding) must lie outside of one of them.
 STEPS = (1e-5, 1e-7, 1e-9, 1e-10, 1e-11)
 AGREE = 1e-3
+SAMPLES = 32  # of a batch are enough: what loses a part of the graph does so for every sample
 CLEAR = 30  # two steps show the derivative itself, and not a kink or rounding, if they differ by so much less
 ROUNDING = 1e3 * torch.finfo(torch.float64).eps
 LOW = (torch.float32, torch.float16, torch.bfloat16)
@@ -85,7 +88,7 @@ def refuse_lost_graph(subject: Subject, samples: Samples, *, once: bool) -> None
     """Compare the first and second derivative along one direction with finite differences, all in float64.
 
     Nothing is said of a model that cannot be run in float64, nor where no two steps agree with each other; unless it
-    is known that a backward can be differentiated ``once`` only.
+    is known that a backward can be differentiated ``once`` only: then all samples are looked at.
 
     Raises:
         RuntimeError: the loss or its gradient changes otherwise than autograd says.
@@ -94,15 +97,14 @@ def refuse_lost_graph(subject: Subject, samples: Samples, *, once: bool) -> None
     weights = {n: p.detach().double() for n, p in subject.params.items()}
     fixed = {n: p.detach().double() for n, p in model.named_parameters() if n not in weights}
     direction = _draw_direction(list(weights.values()))
-    wide = replace(samples, inputs=tree_map(widened, samples.inputs), targets=tree_map(widened, samples.targets))
 
-    def point(step: float, *, with_product: bool = False) -> _Point:
+    def point(some: Samples, step: float, *, with_product: bool = False) -> _Point:
         moved = {n: (p + step * v).requires_grad_() for (n, p), v in zip(weights.items(), direction, strict=True)}
         buffers = {n: b.double() if b.is_floating_point() else b.clone() for n, b in model.named_buffers()}
         leaves = list(moved.values())
 
         def differentiate(model: nn.Module) -> _Point:
-            loss = loss_of(model, loss_fn, wide)
+            loss = loss_of(model, loss_fn, some)
             gradient = torch.autograd.grad(
                 loss, leaves, create_graph=with_product, allow_unused=True, materialize_grads=True
             )
@@ -115,10 +117,14 @@ def refuse_lost_graph(subject: Subject, samples: Samples, *, once: bool) -> None
             found: _Point = functional_call(Holder(model), given, (differentiate,))
         return found
 
-    try:
-        lost = _find_loss(point, direction)
-    except (TypeError, ValueError, RuntimeError):  # it cannot be had in float64: for want of a kernel, or of memory
-        lost = None
+    lost = None
+    wide = replace(samples, inputs=tree_map(widened, samples.inputs), targets=tree_map(widened, samples.targets))
+    for some in [wide] if once or wide.count <= SAMPLES else [wide.rows(0, SAMPLES), wide]:
+        try:
+            lost = _find_loss(partial(point, some), direction)
+            break
+        except (TypeError, ValueError, RuntimeError):  # not with so few, or not in float64: for want of a kernel
+            continue
     if once and lost != "":
         raise RuntimeError(
             "the second derivative is not there: a custom function's backward is marked once_differentiable, or is "

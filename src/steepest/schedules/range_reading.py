@@ -47,8 +47,9 @@ def read_range(curve: RangeCurve) -> RangeReading:
     if curve.diverged_at is not None:
         what = "above its least" if math.isfinite(curve.loss[-1]) else "not finite"
         notes.append(f"the sweep ended at lr {curve.diverged_at:.3g}, where the loss was {what}")
-    bounds = _bounds_by_information(curve, finite) if curve.information else None
-    return RangeReading(bounds or _bounds_by_loss(curve, finite, start, least, noise), suggestion, "; ".join(notes))
+    by_loss = _bounds_by_loss(curve, finite, start, least, noise)
+    bounds = _bounds_by_information(curve, finite, by_loss) if curve.information else None
+    return RangeReading(bounds or by_loss, suggestion, "; ".join(notes))
 
 
 def _without_points(curve: RangeCurve) -> str:
@@ -56,24 +57,35 @@ def _without_points(curve: RangeCurve) -> str:
     return f"nothing seen: the loss was not finite at {at}, near the beginning; a lower start_lr would tell more"
 
 
-def _bounds_by_information(curve: RangeCurve, finite: int) -> tuple[float, float] | None:
-    """Find the least lr at which the information exceeds its start, and the largest before it falls below its best.
+def _bounds_by_information(
+    curve: RangeCurve, finite: int, by_loss: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Find the least lr at which the information exceeds its start, and the last one near its best before it falls.
 
-    A window of points speaks of the lr in its middle.
+    A window of points speaks of the lr in its middle. Where chance hides such a fall, in a coarse sweep, the highest is
+    no higher than the loss puts it.
     """
     first, middle = curve.window - 1, curve.window // 2
     if finite <= first:
         return None
     start = best = curve.information[first]
-    lowest = None
+    lowest, near, chance = None, first, _SIGMAS * curve.errors[first]
     for i in range(first, finite):
         told, error = curve.information[i], max(curve.errors[i], curve.errors[first])
         if lowest is None and told > start + _SIGMAS * error:
             lowest = curve.lr[i - middle]
         if lowest is not None and told < min(best * (1 - TOLERANCE), best - _SIGMAS * error):
-            return _ordered(lowest, curve.lr[i - 1 - middle])
-        best = max(best, told)
-    return None if lowest is None else _ordered(lowest, curve.lr[finite - 1 - middle])
+            break
+        if told > best:
+            best, chance = told, _SIGMAS * curve.errors[i]
+        if told >= best * (1 - TOLERANCE):
+            near = i
+    if lowest is None:
+        return None
+    highest = curve.lr[near - middle]
+    if chance > TOLERANCE * best and by_loss is not None:
+        highest = min(highest, by_loss[1])
+    return _ordered(lowest, highest)
 
 
 def _bounds_by_loss(

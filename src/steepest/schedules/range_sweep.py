@@ -1,6 +1,6 @@
 """One learning rate after the other, a step each: the mechanics of a range test."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
@@ -30,6 +30,7 @@ class Sweep:
     closure: bool
     classes: int | None
     curve: RangeCurve
+    gradient: Callable[[object], Tensor] | None = None
     gradient_evaluations: int = 0
     _counts: ConfusionCounts | None = field(init=False)
 
@@ -84,6 +85,9 @@ class Sweep:
     def _gradient(self, batches: list[object]) -> Tensor:
         """Make the gradient of the mean loss over the batches."""
         self.optimizer.zero_grad(set_to_none=True)
+        if self.gradient is not None:
+            self.gradient_evaluations += 1
+            return self.gradient(batches[0])
         total = torch.zeros((), device=self.device)
         for batch in batches:
             with self._casting():

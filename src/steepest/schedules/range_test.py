@@ -3,13 +3,13 @@
 import csv
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from steepest._errors import require
@@ -35,8 +35,9 @@ class LRRange:
             after restarts), with the correction of Miller and Madow; ``None`` where the targets are no classes.
         diverged_at: the lr at which the loss was not finite or had left its course, where the sweep ended; or ``None``.
         bounds: lr_min and lr_max: the smallest lr at which the information exceeds its start by more than chance, and
-            the largest before it falls a tenth below its best, or the loss is not finite. By the smoothed loss where
-            there are no classes. ``None`` where nothing was seen.
+            the last within a tenth of its best before it falls further than chance does, or the loss is not finite. No
+            higher than the smoothed loss puts it where chance hides a fall of a tenth, and by that alone where there
+            are no classes. ``None`` where nothing was seen.
         suggestion: an lr to start with: half of the first at which the smoothed loss has fallen 0.95 of its way;
             ``None`` where nothing was seen.
         note: what there is to say, in a sentence; empty if nothing.
@@ -110,6 +111,7 @@ def lr_range_test(
     autocast: torch.dtype | None = None,
     scaler: Any = None,
     closure: bool = False,
+    gradient: Callable[[object], Tensor] | None = None,
     classes: int | None = None,
 ) -> LRRange:
     r"""Try learning rates from low to high, and leave everything as it was.
@@ -118,7 +120,7 @@ def lr_range_test(
 
         for lr in start_lr ... end_lr:   steps at lr;   note the loss, and what the predictions tell of the classes
         bounds      lr_min: the least lr at which the information exceeds its start by 4 standard errors
-                    lr_max: the largest before it falls a tenth, and 4 errors, below its best, or the loss ends
+                    lr_max: the last within a tenth of its best before it falls 4 errors below, or the loss ends
         suggestion  half of the first lr at which the smoothed loss has fallen 0.95 of its way
 
     With ``restart=False`` one sweep of ``num_iter`` steps: cheap, but what a rate does depends on the rates before it.
@@ -156,6 +158,8 @@ def lr_range_test(
         autocast: a dtype, such as ``torch.bfloat16``, in which the forward passes are computed.
         scaler: a ``torch.amp.GradScaler``.
         closure: call ``optimizer.step(closure)``, as LBFGS and S-SGD need.
+        gradient: instead of a forward and a backward pass, called as ``gradient(batch)``: adds the batch's gradient to
+            ``.grad``, from several points or otherwise estimated, and returns the loss. What it keeps is not put back.
         classes: their number, if the targets are classes; found out by looking, if ``None``.
 
     Raises:
@@ -181,6 +185,11 @@ def lr_range_test(
         check_flag(name, flag)
     if closure and scaler is not None:
         raise ValueError("closure and scaler cannot be had together: a GradScaler's step takes no closure")
+    if gradient is not None:
+        if not callable(gradient):
+            raise TypeError(f"gradient must be a function of a batch, got {gradient!r}")
+        if accumulation_steps > 1 or scaler is not None or autocast is not None:
+            raise ValueError("gradient cannot be had together with accumulation_steps, scaler or autocast")
     if autocast is not None and not isinstance(autocast, torch.dtype):
         raise TypeError(f"autocast must be a dtype, such as torch.bfloat16, or None, got {autocast!r}")
     steps = (_STEPS_FROM_RESTART if restart else 1) if steps_per_lr is None else steps_per_lr
@@ -195,7 +204,9 @@ def lr_range_test(
     with kept(model, optimizer, scaler, loader):
         if not model.training:
             model.train()
-        sweep = Sweep(model, optimizer, loss_fn, accumulation_steps, autocast, scaler, closure, classes, curve)
+        sweep = Sweep(
+            model, optimizer, loss_fn, accumulation_steps, autocast, scaler, closure, classes, curve, gradient
+        )
         with torch.enable_grad():
             sweep.run(lrs, loader, restart=restart, steps_per_lr=steps)
     return LRRange(

@@ -15,7 +15,13 @@ from steepest.compare.results.formats import (
     format_gradient,
     format_metric,
 )
-from steepest.compare.results.sentences import cost_notes, edge_warnings, instrument_warnings, verdict_sentence
+from steepest.compare.results.sentences import (
+    cost_notes,
+    edge_warnings,
+    instrument_warnings,
+    schedule_warnings,
+    verdict_sentence,
+)
 from steepest.compare.spec import InstrumentSpec
 from tests.compare import TINY_FILE
 from tests.compare.study.frozen import freeze
@@ -177,6 +183,15 @@ def test_sharpness_is_the_median_and_the_range_over_the_seeds():
     assert instrument_warnings(amiss) == [
         "good: sharpness missing or inexact in 2 of 3 final runs, first: it is not smooth."
     ]
+
+
+def test_what_a_schedule_says_of_a_run_is_told_once_for_each_method():
+    said = "the sweep found no bounds, and lr 0.1 was taken: nothing seen"
+    finals = [dataclasses.replace(final("good", s, 0.8), notes={"lr schedule": said} if s > 1 else {}) for s in (1, 2)]
+    summary = summarize(make_spec(("good",)), searched("good") + finals)
+    assert schedule_warnings(summary) == [f"good: in 1 of 2 final runs {said}."]
+    assert instrument_warnings(summary) == []
+    assert schedule_warnings(summarize(make_spec(("good",)), searched("good") + finals[:1])) == []
 
 
 def test_what_a_step_costs_is_told_where_it_is_not_one():

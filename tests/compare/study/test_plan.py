@@ -65,6 +65,14 @@ def test_a_method_that_fails_is_told_before_anything_runs(monkeypatch):
     assert plan.seconds < plan.startup + 5 * (good.seconds + good.test_seconds) + 1  # nothing of the other one
 
 
+def test_a_schedule_is_told_of_the_whole_run_though_a_few_steps_are_timed(monkeypatch):
+    monkeypatch.setattr("steepest.compare.study.plan._seconds_of_imports", lambda: 5.0)
+    [good] = make_plan(study_of("sgd-mi-range", epochs=34), jobs=1, data_dir=None).methods
+    assert (good.failure, good.steps) == (None, 204)
+    [short] = make_plan(study_of("sgd-mi-range", epochs=33), jobs=1, data_dir=None).methods
+    assert "a run must have 200 steps, got 198" in short.failure
+
+
 def test_plan_prints_and_leaves_no_folder(tmp_path):
     out = tmp_path / "study"
     done = command("--methods", f"sgd,{TINY}:raising", "--trials", "2", "--seeds", "1", "--out", str(out), "--plan")

@@ -38,6 +38,7 @@ from steepest.compare.results.sentences import (
     instrument_warnings,
     pruning_note,
     schedule_sentence,
+    schedule_warnings,
     searched_on,
     verdict_sentence,
 )
@@ -121,6 +122,7 @@ def context(summary: Summary) -> dict[str, Any]:
         "tuning_curves": any(searched(spec, row) for row in summary.rows),
         "instrument_notes": instrument_notes(spec),
         "instrument_warnings": instrument_warnings(summary),
+        "schedule_warnings": schedule_warnings(summary),
         "estimators": any(method.estimators for method in spec.methods),
         "failures": failures(summary),
         "devices": sorted({record.device for record in records if record.device}),

@@ -10,7 +10,7 @@ from steepest.compare.results.formats import format_difference, format_metric
 from steepest.compare.spec import Spec
 from steepest.page.text import count, listed
 from steepest.training.definitions.range import Range
-from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.definitions.schedule import SCHEDULE_NOTE, SCHEDULES
 
 NAMED = 6  # so many methods beside the baseline are called by their names in the verdict
 NEAR = 0.1  # of a search range: how far from its end a value lies at it
@@ -157,6 +157,16 @@ def instrument_warnings(summary: Summary) -> list[str]:
             if notes := [record.notes[name] for record in row.finals if name in record.notes]:
                 runs = f"{len(notes)} of {count(len(row.finals), 'final run')}"
                 found.append(f"{row.method.name}: {name} missing or inexact in {runs}, first: {notes[0].rstrip('.')}.")
+    return found
+
+
+def schedule_warnings(summary: Summary) -> list[str]:
+    """A sentence for every method whose learning rate's controller has something to say of some run."""
+    found = []
+    for row in summary.rows:
+        if notes := [record.notes[SCHEDULE_NOTE] for record in row.finals if SCHEDULE_NOTE in record.notes]:
+            runs = f"{len(notes)} of {count(len(row.finals), 'final run')}"
+            found.append(f"{row.method.name}: in {runs} {notes[0].rstrip('.')}.")
     return found
 
 

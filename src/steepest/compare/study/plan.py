@@ -18,7 +18,7 @@ from steepest.data import Split, Splits
 from steepest.training.code.lookup import Given, load_data, the_method, the_workload
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
-from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.definitions.schedule import SCHEDULES, Schedule
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.evaluate import evaluate
 from steepest.training.process.state import ProcessState
@@ -185,6 +185,9 @@ def _time_run(
 ) -> tuple[float, float]:
     """Measure the seconds of a run without a test, and of the test."""
 
+    whole = Assignment(workload, method, splits, point, spec.tuning_seed, spec.epochs, spec.batch_size)
+    schedule = _begin_as_in(whole.legs[0].stop, method.schedule or SCHEDULES[spec.schedule])
+
     def timed(count: int) -> float:
         """Time a run of so many steps, with one validation."""
         samples = torch.arange(
@@ -194,13 +197,12 @@ def _time_run(
         outcome = train(
             Assignment(
                 workload,
-                method,
+                replace(method, schedule=schedule),
                 Splits(few, splits.validation, splits.test),
                 point,
                 seed=spec.tuning_seed,
                 epochs=1,
                 batch_size=spec.batch_size,
-                schedule=SCHEDULES[spec.schedule],
             ),
             with_test=False,
         )
@@ -217,6 +219,12 @@ def _time_run(
     model = workload.model().to(splits.train.inputs.device)
     validation, test = (_seconds_of_evaluation(workload, model, split) for split in (splits.validation, splits.test))
     return once + (steps - 1) * step + (min(spec.epochs, steps) - 1) * validation, test
+
+
+def _begin_as_in(steps: int, schedule: Schedule) -> Schedule:
+    """Make a schedule whose controller is told of so many steps, whatever the run has."""
+    make = schedule.controller
+    return schedule if make is None else replace(schedule, controller=lambda optimizer, _: make(optimizer, steps))
 
 
 def _seconds_of_evaluation(workload: Workload, model: nn.Module, split: Split) -> float:

@@ -1,7 +1,6 @@
 """A schedule that finds the bounds of its learning rate in the first steps of the run."""
 
 import contextlib
-import logging
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -17,7 +16,6 @@ from steepest.training.builtin.schedules import SMALLEST, MutualInformation
 from steepest.training.definitions.outcome import Progress
 from steepest.training.definitions.schedule import Schedule
 
-_log = logging.getLogger("steepest")
 SHARE = 10  # at most one in so many steps is spent on the sweep
 MOST, FEWEST = 100, 20  # steps of the sweep
 LOWEST, HIGHEST = 1e-4, 10.0  # rates that it tries
@@ -30,7 +28,7 @@ class RangeThenMutualInformation(MutualInformation):
     at validations and in checkpoints, the model has its weights of before: what is seen meanwhile is the beginning.
 
     Where the sweep shows nothing, as where everything is learnt already, the highest rate is the optimizer's own and
-    the lowest a thousandth of it; a warning says so.
+    the lowest a thousandth of it; ``note`` says so, and the report warns.
 
     Args:
         optimizer: of the run; its groups hold the ``threshold`` of the information's change.
@@ -48,6 +46,7 @@ class RangeThenMutualInformation(MutualInformation):
                 f"a sweep over learning rates takes a tenth of the run's steps and at least {FEWEST}, so that a run "
                 f"must have {SHARE * FEWEST} steps, got {steps}; give it more epochs"
             )
+        self.note = ""
         self._optimizer = optimizer
         self._own = float(optimizer.param_groups[0]["lr"])
         self._threshold = float(optimizer.param_groups[0]["threshold"])
@@ -117,11 +116,13 @@ class RangeThenMutualInformation(MutualInformation):
             "lr": self._lr,
             "aside": list(self._aside),
             "state": self._state,
+            "note": self.note,
         }
         return super().state_dict() | own | {"curve": self._curve.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._sweeps, self._lr, self._state = state["sweeps"], state["lr"], state["state"]
+        self.note = state["note"]
         self._counted, self._aside = state["counted"], list(state["aside"])
         self._curve.load_state_dict(state["curve"])
         super().load_state_dict(state)
@@ -135,9 +136,8 @@ class RangeThenMutualInformation(MutualInformation):
         self._state = {}
         found = read_range(self._curve)
         if found.bounds is None:
-            _log.warning(
-                "the sweep over learning rates has found no bounds, and lr %g is taken; %s", self._own, found.note
-            )
+            why = found.note or "what is told of the classes is at its best where the sweep begins"
+            self.note = f"the sweep over learning rates found no bounds, and lr {self._own:g} was taken: {why}"
         low, high = found.bounds or (SMALLEST * self._own, self._own)
         self._scheduler = MutualInformationLR(self._optimizer, low, high, threshold=self._threshold)
 

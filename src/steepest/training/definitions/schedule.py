@@ -11,11 +11,14 @@ from steepest.training.definitions.outcome import Progress
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
+SCHEDULE_NOTE = "lr schedule"  # the name under which a run's notes have its controller's
+
 
 class Controller(Protocol):
     """What moves values of one optimizer's groups while a run goes on.
 
-    A controller that needs to know more may have any of three further methods, which are called where they are found:
+    A controller that needs to know more may have any of three further methods, which are called where they are found,
+    and a ``note``: a sentence on this run for the report, empty where there is nothing to say, read at each validation.
 
     ``attach(model)``
         once, at the beginning of the task that it is made for. The model is the workload's own, to put hooks on. What

@@ -25,7 +25,7 @@ from steepest.training.definitions.instrument import Instrument, Reading, RunVie
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.outcome import Curve, Progress
 from steepest.training.definitions.ranks import ALONE, Ranks
-from steepest.training.definitions.schedule import Controller
+from steepest.training.definitions.schedule import SCHEDULE_NOTE, Controller
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.batches import Batches
 from steepest.training.loop.checkpoint import State, plain_attributes, same
@@ -210,6 +210,8 @@ class Run:
         self.diverged = not all(map(math.isfinite, seen.values()))
         if not self.diverged and self.reached is None and reaches(self.workload, metric):
             self.reached = self.spent
+        if note := getattr(self.controller, "note", ""):
+            self.notes.setdefault(SCHEDULE_NOTE, note)
 
     def measure(self, instruments: Sequence[Instrument], when: str) -> float:
         """Ask the instruments of this moment, unless the run has diverged; returns the seconds that they took."""
