@@ -56,7 +56,7 @@ def test_the_rate_moves_by_counts_of_a_gpu_and_its_tensor_is_filled():
 @pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.AdamW, steepest.SNGM, steepest.LARS])
 def test_the_range_test_leaves_a_gpu_as_it_was(make, scaled):
     model, data = network(), batches()
-    optimizer = make(model.named_parameters(), lr=0.01)
+    optimizer = make(model.parameters(), lr=0.01)
     scaler = torch.amp.GradScaler("cuda", init_scale=64.0) if scaled else None
     for x, y in data:
         optimizer.zero_grad()
