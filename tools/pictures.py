@@ -27,6 +27,7 @@ class Study:
 
     command: str
     folder: str = "."
+    page: str = "report.html"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ STUDIES = {
     ),
     "geometry": Study("python examples/noise_geometry.py"),
     "diagnosis": Study("steepest diagnose digits-mlp --method sgd"),
+    "range": Study("steepest lr-range digits-mlp --method sngm", page="lr-range.html"),
 }
 FOREST, LR = "section:has(> .head #h-forest)", "section:has(> .head #h-lr)"
 CURVES, PROFILE = "section:has(> .head #h-validation)", "section:has(> .head #h-profile)"
@@ -70,6 +72,7 @@ PICTURES = {
     "noise-geometry": Picture("geometry", ".plotly-graph-div", ".plotly-graph-div"),
     "diagnosis": Picture("diagnosis", FIGURE.format("noise-scale"), FIGURE.format("tests")),
     "diagnosis-plane": Picture("diagnosis", FIGURE.format("surface"), FIGURE.format("surface")),
+    "lr-range": Picture("range", FIGURE.format("loss"), FIGURE.format("information")),
     "tutorial-first": Picture("first", ".kicker", FOREST),
     "tutorial-second": Picture("second", ".kicker", "section:has(#results)"),
     "tutorial-curves": Picture("second", CURVES, CURVES, legend=True),
@@ -83,7 +86,7 @@ def run(name: str, work: Path) -> Path:
     program, *words = shlex.split(study.command)
     command = [sys.executable, *(["-m", program] if program == "steepest" else []), *words, "--out", str(out)]
     subprocess.run(command, cwd=ROOT / study.folder, check=True)
-    return out / "report.html"
+    return out / study.page
 
 
 def photograph(page: Page, picture: Picture) -> bytes:
