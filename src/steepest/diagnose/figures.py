@@ -183,8 +183,9 @@ def _draw_covariance(found: Diagnosis) -> Figure:
     words = ""
     if values:
         words = (
-            f" Its trace is {seen['trace']:.3g}, of which these are {math.fsum(values) / seen['trace']:.0%}; its "
-            f"effective rank, (tr D)² / tr D², is {seen['effective_rank']:.3g}."
+            f" Its trace is {seen['trace']:.3g}, of which these are "
+            f"{100 * math.fsum(values) / seen['trace']:.0f}\u00a0%; its effective rank, "
+            f"(tr D)² / tr D², is {seen['effective_rank']:.3g}."
         )
     return Figure(
         "covariance",
@@ -250,16 +251,17 @@ def _draw_surface(found: Diagnosis) -> Figure:
             showlegend=False,
             **named("end"),
         )
-    first, second = (f"{share:.0%}" for share in surface.get("shares") or (0.0, 0.0))
-    plot.update_xaxes(title=f"first principal component of the path, {first} of the movement")
+    first, second = (f"{100 * share:.0f}\u00a0%" for share in surface.get("shares") or (0.0, 0.0))
+    plot.update_xaxes(title=f"first principal component, {first}")
     plot.update_yaxes(title=f"second, {second}")
     plot.update_layout(showlegend=False, hovermode="closest")
     return Figure(
         "surface",
         "The loss in the plane of the path",
-        f"The plane through the final weights in which the weights moved most, and the loss in it, over "
-        f"{_say(found, SURFACE_SAMPLES)}, with level sets of its logarithm. The path is drawn as it falls onto the "
-        "plane: away from it the loss on the path is another. Any path of many dimensions looks bent like this.",
+        f"The plane through the final weights in which the weights moved most, with each axis' share of the movement, "
+        f"and the loss in it, over {_say(found, SURFACE_SAMPLES)}, with level sets of its logarithm. The path is drawn "
+        "as it falls onto the plane: away from it the loss on the path is another. Any path of many dimensions looks "
+        "bent like this.",
         plot,
     )
 
