@@ -98,8 +98,13 @@ def test_methods_that_take_their_gradient_at_points_of_their_own(method, optimiz
 
 def test_every_loss_is_told():
     told = []
-    found = sweep(f"{TINY}:clouds", "sgd", num_iter=20, end_lr=0.1, progress=lambda: told.append(1)).found
+    asked = {"num_iter": 20, "end_lr": 0.1, "progress": told.append}
+    found = sweep(f"{TINY}:clouds", "sgd", **asked).found
     assert len(told) == 2 * len(found.lr)
+    told.clear()
+    found = sweep(f"{TINY}:clouds", "sgd", refine_iter=70, **(asked | {"num_iter": 60, "end_lr": 1.0})).found
+    assert found.gradient_evaluations == 130
+    assert told == [2 * 60 + 7 * 11] * (2 * 60 + 7 * 11)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def lr_range(
     ] = "sgd",
     start_lr: Annotated[float, typer.Option(help="The lowest rate. Default: 1e-6.")] = 1e-6,
     end_lr: Annotated[float, typer.Option(help="The highest rate. Default: 10.")] = 10.0,
-    num_iter: Annotated[int, typer.Option(help="Steps in all. Default: 100.")] = 100,
+    num_iter: Annotated[int, typer.Option(help="Steps of the sweep. Default: 100.")] = 100,
     mode: Annotated[str, typer.Option(help="exp, equal ratios, or linear, equal differences. Default: exp.")] = "exp",
     restart: Annotated[
         bool,
@@ -35,6 +35,14 @@ def lr_range(
             help="Every rate from the same weights, ten steps each, instead of one sweep. Default: no.",
         ),
     ] = False,
+    refine_iter: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps beside these at seven rates around what the sweep suggests, each from the start. Default: what "
+            "an epoch has beyond --num-iter, at most 210.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of initial weights and data order. Default: 0.")] = 0,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one. Default: auto.")
@@ -62,8 +70,7 @@ def lr_range(
         TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), console=err()
     )
     bar.live.transient = True
-    rates = num_iter // 10 + 1 if restart else num_iter
-    task = bar.add_task("lr-range", total=num_iter + rates)
+    task = bar.add_task("lr-range", total=None)
     with bar:
         swept = sweep(
             workload,
@@ -73,10 +80,11 @@ def lr_range(
             num_iter=num_iter,
             mode="linear" if mode == "linear" else "exp",
             restart=restart,
+            refine_iter=refine_iter,
             seed=seed,
             device=device,
             data_dir=None if data_dir is None else values.path("data_dir", data_dir),
-            progress=lambda: bar.advance(task),
+            progress=lambda expected: bar.update(task, total=expected, advance=1),
         )
     if folder is None:
         name = re.sub(r"[^\w.+-]+", "-", f"lr-range-{swept.workload.name}-{swept.method.name}")

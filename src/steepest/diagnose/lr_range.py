@@ -5,7 +5,7 @@ import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,9 @@ from steepest._machine import device_named, machine
 from steepest._version import __version__
 from steepest.diagnose.assignment import middle_of
 from steepest.schedules import LRRange, lr_range_test
+from steepest.schedules.range_test import AROUND, refining
 from steepest.training.code.lookup import find_method, find_workload, load_data
+from steepest.training.definitions.budget import steps_per_epoch
 from steepest.training.definitions.estimator import Batch
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.workload import Workload
@@ -28,7 +30,7 @@ from steepest.training.loop.run import fresh_model
 from steepest.training.process.randomness import seed_generators
 
 CSV, JSON, HTML = "lr-range.csv", "lr-range.json", "lr-range.html"
-_ARGUMENTS = ("start_lr", "end_lr", "num_iter", "mode", "restart")
+_ARGUMENTS = ("start_lr", "end_lr", "num_iter", "mode", "restart", "refine_iter")
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,11 @@ def sweep(
     num_iter: int = 100,
     mode: Literal["exp", "linear"] = "exp",
     restart: bool = False,
+    refine_iter: int | None = None,
     seed: int = 0,
     device: str = "auto",
     data_dir: Path | None = None,
-    progress: Callable[[], object] = lambda: None,
+    progress: Callable[[int], object] = lambda expected: None,
 ) -> Range:
     """A range test of a method on a workload: initial weights and data order are those of a run with that seed.
 
@@ -62,8 +65,8 @@ def sweep(
 
     Args:
         num_iter: gradients of a batch; a method that pays several a step takes so many steps fewer.
-        progress: called for every loss: one a step, one a rate, and one at the beginning of restarts; more where a
-            method takes its gradient at several points.
+        refine_iter: likewise, and as for :func:`~steepest.schedules.lr_range_test`, with an epoch for the loader.
+        progress: called for every loss, with the number of those that are expected.
 
     Raises:
         InputError: a name is unknown, an argument cannot be used, or the data is not there.
@@ -79,17 +82,24 @@ def sweep(
     optimizer = found_method.build(model, values)
     model.train()
     batches = Batches(train, found_workload.batch_size, seed, found_workload.augment)
+    cost = found_method.cost
+    if refine_iter is None:
+        left = steps_per_epoch(len(train), found_workload.batch_size) - num_iter
+        refine_iter = 0 if restart else cost * refining(left // cost)
     settings = {
         "start_lr": start_lr,
         "end_lr": end_lr,
         "num_iter": num_iter,
         "mode": mode,
         "restart": restart,
+        "refine_iter": refine_iter,
         "seed": seed,
         "device": where,
         "batch_size": found_workload.batch_size,
     }
-    told = _told(found_workload.loss, progress)
+    rates = num_iter // cost // 10 + 1 if restart else num_iter // cost
+    expected = (num_iter + refine_iter) // cost + rates + (len(AROUND) if refine_iter else 0)
+    told = _told(found_workload.loss, partial(progress, expected))
     with attached(found_method.estimators, model, optimizer, seed) as gradients:
 
         def gradient(batch: Any) -> Tensor:
@@ -103,9 +113,10 @@ def sweep(
                 batches,
                 start_lr=start_lr,
                 end_lr=end_lr,
-                num_iter=num_iter // found_method.cost,
+                num_iter=num_iter // cost,
                 mode=mode,
                 restart=restart,
+                refine_iter=refine_iter // cost,
                 closure=found_method.closure,
                 gradient=gradient,
             )
@@ -115,7 +126,7 @@ def sweep(
                 sentence = sentence.replace(name, argument(name))
             raise InputError(sentence) from error
     values.pop("lr")
-    found = replace(found, gradient_evaluations=found.gradient_evaluations * found_method.cost)
+    found = replace(found, gradient_evaluations=found.gradient_evaluations * cost)
     return Range(found_workload, found_method, found, settings, values)
 
 
@@ -140,6 +151,7 @@ def write(folder: Path, swept: Range, command: list[str]) -> Path:
         "lr": found.lr,
         "loss": [_finite(value) for value in found.loss],
         "smoothed": [_finite(value) for value in found.smoothed],
+        "restarts": [[lr, _finite(loss)] for lr, loss in found.restarts],
         "information": found.information,
         "command": shlex.join(command),
         "machine": machine(),

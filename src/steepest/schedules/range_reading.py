@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from steepest.schedules.range_curve import RangeCurve
@@ -19,8 +20,12 @@ class RangeReading(NamedTuple):
     note: str
 
 
-def read_range(curve: RangeCurve) -> RangeReading:
-    """Read a curve; of the points at which the loss was finite."""
+def read_range(curve: RangeCurve, restarts: Sequence[tuple[float, float]] = ()) -> RangeReading:
+    """Read a curve; of the points at which the loss was finite.
+
+    Args:
+        restarts: rates that were tried again from the start, and the loss that each came to.
+    """
     finite = sum(map(math.isfinite, curve.loss))
     if finite < 3:
         return RangeReading(None, None, _without_points(curve))
@@ -40,6 +45,8 @@ def read_range(curve: RangeCurve) -> RangeReading:
     fallen = next(lr for lr, loss in zip(curve.lr, curve.smoothed, strict=True) if loss <= level)
     suggestion = max(curve.lr[0], _SHARE * fallen)
     notes = []
+    if (again := _read_restarts(restarts, start)) is not None:
+        suggestion = again
     if at == len(curve.lr) - 1:
         notes.append("the loss still falls at the highest lr: a higher end_lr would tell more")
     if curve.smoothed[0] <= (start + least) / 2 or suggestion == curve.lr[0]:
@@ -50,6 +57,14 @@ def read_range(curve: RangeCurve) -> RangeReading:
     by_loss = _bounds_by_loss(curve, finite, start, least, noise)
     bounds = _bounds_by_information(curve, finite, by_loss) if curve.information else None
     return RangeReading(bounds or by_loss, suggestion, "; ".join(notes))
+
+
+def _read_restarts(restarts: Sequence[tuple[float, float]], start: float) -> float | None:
+    """Find a share of the largest rate that came as low as the best one, but for a tenth of its fall."""
+    least = min((loss for _, loss in restarts if math.isfinite(loss)), default=start)
+    if not least < start:
+        return None
+    return _SHARE * max(lr for lr, loss in restarts if loss <= least + TOLERANCE * (start - least))
 
 
 def _without_points(curve: RangeCurve) -> str:

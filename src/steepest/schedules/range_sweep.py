@@ -1,5 +1,7 @@
 """One learning rate after the other, a step each: the mechanics of a range test."""
 
+import math
+import statistics
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ class Sweep:
     gradient: Callable[[object], Tensor] | None = None
     gradient_evaluations: int = 0
     _counts: ConfusionCounts | None = field(init=False)
+    _losses: list[Tensor] = field(init=False, default_factory=list)  # of a step's gradients
 
     def __post_init__(self) -> None:
         self.device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
@@ -60,6 +63,29 @@ class Sweep:
             if self.curve.note(lr, loss, table):
                 return
 
+    def run_from_start(self, lrs: Iterable[float], loader: Iterable[object], steps: int) -> list[float]:
+        """Take so many steps at each rate from the weights of now, on the same batches.
+
+        Returns:
+            The mean loss of the last third of the steps and of the batch after them; not finite once a loss was not.
+        """
+        batches = endless(loader)
+        first = [self._take(batches) for _ in range(steps + 1)]
+        return [self._run_at(lr, first) for lr in lrs]
+
+    def _run_at(self, lr: float, batches: list[list[object]]) -> float:
+        losses: list[float] = []
+        with kept(self.model, self.optimizer, self.scaler):
+            self.set_lr(lr)
+            for some in batches[:-1]:
+                self._losses.clear()
+                self._step(some)
+                losses.append(self._mean_over_ranks(self._losses[0]))
+                if not math.isfinite(losses[-1]):
+                    return math.nan
+            loss, _ = self._look(batches[-1])
+        return statistics.fmean([*losses[-(len(losses) // 3) :], loss])
+
     def set_lr(self, lr: float) -> None:
         """Give the group with the highest lr this one, and the others theirs in proportion."""
         for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
@@ -85,9 +111,12 @@ class Sweep:
     def _gradient(self, batches: list[object]) -> Tensor:
         """Make the gradient of the mean loss over the batches."""
         self.optimizer.zero_grad(set_to_none=True)
-        if self.gradient is not None:
-            self.gradient_evaluations += 1
-            return self.gradient(batches[0])
+        self.gradient_evaluations += 1
+        total = self._backward(batches) if self.gradient is None else self.gradient(batches[0])
+        self._losses.append(total)
+        return total
+
+    def _backward(self, batches: list[object]) -> Tensor:
         total = torch.zeros((), device=self.device)
         for batch in batches:
             with self._casting():
@@ -95,7 +124,6 @@ class Sweep:
             loss = loss / len(batches)
             (loss if self.scaler is None else self.scaler.scale(loss)).backward()
             total += loss.detach()
-        self.gradient_evaluations += 1
         return total
 
     @torch.no_grad()
@@ -107,10 +135,14 @@ class Sweep:
                 outputs, targets, loss = forward(self.model, self.loss_fn, batch, self.device)
             total += loss / len(batches)
             self._count(outputs, targets)
+        return self._mean_over_ranks(total), self._table()
+
+    def _mean_over_ranks(self, loss: Tensor) -> float:
         if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(total)
-            total /= dist.get_world_size()
-        return float(total), self._table()
+            loss = loss.detach().double()
+            dist.all_reduce(loss)
+            loss /= dist.get_world_size()
+        return float(loss)
 
     def _count(self, outputs: Any, targets: Any) -> None:
         if self._counts is None:

@@ -3,7 +3,7 @@
 import csv
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,8 @@ from steepest.schedules.range_sweep import Sweep, kept
 from steepest.schedules.sweep_batches import LossFunction
 
 _STEPS_FROM_RESTART = 10
+AROUND = tuple(2.0**k for k in range(-4, 3))  # of the sweep's suggestion: rates that are tried again from the start
+_STEPS_AROUND = (10, 30)  # fewest and most at each
 _SMOOTHING = 0.9
 
 
@@ -38,11 +40,14 @@ class LRRange:
             the last within a tenth of its best before it falls further than chance does, or the loss is not finite. No
             higher than the smoothed loss puts it where chance hides a fall of a tenth, and by that alone where there
             are no classes. ``None`` where nothing was seen.
-        suggestion: an lr to start with: half of the first at which the smoothed loss has fallen 0.95 of its way;
-            ``None`` where nothing was seen.
+        suggestion: an lr to start with: half of the largest of ``restarts`` that came as low as the best one, but for a
+            tenth of its fall; without them half of the first rate at which the smoothed loss has fallen 0.95 of its
+            way. ``None`` where nothing was seen.
         note: what there is to say, in a sentence; empty if nothing.
         gradient_evaluations: what it cost, in gradients of a whole step; each point took a forward pass beside.
         seconds: what it took.
+        restarts: rates around the sweep's own suggestion that were tried again from the start, rising, each with the
+            mean loss of the last third of its steps, NaN where it was not finite; empty if there were none.
     """
 
     lr: tuple[float, ...]
@@ -55,6 +60,7 @@ class LRRange:
     note: str
     gradient_evaluations: int
     seconds: float
+    restarts: tuple[tuple[float, float], ...] = ()
 
     def to_csv(self, path: str | Path) -> None:
         """Write the points as a table: lr, loss, smoothed and, where there is one, information."""
@@ -104,6 +110,7 @@ def lr_range_test(
     num_iter: int = 100,
     mode: Literal["exp", "linear"] = "exp",
     restart: bool = False,
+    refine_iter: int | None = None,
     steps_per_lr: int | None = None,
     smoothing: float | None = None,
     diverge_factor: float = 4.0,
@@ -123,6 +130,9 @@ def lr_range_test(
                     lr_max: the last within a tenth of its best before it falls 4 errors below, or the loss ends
         suggestion  half of the first lr at which the smoothed loss has fallen 0.95 of its way
 
+        for lr in 4, 2, 1, 1/2 ... 1/16 times that:   back to the start;   steps at lr, on the same batches
+        suggestion  half of the largest lr that came as low as the best one, but for a tenth of its fall
+
     With ``restart=False`` one sweep of ``num_iter`` steps: cheap, but what a rate does depends on the rates before it.
     With ``restart=True`` every rate begins at the same weights, on the same batches: unbiased, and coarser, since
     ``num_iter`` steps are shared out, ten a rate.
@@ -133,8 +143,11 @@ def lr_range_test(
     initialised every rank calls it with its own batches; losses are averaged and counts summed, so that all end
     together.
 
-    **Cost**: ``num_iter`` gradients, and a forward pass for each rate; a copy of weights, gradients and optimizer
-    state. An optimizer that asks its closure for several gradients a step costs as many.
+    The second half is done where one pass over the loader pays for it: a sweep has learnt at low rates what a start at
+    a high one might break, and shows the rates at which the loss falls fastest, not those that are still stable.
+
+    **Cost**: ``num_iter + refine_iter`` gradients, and a forward pass for each rate; a copy of weights, gradients and
+    optimizer state. An optimizer that asks its closure for several gradients a step costs as many.
 
     **What it is not**: a search. The suggestion is for training that decays the lr from there to 0; it was chosen on
     one workload, see the documentation.
@@ -150,6 +163,9 @@ def lr_range_test(
         num_iter: steps in all, at least 3.
         mode: ``"exp"``: equal ratios; ``"linear"``: equal differences.
         restart: begin each rate at the weights of now.
+        refine_iter: steps beside ``num_iter``, shared out over the seven rates of the second half, at least ten each;
+            0 for none. If ``None`` as many as one pass over the loader has more batches than ``num_iter``, at most
+            210, where it has a length and ``restart`` is not asked for.
         steps_per_lr: 1 in a sweep and 10 from restarts, if ``None``.
         smoothing: share of the past in the smoothed loss, in [0, 1); 0.9 in a sweep and 0 from restarts, if ``None``.
         diverge_factor: the sweep ends where the smoothed loss lies above its least by ``diverge_factor - 1`` times the
@@ -201,6 +217,7 @@ def lr_range_test(
     started = time.perf_counter()
     curve = RangeCurve(share, diverge_factor, 1 if restart else WINDOW)
     lrs = rates(float(start_lr), float(end_lr), num_iter // steps, mode)
+    again = _count_refining(refine_iter, loader, num_iter, accumulation_steps, restart)
     with kept(model, optimizer, scaler, loader):
         if not model.training:
             model.train()
@@ -209,16 +226,55 @@ def lr_range_test(
         )
         with torch.enable_grad():
             sweep.run(lrs, loader, restart=restart, steps_per_lr=steps)
+    tried: list[tuple[float, float]] = []
+    if again and (near := read_range(curve).suggestion) is not None:
+        around = [share * near for share in AROUND]
+        with kept(model, optimizer, scaler, loader), torch.enable_grad():
+            if not model.training:
+                model.train()
+            tried = list(zip(around, sweep.run_from_start(around, loader, again), strict=True))
     return LRRange(
         tuple(curve.lr),
         tuple(curve.loss),
         tuple(curve.smoothed),
         tuple(curve.information) or None,
         curve.diverged_at,
-        *read_range(curve),
+        *read_range(curve, tried),
         sweep.gradient_evaluations,
         time.perf_counter() - started,
+        tuple(tried),
     )
+
+
+def _count_refining(
+    refine_iter: int | None, loader: Iterable[object], num_iter: int, accumulation_steps: int, restart: bool
+) -> int:
+    """Count the steps at each rate of the second half, 0 for none."""
+    if refine_iter is not None:
+        fewest = _STEPS_AROUND[0]
+        check_integer("refine_iter", refine_iter)
+        if refine_iter < 0 or 0 < refine_iter < fewest * len(AROUND):
+            raise ValueError(
+                f"refine_iter must be 0 or pay for {fewest} steps at {len(AROUND)} rates, {fewest * len(AROUND)}, "
+                f"got {refine_iter}"
+            )
+        if refine_iter and restart:
+            raise ValueError("refine_iter cannot be had together with restart: all its rates begin at the start")
+        return refine_iter // len(AROUND)
+    batches = len(loader) if isinstance(loader, Sized) and not restart else 0
+    return refining(batches // accumulation_steps - num_iter) // len(AROUND)
+
+
+def refining(left: int) -> int:
+    """Say how many steps the second half takes where so many batches of a pass are left.
+
+    Example:
+        >>> refining(351 - 100), refining(200 - 100), refining(17 - 100)
+        (210, 98, 0)
+    """
+    fewest, most = _STEPS_AROUND
+    steps = min(most, left // len(AROUND))
+    return steps * len(AROUND) if steps >= fewest else 0
 
 
 def _check(
