@@ -27,6 +27,15 @@ def draw(swept: Range) -> list[Figure]:
     loss = go.Figure()
     _line(loss, found.lr, found.loss, "loss of the next batch", PALETTE[0], width=1, opacity=0.4)
     _line(loss, found.lr, found.smoothed, "smoothed", PALETTE[0])
+    if found.restarts:
+        loss.add_scatter(
+            x=[lr for lr, value in found.restarts if math.isfinite(value)],
+            y=[value for _, value in found.restarts if math.isfinite(value)],
+            name="from the start",
+            mode="markers",
+            marker={"color": PALETTE[4], "size": 8, "symbol": "circle-open"},
+            hovertemplate="lr %{x:.3g}: %{y:.4g}<extra>%{fullData.name}</extra>",
+        )
     finite = [value for value in found.smoothed if math.isfinite(value)]
     if finite:
         low, high = min(v for v in found.loss if math.isfinite(v)), max(finite[: max(3, len(finite) // 2)])
@@ -34,9 +43,8 @@ def draw(swept: Range) -> list[Figure]:
     _finish(loss, swept, "loss")
     caption = (
         "After the steps at each rate, the loss of the next batch, and its smoothed course. Shaded: from the lowest to "
-        "the highest rate at which something is learnt. Dotted: the start that is suggested, half of the first rate at "
-        "which the smoothed loss has fallen 0.95 of its way."
-    )
+        "the highest rate at which something is learnt. "
+    ) + _say_suggestion(swept)
     figures = [Figure("loss", "Loss", caption, loss, ("x",))]
     if found.information is not None:
         told = go.Figure()
@@ -48,6 +56,20 @@ def draw(swept: Range) -> list[Figure]:
         )
         figures.append(Figure("information", "What the predictions tell of the classes", caption, told, ("x",)))
     return figures
+
+
+def _say_suggestion(swept: Range) -> str:
+    if not swept.found.restarts:
+        return (
+            "Dotted: the start that is suggested, half of the first rate at which the smoothed loss has fallen 0.95 of "
+            "its way."
+        )
+    steps = swept.settings["refine_iter"] // swept.method.cost // len(swept.found.restarts)
+    return (
+        f"Circles: rates that were tried again from the start, and the mean loss of the last third of {steps} steps "
+        "at each. Dotted: the start that is suggested, half of the largest of them that came as low as the best one, "
+        "but for a tenth of its fall."
+    )
 
 
 def _line(plot: go.Figure, x: Any, y: Any, name: str, colour: str, *, width: float = 2, opacity: float = 1.0) -> None:
