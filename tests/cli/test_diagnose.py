@@ -13,7 +13,8 @@ import torch
 from steepest._errors import InputError
 from steepest.cli import run
 from steepest.diagnose.assignment import assignment_of
-from steepest.diagnose.diagnosis import diagnose, read_diagnosis
+from steepest.diagnose.diagnosis import diagnose
+from steepest.diagnose.result import read_diagnosis
 from steepest.training.train import train
 from tests.compare import tiny
 

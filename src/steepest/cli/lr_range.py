@@ -60,7 +60,8 @@ def lr_range(
     from rich.progress import BarColumn, Progress, TextColumn
 
     from steepest.compare.study import values
-    from steepest.diagnose.lr_range import sentences, sweep, write
+    from steepest.diagnose.lr_range import sentences, sweep
+    from steepest.diagnose.lr_range_page import write
 
     values.one_of("mode", mode, ("exp", "linear"))
     folder = None if into is None else values.path("out", into)

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from steepest._files import write_atomically
 from steepest._machine import device_named, machine
 from steepest._version import __version__
 from steepest.diagnose.assignment import assignment_of
-from steepest.diagnose.observing import Observer, Seen, observe_end, parameters_of
+from steepest.diagnose.observing import Observer, observe_end, parameters_of
+from steepest.diagnose.result import RESULT, SURFACE_SAMPLES, Diagnosis, read_diagnosis
 from steepest.diagnostics.loss_surface import loss_plane
 from steepest.training.builtin.instruments.samples import batches_of
 from steepest.training.code.user_code import told
@@ -29,28 +30,8 @@ from steepest.training.process.randomness import seed_generators
 from steepest.training.train import train
 
 FORMAT = 1
-SURFACE_SAMPLES, SURFACE_POINTS = 500, 21
-SETTINGS, RESULT, OBSERVATIONS = "diagnosis.json", "result.json", "observations"
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What a run came to and what was seen in it, as ``result.json`` in its folder holds it.
-
-    ``settings``: what was asked for; ``run``: loss, metric and curve; ``seen``: a row for each validation, the first at
-    the initial weights; ``end``: what was looked at once; ``surface``: the loss in the plane of the path.
-    """
-
-    folder: Path
-    settings: dict[str, Any]
-    run: dict[str, Any]
-    seen: list[Seen]
-    end: dict[str, Any]
-    surface: dict[str, Any]
-
-    @property
-    def page(self) -> Path:
-        return self.folder / "report.html"
+SURFACE_POINTS = 21
+SETTINGS, OBSERVATIONS = "diagnosis.json", "observations"
 
 
 def diagnose(
@@ -119,19 +100,6 @@ def diagnose(
 
     write_page(found)
     return found
-
-
-def read_diagnosis(folder: Path) -> Diagnosis:
-    """A finished diagnosis from its folder.
-
-    Raises:
-        InputError: there is none, or it cannot be read.
-    """
-    try:
-        held = json.loads((folder / RESULT).read_text("utf-8"))
-        return Diagnosis(folder, *(held[name] for name in ("settings", "run", "seen", "end", "surface")))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder} holds no finished diagnosis: {one_line(str(error))}") from error
 
 
 def _settings(assignment: Assignment, device: str) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from steepest.diagnose.diagnosis import SURFACE_SAMPLES, Diagnosis
 from steepest.diagnose.observing import (
     CURVATURE_SAMPLES,
     EIGENVALUES,
     GRADIENT_SAMPLES,
     NOISE_SAMPLES,
 )
+from steepest.diagnose.result import SURFACE_SAMPLES, Diagnosis
 from steepest.page.figure import Figure
 from steepest.page.look import BASELINE_COLOUR, DASHES, PALETTE, add_band, axis_title, has_data, label, marks, named
 from steepest.page.look import translucent as faint

@@ -1,8 +1,5 @@
 """A range test of a method on a workload, as a study would train them."""
 
-import json
-import math
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial, wraps
@@ -13,9 +10,7 @@ import torch
 from torch import Tensor
 
 from steepest._errors import InputError, argument
-from steepest._files import write_atomically
-from steepest._machine import device_named, machine
-from steepest._version import __version__
+from steepest._machine import device_named
 from steepest.diagnose.assignment import middle_of
 from steepest.schedules import LRRange, lr_range_test
 from steepest.schedules.range_test import AROUND, refining
@@ -29,7 +24,6 @@ from steepest.training.loop.gradients import attached
 from steepest.training.loop.run import fresh_model
 from steepest.training.process.randomness import seed_generators
 
-CSV, JSON, HTML = "lr-range.csv", "lr-range.json", "lr-range.html"
 _ARGUMENTS = ("start_lr", "end_lr", "num_iter", "mode", "restart", "refine_iter")
 
 
@@ -130,38 +124,6 @@ def sweep(
     return Range(found_workload, found_method, found, settings, values)
 
 
-def write(folder: Path, swept: Range, command: list[str]) -> Path:
-    """Write the points as CSV, all of it as JSON, and the page, into a folder; returns the path of the page."""
-    from steepest.diagnose.lr_range_page import render_range
-
-    folder.mkdir(parents=True, exist_ok=True)
-    found = swept.found
-    found.to_csv(folder / CSV)
-    told = {
-        "workload": swept.workload.name,
-        "method": swept.method.name,
-        "settings": swept.settings,
-        "hyperparameters": swept.hyperparameters,
-        "bounds": found.bounds,
-        "suggestion": found.suggestion,
-        "diverged_at": found.diverged_at,
-        "note": found.note,
-        "gradient_evaluations": found.gradient_evaluations,
-        "seconds": found.seconds,
-        "lr": found.lr,
-        "loss": [_finite(value) for value in found.loss],
-        "smoothed": [_finite(value) for value in found.smoothed],
-        "restarts": [[lr, _finite(loss)] for lr, loss in found.restarts],
-        "information": found.information,
-        "command": shlex.join(command),
-        "machine": machine(),
-        "versions": {"steepest": __version__, "torch": torch.__version__},
-    }
-    write_atomically(folder / JSON, json.dumps(told, indent=2, allow_nan=False) + "\n")
-    write_atomically(folder / HTML, render_range(swept, told))
-    return folder / HTML
-
-
 def sentences(swept: Range) -> list[str]:
     """What was found, for a reader."""
     found = swept.found
@@ -187,7 +149,3 @@ def _told(loss: Callable[[Tensor, Tensor], Tensor], progress: Callable[[], objec
     if hasattr(loss, "ignore_index"):
         telling.ignore_index = loss.ignore_index  # type: ignore[attr-defined]
     return telling
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

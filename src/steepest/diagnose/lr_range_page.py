@@ -1,14 +1,57 @@
-"""The page of a range test: one file, which asks the network for nothing."""
+"""The page of a range test: one file, which asks the network for nothing; its points beside it."""
 
+import json
 import math
+import shlex
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
+import torch
 
+from steepest._files import write_atomically
+from steepest._machine import machine
+from steepest._version import __version__
 from steepest.diagnose.lr_range import Range, sentences
 from steepest.diagnose.render import render
 from steepest.page.figure import Figure
 from steepest.page.look import PALETTE, axis_title
+
+CSV, JSON, HTML = "lr-range.csv", "lr-range.json", "lr-range.html"
+
+
+def write(folder: Path, swept: Range, command: list[str]) -> Path:
+    """Write the points as CSV, all of it as JSON, and the page, into a folder; returns the path of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = swept.found
+    found.to_csv(folder / CSV)
+    told = {
+        "workload": swept.workload.name,
+        "method": swept.method.name,
+        "settings": swept.settings,
+        "hyperparameters": swept.hyperparameters,
+        "bounds": found.bounds,
+        "suggestion": found.suggestion,
+        "diverged_at": found.diverged_at,
+        "note": found.note,
+        "gradient_evaluations": found.gradient_evaluations,
+        "seconds": found.seconds,
+        "lr": found.lr,
+        "loss": [_finite(value) for value in found.loss],
+        "smoothed": [_finite(value) for value in found.smoothed],
+        "restarts": [[lr, _finite(loss)] for lr, loss in found.restarts],
+        "information": found.information,
+        "command": shlex.join(command),
+        "machine": machine(),
+        "versions": {"steepest": __version__, "torch": torch.__version__},
+    }
+    write_atomically(folder / JSON, json.dumps(told, indent=2, allow_nan=False) + "\n")
+    write_atomically(folder / HTML, render_range(swept, told))
+    return folder / HTML
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def render_range(swept: Range, told: dict[str, Any]) -> str:

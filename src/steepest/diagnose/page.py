@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from steepest._files import write_atomically
-from steepest.diagnose.diagnosis import Diagnosis
 from steepest.diagnose.figures import figures_of
 from steepest.diagnose.render import render, write_rows
+from steepest.diagnose.result import Diagnosis
 from steepest.diagnose.sentences import facts_of, headline_of, sentences_of
 
 

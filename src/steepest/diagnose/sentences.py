@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from steepest.diagnose.diagnosis import Diagnosis
+from steepest.diagnose.result import Diagnosis
 from steepest.page.text import count, format_duration
 
 
