@@ -9,6 +9,7 @@ from steepest.schedules.range_curve import RangeCurve
 
 TOLERANCE = 0.1  # share of the best that may be lost
 _SIGMAS = 4.0  # by which a change must exceed what chance does
+_HIDDEN = 0.5  # share of the best that chance may make up, for the information to be trusted alone
 _FALL, _SHARE = 0.95, 0.5  # the suggestion is this share of the lr at which so much of the fall is behind
 
 
@@ -77,8 +78,8 @@ def _bounds_by_information(
 ) -> tuple[float, float] | None:
     """Find the least lr at which the information exceeds its start, and the last one near its best before it falls.
 
-    A window of points speaks of the lr in its middle. Where chance hides such a fall, in a coarse sweep, the highest is
-    no higher than the loss puts it.
+    A window of points speaks of the lr in its middle. Where chance hides even a fall by half, in a coarse sweep, the
+    highest is no higher than the loss puts it.
     """
     first, middle = curve.window - 1, curve.window // 2
     if finite <= first:
@@ -98,7 +99,7 @@ def _bounds_by_information(
     if lowest is None:
         return None
     highest = curve.lr[near - middle]
-    if chance > TOLERANCE * best and by_loss is not None:
+    if chance > _HIDDEN * best and by_loss is not None:
         highest = min(highest, by_loss[1])
     return _ordered(lowest, highest)
 

@@ -38,7 +38,7 @@ class LRRange:
         diverged_at: the lr at which the loss was not finite or had left its course, where the sweep ended; or ``None``.
         bounds: lr_min and lr_max: the smallest lr at which the information exceeds its start by more than chance, and
             the last within a tenth of its best before it falls further than chance does, or the loss is not finite. No
-            higher than the smoothed loss puts it where chance hides a fall of a tenth, and by that alone where there
+            higher than the smoothed loss puts it where chance hides a fall by half, and by that alone where there
             are no classes. ``None`` where nothing was seen.
         suggestion: an lr to start with: half of the largest of ``restarts`` that came as low as the best one, but for a
             tenth of its fall; without them half of the first rate at which the smoothed loss has fallen 0.95 of its
