@@ -66,15 +66,15 @@ def covariance(name: str, value: object, size: int) -> Array:
     return matrix
 
 
-def step_counts(steps: object) -> npt.NDArray[np.int64]:
-    """The argument ``steps``: a number of steps or an array of such, of any shape."""
+def step_counts(steps: object, name: str = "steps") -> npt.NDArray[np.int64]:
+    """An argument that is a number of steps or an array of such, of any shape."""
     found = np.asarray(steps)
     if found.size == 0:
         return found.astype(np.int64)
     if found.dtype.kind not in "iu":
-        raise TypeError(f"steps must be an int or an array of them, got {steps!r}")
+        raise TypeError(f"{name} must be an int or an array of them, got {steps!r}")
     if found.min() < 0:
-        raise ValueError(f"steps must be at least 0, got {found.min()}")
+        raise ValueError(f"{name} must be at least 0, got {found.min()}")
     return found.astype(np.int64)
 
 

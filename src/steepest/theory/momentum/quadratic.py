@@ -193,7 +193,7 @@ class Quadratic:
     ) -> Simulation:
         """Runs of the rule itself with Gaussian noise, by :func:`steepest.optim.step.scaled_step` in float64.
 
-        **Memory**: 2 MiB for random numbers, at most ten arrays of replicas x d, and the snapshots.
+        **Memory**: at most a dozen arrays of 8 bytes x replicas x d, and the snapshots; whatever ``steps`` is.
 
         Args:
             replicas: how many runs.

@@ -16,8 +16,9 @@ from steepest.optim.step import scaled_step
 from steepest.theory.momentum.annealing import Piece, stretches
 from steepest.theory.momentum.arguments import Array, Steps, numbered, step_counts
 
-BLOCK = 2**17
-"""Normal numbers that are drawn at a time: 1 MiB."""
+BLOCK = 2**14
+"""Normal numbers that are drawn at a time: few enough that torch starts no threads for them, which would wait for
+each other on a machine that is busy."""
 
 # From weights and colored normal numbers, (d, R) both, to the gradient that a step takes; it must keep neither.
 Gradient = Callable[[Tensor, Tensor], Tensor]
@@ -86,17 +87,44 @@ def run(
         RuntimeError: a run diverged.
     """
     whole("replicas", replicas, 1)
-    steps = sum(piece.steps for piece in pieces)
-    looks, kept = _moments_at(at, steps), _within("snapshots", np.unique(step_counts(snapshots)), steps)
+    whole("seed", seed, 0)
+    began, steps = clock.perf_counter(), sum(piece.steps for piece in pieces)
+    looks, kept = _moments_at(at, steps), _within("snapshots", snapshots, steps)
     watch = _Watch(exits, len(start), replicas)
-    noise = draws(seed, len(start), replicas, color)
-    v = torch.from_numpy(start)[:, None].repeat(1, replicas)
-    buffer: Tensor | None = None
-    time, times, outside, moments, positions, began = 0.0, [], [], [], [], clock.perf_counter()
+    begin, noise = torch.from_numpy(start)[:, None].repeat(1, replicas), draws(seed, len(start), replicas, color)
     marks = sorted({*looks.tolist(), *kept.tolist(), steps})
+    look_at, keep = {*looks.tolist()}, {*kept.tolist()}
+    times, outside, moments, positions = [], [], [], []
+    for mark, time, v in _moved(gradient, noise, begin, pieces, marks, watch):
+        if mark in look_at:
+            times.append(time)
+            outside += watch.outside(v)
+            moments.append(_moments(v))
+        if mark in keep:
+            positions.append(v.T.numpy().copy())
+    mean, mean_error, variance, variance_error = np.array(moments).swapaxes(0, 1)
+    where = np.array(positions).reshape(len(kept), replicas, len(start))
+    seconds = clock.perf_counter() - began
+    return Simulation(
+        *(looks, np.array(times), mean, mean_error, variance, variance_error),
+        *(np.array(outside), watch.first(), kept, where, seconds),
+    )
+
+
+def _moved(
+    gradient: Gradient,
+    noise: Iterator[Tensor],
+    v: Tensor,
+    pieces: Sequence[Piece],
+    marks: Sequence[int],
+    watch: "_Watch",
+) -> Iterator[tuple[int, float, Tensor]]:
+    """Move the replicas (d, R), and give steps taken, their time and where all are, at every mark."""
+    buffer: Tensor | None = None
+    time = 0.0
     for mark, way in zip(marks, stretches(pieces, marks), strict=True):
         for piece in way:
-            for step in range(piece.first, piece.first + piece.steps):
+            for _ in range(piece.steps):
                 slope = gradient(v, next(noise))
                 v, buffer, _ = scaled_step(
                     v, slope, buffer, scale=None, lr=piece.lr, momentum=piece.momentum, weight_decay=0.0,
@@ -104,29 +132,12 @@ def run(
                 )  # fmt: skip
                 if piece.momentum == 0:
                     buffer = slope  # the step keeps none; the rule's, m = 0 m + g, is this
-                watch.look(v, step + 1)
+                watch.look(v)
             time += piece.steps * piece.lr
-        _check_finite(v, mark, pieces)
-        if mark in looks:
-            times.append(time)
-            outside += watch.outside(v)
-            moments.append(_moments(v))
-        if mark in kept:
-            positions.append(v.T.numpy().copy())
-    mean, mean_error, variance, variance_error = np.array(moments).swapaxes(0, 1)
-    return Simulation(
-        looks,
-        np.array(times),
-        mean,
-        mean_error,
-        variance,
-        variance_error,
-        np.array(outside),
-        watch.first(),
-        kept,
-        np.array(positions).reshape(len(kept), replicas, len(start)),
-        clock.perf_counter() - began,
-    )
+        if not torch.isfinite(v).all():
+            lr = max(piece.lr for piece in pieces)
+            raise RuntimeError(f"a run diverged: by step {mark} it is not finite; take a smaller lr than {lr:g}")
+        yield mark, time, v
 
 
 def draws(seed: int, dimensions: int, replicas: int, color: Color) -> Iterator[Tensor]:
@@ -135,7 +146,7 @@ def draws(seed: int, dimensions: int, replicas: int, color: Color) -> Iterator[T
     They come from NumPy's generator in the order step, direction, replica, whatever the size of a block, so that a
     longer run begins as a shorter one.
     """
-    generator = np.random.default_rng(whole("seed", seed, 0))
+    generator = np.random.default_rng(seed)
     block = np.empty((max(1, BLOCK // (dimensions * replicas)), dimensions, replicas))
     while True:
         generator.standard_normal(out=block)
@@ -154,20 +165,19 @@ class _Watch:
         self._index = numbered("exits: the direction", exits[0], dimensions)
         check_number("exits: delta", exits[1], "a finite number above 0", lambda x: 0 < x < math.inf)
         self._delta = exits[1]
-        self._first = torch.full((replicas,), math.inf, dtype=torch.float64, device="cpu")
+        self._inside = torch.ones(replicas, dtype=torch.bool, device="cpu")
+        self._steps = torch.zeros(replicas, dtype=torch.int64, device="cpu")
 
-    def _far(self, v: Tensor) -> Tensor:
-        return v[self._index].abs() > self._delta
-
-    def look(self, v: Tensor, step: int) -> None:
+    def look(self, v: Tensor) -> None:
         if self.asked:
-            self._first.clamp_(max=torch.where(self._far(v), float(step), math.inf))
+            self._inside.logical_and_(v[self._index].abs() <= self._delta)
+            self._steps.add_(self._inside)
 
     def outside(self, v: Tensor) -> list[float]:
-        return [float(self._far(v).double().mean())] if self.asked else []
+        return [float((v[self._index].abs() > self._delta).double().mean())] if self.asked else []
 
     def first(self) -> Array:
-        return self._first.numpy() if self.asked else np.empty(0)
+        return np.where(self._inside.numpy(), np.inf, self._steps.numpy() + 1.0) if self.asked else np.empty(0)
 
 
 def _moments(v: Tensor) -> tuple[Array, Array, Array, Array]:
@@ -184,19 +194,14 @@ def _moments_at(at: object, steps: int) -> npt.NDArray[np.int64]:
     """Tell after which steps to look, of a number of moments or of the steps themselves."""
     if isinstance(at, int):
         return np.unique(np.linspace(0, steps, whole("at", at, 1)).round().astype(np.int64))
-    found = np.unique(step_counts(at))
+    found = _within("at", at, steps)
     if not len(found):
         raise ValueError("at must hold at least one step, got none")
-    return _within("at", found, steps)
-
-
-def _within(name: str, found: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.int64]:
-    if len(found) and found[-1] > steps:
-        raise ValueError(f"{name} must not be beyond the {steps} steps of the run, got {found[-1]}")
     return found
 
 
-def _check_finite(v: Tensor, step: int, pieces: Sequence[Piece]) -> None:
-    if not torch.isfinite(v).all():
-        lr = max(piece.lr for piece in pieces)
-        raise RuntimeError(f"a run diverged: by step {step} it is not finite; take a smaller lr than {lr:g}")
+def _within(name: str, chosen: object, steps: int) -> npt.NDArray[np.int64]:
+    found = np.unique(step_counts(chosen, name))
+    if len(found) and found[-1] > steps:
+        raise ValueError(f"{name} must not be beyond the {steps} steps of the run, got {found[-1]}")
+    return found
