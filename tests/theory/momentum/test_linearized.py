@@ -201,6 +201,10 @@ def test_the_bound_of_stability_is_where_the_recursion_grows():
 def test_the_wrong_kind_of_point_is_refused():
     with pytest.raises(ValueError, match="hessian must have eigenvalues above 0, as at a strict minimum, got -1"):
         stationary_covariance(np.diag([-1.0, 1.0]), 1.0, 0.1, 0.0)
+    with pytest.raises(
+        ValueError, match="hessian must have eigenvalues above 0, as at a strict minimum, got 0: nothing"
+    ):
+        stationary_covariance(np.diag([0.0, 1.0]), 1.0, 0.1, 0.0)
     with pytest.raises(ValueError, match="hessian must have an eigenvalue below 0, as at a strict saddle, got at lea"):
         escape(np.diag([0.0, 1.0]), 1.0, 0.1, 0.0, 0.1)
     for options in ({"delta": 0.0}, {"delta": math.inf}, {"probability": 0.0}, {"probability": 1.0}):

@@ -171,6 +171,8 @@ def test_what_a_point_does_not_have_is_refused():
     minimum, saddle = Quadratic([1.0, 2.0], 1.0, 0.1, 0.5), Quadratic([1.0, -2.0], 1.0, 0.1, 0.5)
     with pytest.raises(ValueError, match="curvatures must be above 0, as at a strict minimum, got -2"):
         saddle.stationary_covariance()
+    with pytest.raises(ValueError, match="curvatures must be above 0, as at a strict minimum, got 0"):
+        Quadratic([1.0, 0.0], 1.0, 0.1, 0.5).stationary_covariance()
     with pytest.raises(ValueError, match=r"direction must be one of negative curvature, .* direction 1 of curvature 1"):
         minimum.escape_variance(5)
     with pytest.raises(ValueError, match=r"direction must be one of negative curvature, .* direction 1 of curvature 1"):

@@ -140,6 +140,14 @@ def test_the_mean_path_solves_the_equation():
     np.testing.assert_allclose(theory.mean_path(0), [0.5] * 4)
 
 
+def test_runs_and_mean_path_start_at_one_point():
+    theory = StreamingPCA(EIGENVALUES, 0.01, 0.5)
+    for start in (None, 3, [0, 3, -4, 0], torch.tensor([1.0, 2.0, 2.0, 4.0])):
+        found = theory.simulate(2, 0, start=start).mean[0]
+        np.testing.assert_allclose(found, theory.mean_path(0, start=start), rtol=1e-15)
+        assert np.linalg.norm(found) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("eigenvector", [1, 2, 3, 4])
 def test_near_an_eigenvector_the_gradient_has_this_slope_and_this_noise(eigenvector):
     near = StreamingPCA(EIGENVALUES, 0.01, 0.5).near(eigenvector)

@@ -238,6 +238,6 @@ class Quadratic:
 def _root(noise: Array) -> Tensor:
     """Give what makes the noise of independent normal numbers: (d, 1) to multiply by, or a matrix (d, d)."""
     if np.array_equal(noise, np.diag(noise.diagonal())):
-        return torch.from_numpy(np.sqrt(noise.diagonal())[:, None])
+        return torch.from_numpy(np.sqrt(np.maximum(noise.diagonal(), 0))[:, None])
     values, vectors = np.linalg.eigh(noise)
     return torch.from_numpy(vectors * np.sqrt(np.maximum(values, 0)))

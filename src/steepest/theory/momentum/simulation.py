@@ -34,8 +34,8 @@ class Simulation(NamedTuple):
     found; with one run both variance and errors are 0.
 
     If ``exits`` was asked for: ``outside`` (T,): the part of the runs that was further than delta at the moment, whose
-    law is that of the theory's ``exit_time``; ``first_exit`` (R,): the steps after which a run was so first,
-    infinite where it never was. Otherwise both are empty.
+    law is that of the theory's ``exit_time``; ``first_exit`` (R,): the steps, at least 1, after which a run was
+    so first, infinite where it never was. Otherwise both are empty.
 
     ``snapshots`` (S,): steps; ``positions`` (S, R, d) after them. ``seconds``.
     """
@@ -136,7 +136,9 @@ def _moved(
             time += piece.steps * piece.lr
         if not torch.isfinite(v).all():
             lr = max(piece.lr for piece in pieces)
-            raise RuntimeError(f"a run diverged: by step {mark} it is not finite; take a smaller lr than {lr:g}")
+            raise RuntimeError(
+                f"a run diverged: by step {mark} it is not finite; take a smaller lr than {lr:g}, or less momentum"
+            )
         yield mark, time, v
 
 
