@@ -29,7 +29,7 @@ def not_negative(name: str, value: object) -> float:
 def finite_array(name: str, value: object, dims: int) -> Array:
     """An array of finite numbers, in float64, of so many dimensions, none of which is empty."""
     try:
-        found = np.array(value.detach().cpu() if isinstance(value, Tensor) else value, dtype=np.float64)
+        found = np.array(value.detach().cpu().numpy() if isinstance(value, Tensor) else value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}") from error
     if found.ndim != dims or not found.size:
@@ -144,6 +144,8 @@ def checked_start(start: OrderParameters, k: int, m: int) -> OrderParameters:
     for name, array in found._asdict().items():
         if array.shape != shapes[name]:
             raise ValueError(f"start.{name} must have shape {shapes[name]}, got {array.shape}")
-    if (lowest := covariance_fault(found)) is not None or not np.allclose(found.Q, found.Q.T):
-        raise ValueError(f"start must be a covariance of local fields, got one with an eigenvalue of {lowest}")
+    if not (np.allclose(found.Q, found.Q.T) and np.allclose(found.T, found.T.T)):
+        raise ValueError("start.Q and start.T must be symmetric")
+    if (lowest := covariance_fault(found)) is not None:
+        raise ValueError(f"start must be a covariance of local fields, got one with an eigenvalue of {lowest:.2g}")
     return found

@@ -113,18 +113,20 @@ def integrate(rule: Rule, start: OrderParameters, times: Array, rtol: float, ato
     """
     began, flow = clock.perf_counter(), Flow(rule, start)
     state = flow.pack(start)
+    different, which = np.unique(times, return_inverse=True)
     states = np.tile(state, (len(times), 1))
     if times[-1] > 0:
         with np.errstate(all="ignore"):  # a step that is tried and taken back may lead anywhere
-            found = solve_ivp(flow, (0.0, float(times[-1])), state, method, times, rtol=rtol, atol=atol)
+            found = solve_ivp(flow, (0.0, float(times[-1])), state, method, different, rtol=rtol, atol=atol)
         states = found.y.T
         finite = np.asarray(np.isfinite(states).all(axis=1))
-        if not (found.success and finite.all() and len(states) == len(times)):
+        if not (found.success and finite.all() and len(states) == len(different)):
             last = found.t[: len(finite)][finite][-1:]
             raise RuntimeError(
                 f"{method} could not follow the order parameters beyond time {float(last[0]) if len(last) else 0:g}: "
                 f"take a smaller lr than {rule.lr:g}"
             )
+        states = states[which]
     path = flow.unpack(states)
     if (lowest := covariance_fault(path)) is not None:
         raise RuntimeError(
@@ -153,12 +155,14 @@ def fixed_point(rule: Rule, near: OrderParameters) -> FixedPoint:
         return derivative
 
     with np.errstate(all="ignore"):
-        found = root(slope, state[:moving], tol=1e-13)
+        found = root(slope, state[:moving], tol=1e-13, options={"factor": 0.1})  # a first step not too bold
     residual = float(np.abs(slope(found.x)).max())
     parameters = flow.unpack(np.concatenate([found.x, state[moving:]]))
-    if not residual <= 1e-9 * rule.lr or covariance_fault(parameters) is not None:
+    lowest = covariance_fault(parameters) if np.isfinite(found.x).all() else None
+    if not residual <= 1e-9 * rule.lr or lowest is not None:
         raise RuntimeError(
-            f"no fixed point was found: derivatives of up to {residual:.2g} are left; give order parameters nearer to "
-            "it, such as the end of a prediction"
+            "no fixed point was found but one "
+            + (f"with derivatives of up to {residual:.2g}" if lowest is None else f"with an eigenvalue of {lowest:.2g}")
+            + ": give order parameters nearer to it, such as the end of a prediction"
         )
     return FixedPoint(parameters, float(error_of(parameters, rule.activation)), residual)
