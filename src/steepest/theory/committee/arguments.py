@@ -12,6 +12,7 @@ from steepest.optim.arguments import check_number
 from steepest.theory.committee.integrals import Array
 from steepest.theory.committee.order_parameters import OrderParameters, covariance_fault
 from steepest.theory.committee.rule import ACTIVATIONS, STARTS, Activation, Rule, Start
+from steepest.theory.committee.starts import Beginning, mixture
 
 
 def positive(name: str, value: object) -> float:
@@ -53,16 +54,6 @@ def rule_of(
     return Rule(activation, lr, None if first else second, *found)
 
 
-def name_of_start(start: Start | None, k: int, m: int, weights: Array | None) -> str:
-    """The start's name, which a student that is given as weights has none of."""
-    if weights is not None and start is not None:
-        raise ValueError(f"start must be None where student is given as weights, got {start!r}")
-    name = one_of("start", "random" if start is None else start, STARTS)
-    if name in ("informed", "denoiser") and k < m:
-        raise ValueError(f"start={name!r} takes at least as many units as the teacher's {m}, got {k}")
-    return name
-
-
 def units_of(name: str, value: int | ArrayLike | Tensor) -> tuple[int, Array | None]:
     """How many units, and their weights (units, N) if these were given."""
     if isinstance(value, int):
@@ -79,6 +70,32 @@ def outputs_of(name: str, value: ArrayLike | Tensor | None, units: int) -> Array
     if len(found) != units:
         raise ValueError(f"{name} must hold a weight for each of {units} units, got {len(found)}")
     return found
+
+
+def beginning_of(
+    teacher: int | ArrayLike | Tensor,
+    student: int | ArrayLike | Tensor,
+    start: Start | None,
+    teacher_output: ArrayLike | Tensor | None,
+    student_output: ArrayLike | Tensor | None,
+    both: bool,
+) -> Beginning:
+    """The teacher and the student of arguments of :class:`~steepest.theory.committee.Committee`."""
+    m, b = units_of("teacher", teacher)
+    k, w = units_of("student", student)
+    if b is not None and w is not None:
+        dimension_of(None, teacher=b, student=w)
+    a = outputs_of("teacher_output", teacher_output, m)
+    v = outputs_of("student_output", student_output, k)
+    a = np.ones(m) if a is None else a
+    if w is not None and start is not None:
+        raise ValueError(f"start must be None where student is given as weights, got {start!r}")
+    name = one_of("start", "random" if start is None else start, STARTS)
+    if name in ("informed", "denoiser") and k < m:
+        raise ValueError(f"start={name!r} takes at least as many units as the teacher's {m}, got {k}")
+    if w is not None and v is None:
+        v = np.ones(k)
+    return Beginning(b, w, a, name, mixture(name, k, a, both, v))
 
 
 def ascending(times: ArrayLike | Tensor) -> Array:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -18,7 +17,6 @@ from steepest.theory.committee.ode import METHODS, FixedPoint, Method, Predictio
 from steepest.theory.committee.order_parameters import OrderParameters, error_of
 from steepest.theory.committee.rule import Activation, Start
 from steepest.theory.committee.simulation import Runs, Simulation
-from steepest.theory.committee.starts import Beginning, mixture
 
 TIMES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 ASYMMETRY = 1e-6
@@ -91,19 +89,10 @@ class Committee:
         teacher_output: ArrayLike | Tensor | None = None,
         student_output: ArrayLike | Tensor | None = None,
     ) -> None:
-        self.M, self._teacher = arguments.units_of("teacher", teacher)
-        self.K, self._student = arguments.units_of("student", student)
-        if self._teacher is not None and self._student is not None:
-            arguments.dimension_of(None, teacher=self._teacher, student=self._student)
         self.rule = arguments.rule_of(activation, lr, lr_output, noise, weight_decay, train)
-        self._start = arguments.name_of_start(start, self.K, self.M, self._student)
-        a = arguments.outputs_of("teacher_output", teacher_output, self.M)
-        v = arguments.outputs_of("student_output", student_output, self.K)
-        self._a = np.ones(self.M) if a is None else a
-        if self._student is not None and v is None:
-            v = np.ones(self.K)
-        made = mixture(self._start, self.K, self._a, train == "both", v)
-        self._beginning = Beginning(self._teacher, self._student, self._a, made)
+        outputs = teacher_output, student_output
+        self._beginning = arguments.beginning_of(teacher, student, start, *outputs, both=train == "both")
+        self.K, self.M = self._beginning.mixture.mix.shape
 
     def predict(
         self,
@@ -120,7 +109,8 @@ class Committee:
 
         Differences between units grow from what the start has of them, so that a plateau lasts as long as their
         logarithm says: with the default of ``asymmetry`` longer than in any simulation. To compare with runs, start
-        from a run's own order parameters, :meth:`Simulation.start_of`, or give ``asymmetry=N**-0.5``.
+        from a run's own order parameters, :meth:`Simulation.start_of`, or give ``asymmetry=N**-0.5``. **Memory**: some
+        arrays of K (K + 1) / 2 (K + M)^2 numbers of 8 bytes.
 
         Args:
             times: steps over N (P,), ascending from at least 0; the start is at 0.
@@ -145,9 +135,9 @@ class Committee:
         """The order parameters at time 0, for N to infinity.
 
         Args:
-            asymmetry: what breaks the symmetry of units, where these are not all given as weights: the standard
-                deviation of normal numbers that are added to the overlaps with the teacher's units. At 0 units that
-                are alike stay so. Its square should be above the solver's ``atol``.
+            asymmetry: what breaks the symmetry of units, where not all are given as weights: the standard deviation of
+                normal numbers that are added to their overlaps with the teacher's. At 0 units that are alike stay so.
+                Its square should not be below the solver's ``atol``.
             seed: of these numbers, and of random output weights.
         """
         arguments.not_negative("asymmetry", asymmetry)
@@ -195,7 +185,7 @@ class Committee:
             RuntimeError: a run diverged.
         """
         found, rows = arguments.ascending(times), arguments.rows_of(inputs)
-        n = arguments.dimension_of(N, teacher=self._teacher, student=self._student, inputs=rows)
+        n = arguments.dimension_of(N, teacher=self._beginning.teacher, student=self._beginning.student, inputs=rows)
         most = None if rows is None else len(rows)
         if samples is not None and whole("samples", samples, 1) > (most or samples):
             raise ValueError(f"samples must be at most the {most} rows of inputs, got {samples}")
@@ -220,12 +210,12 @@ class Committee:
         Raises:
             TypeError, ValueError: a module computes something else, or the dimensions of the two differ.
         """
-        found = self._teacher if teacher is None else teacher
+        found = self._beginning.teacher if teacher is None else teacher
         if found is None:
             raise ValueError("teacher must be a module or weights (M, N), since this committee has a number, got None")
         if not isinstance(found, nn.Module):
             found = arguments.finite_array("teacher", found, 2)
-        return beside(model, found, self._a, self.rule.activation)
+        return beside(model, found, self._beginning.teacher_output, self.rule.activation)
 
     def generalization_error(self, of: OrderParameters | nn.Module) -> Array:
         """Half the mean squared error on normal inputs, without the label's noise, of all leading dimensions.
@@ -249,10 +239,10 @@ class Committee:
             both, K = M or denoiser     lr noise^2 / 4  sum_m A_m^2 E[g'(nu_m)^2] / copies_m               order in lr
 
         For erf, ``E[g'(nu)^2] = (2/pi) / sqrt(1 + 2 T_mm)`` and ``E[g'(0)^2] = 2/pi``. In the second line the student
-        has the teacher's units with its output weights, and L units near 0. Two or more such units do nothing with any
-        opposite weights either: where these are large the error is lower, and SGD drifts there, but slowly.
+        has the teacher's units and outputs, and L units near 0. Of these a pair may also have large opposite weights:
+        there the error is lower, and SGD drifts there, in a time that grows as ``1 / lr^2`` (measured).
 
         Raises:
             ValueError: with weight decay, or for a student of which nothing is known.
         """
-        return final_error(self.rule, self._beginning, self._start)
+        return final_error(self.rule, self._beginning)

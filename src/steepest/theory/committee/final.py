@@ -8,7 +8,7 @@ from steepest.theory.committee.rule import Rule
 from steepest.theory.committee.starts import Beginning
 
 
-def final_error(rule: Rule, beginning: Beginning, start: str) -> float:
+def final_error(rule: Rule, beginning: Beginning) -> float:
     """The error of :meth:`~steepest.theory.committee.Committee.final_error`.
 
     Raises:
@@ -19,17 +19,17 @@ def final_error(rule: Rule, beginning: Beginning, start: str) -> float:
     v = beginning.mixture.v
     if rule.activation == "linear" and rule.lr_output is None:
         return float(linear_error(np.array(np.inf), 0.0, rule.lr, rule.noise, float(v @ v)))
-    found = _at_teacher(rule, beginning, start)
+    found = _at_teacher(rule, beginning)
     if found is None:
         k, m = beginning.mixture.mix.shape
         raise ValueError(
-            f"no final error is known in closed form of {k} {rule.activation} units beside {m} with start={start!r} "
-            "and these output weights: take the end of a prediction, or fixed_point"
+            f"no final error is known in closed form of {k} {rule.activation} units beside {m} with "
+            f"start={beginning.name!r} and these output weights: take the end of a prediction, or fixed_point"
         )
     return small_lr_error(rule.lr, rule.noise, *found)
 
 
-def _at_teacher(rule: Rule, beginning: Beginning, start: str) -> tuple[Array, Array] | None:
+def _at_teacher(rule: Rule, beginning: Beginning) -> tuple[Array, Array] | None:
     """Find the output weights of a student that is its teacher, and the mean squared slopes of its units."""
     k, m = beginning.mixture.mix.shape
     a, v, both = beginning.teacher_output, beginning.mixture.v, rule.lr_output is not None
@@ -38,7 +38,7 @@ def _at_teacher(rule: Rule, beginning: Beginning, start: str) -> tuple[Array, Ar
     if both and rule.activation != "erf":  # what one layer gains the other may lose: where they end is not determined
         return None
     slopes = _slopes(beginning.overlap(), rule.activation)
-    if (k == m or start == "denoiser") and (both or np.array_equal(v, shared)):
+    if (k == m or beginning.name == "denoiser") and (both or np.array_equal(v, shared)):
         return shared, slopes[copied]
     if rule.activation == "erf" and not both and np.array_equal(v[:m], a):
         return v, np.concatenate([slopes, _slopes(np.zeros((k - m, k - m)), "erf")])

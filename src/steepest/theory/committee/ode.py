@@ -12,7 +12,7 @@ from steepest.theory.committee.order_parameters import OrderParameters, covarian
 from steepest.theory.committee.rule import CONVENTIONS, Rule
 
 Method = Literal["LSODA", "DOP853"]
-METHODS = ("LSODA", "DOP853")
+METHODS: tuple[Method, ...] = ("LSODA", "DOP853")
 
 
 class Prediction(NamedTuple):

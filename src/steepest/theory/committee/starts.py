@@ -54,11 +54,15 @@ def mixture(start: str, units: int, teacher_output: Array, both: bool, v: Array 
 
 
 class Beginning(NamedTuple):
-    """A teacher and a student: weights B (M, N) and w (K, N) where they were given, and a mixture for what was not."""
+    """A teacher and a student: weights B (M, N) and w (K, N) where they were given, and a mixture for what was not.
+
+    ``name``: of the start, ``"random"`` also where the student was given as weights.
+    """
 
     teacher: Array | None
     student: Array | None
     teacher_output: Array
+    name: str
     mixture: Mixture
 
     def overlap(self) -> Array:
