@@ -1,0 +1,1 @@
+"""What theory says of how SGD moves, beside simulations of the very algorithm."""
