@@ -40,6 +40,8 @@ ROOMS = [
     "steepest.schedules",
     "steepest.diagnostics",
     "steepest.diagnostics.diffusion",
+    "steepest.theory.committee",
+    "steepest.theory.momentum",
     "steepest.testing",
     "steepest.compare",
     "steepest.data",

@@ -13,9 +13,9 @@ from steepest._files import write_atomically
 from steepest._machine import machine
 from steepest._version import __version__
 from steepest.diagnose.lr_range import Range, sentences
-from steepest.diagnose.render import render
 from steepest.page.figure import Figure
 from steepest.page.look import PALETTE, axis_title
+from steepest.page.render import render
 
 CSV, JSON, HTML = "lr-range.csv", "lr-range.json", "lr-range.html"
 
@@ -61,7 +61,7 @@ def render_range(swept: Range, told: dict[str, Any]) -> str:
         told: what the file of JSON says.
     """
     title = f"Learning rates of {swept.method.name} on {swept.workload.name}"
-    return render("lr_range.html.j2", title, draw(swept), sentences=sentences(swept), told=told)
+    return render("steepest.diagnose", "lr_range.html.j2", title, draw(swept), sentences=sentences(swept), told=told)
 
 
 def draw(swept: Range) -> list[Figure]:

@@ -5,15 +5,16 @@ from typing import Any
 
 from steepest._files import write_atomically
 from steepest.diagnose.figures import figures_of
-from steepest.diagnose.render import render, write_rows
 from steepest.diagnose.result import Diagnosis
 from steepest.diagnose.sentences import facts_of, headline_of, sentences_of
+from steepest.page.render import render, write_rows
 
 
 def write_page(found: Diagnosis) -> Path:
     """Write ``report.html`` and ``seen.csv`` into a diagnosis's folder; returns the path of the page."""
     settings = found.settings
     text = render(
+        "steepest.diagnose",
         "diagnosis.html.j2",
         f"{settings['method']} on {settings['workload']}",
         figures_of(found),

@@ -1,4 +1,4 @@
-"""A page of this room: figures and words in the one look, in one file that asks no network."""
+"""Figures and words in the one look, in one file that asks no network, and rows of numbers beside it."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ from steepest.page.text import csv_cell
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    return templates("steepest.diagnose", escape=True)
+def _environment(package: str) -> jinja2.Environment:
+    return templates(package, escape=True)
 
 
-def render(template: str, title: str, figures: Sequence[Figure], **said: Any) -> str:
-    """A page from a template of this room."""
+def render(package: str, template: str, title: str, figures: Sequence[Figure], **said: Any) -> str:
+    """A page from a package's template, which is given ``said``, the figures by their keys, and when it was written."""
     drawn = {figure.key: figure for figure in figures}
     data = {
         "version": "",
@@ -31,7 +31,7 @@ def render(template: str, title: str, figures: Sequence[Figure], **said: Any) ->
         "tables": {},
     }
     return (
-        _environment()
+        _environment(package)
         .get_template(template)
         .render(
             title=title,
