@@ -125,8 +125,7 @@ class StreamingPCA:
         return np.asarray(h / np.linalg.norm(h, axis=-1, keepdims=True))
 
     def stationary_covariance(self) -> Array:
-        """Covariance (d, d) at the optimum in the end: ``lr lam_1 lam_j / (2 (1 - momentum) (lam_1 - lam_j))`` for
-        each v_j, j > 1, and 0 elsewhere."""
+        """Covariance (d, d) at the optimum in the end: ``e lam_1 lam_j / (2 (lam_1 - lam_j))`` for j > 1, else 0."""
         return self.near(1).stationary_covariance()
 
     def variance(self, steps: Steps, *, around: int = 1, annealing: Annealing | None = None) -> Array:
@@ -212,9 +211,8 @@ class StreamingPCA:
         annealing: Annealing | None = None,
     ) -> Simulation:
         """Runs of the rule itself, by :func:`steepest.optim.step.scaled_step` in float64 with the gradient
-        ``-(I - v v') X X' v``; every run draws its own X. Arguments, memory and errors are those of
-        :meth:`Quadratic.simulate`, with ``start`` as of :meth:`mean_path`. A run diverges where ``effective_lr`` is
-        not small.
+        ``-(I - v v') X X' v``; every run draws its own X, and diverges where ``effective_lr`` is not small. Arguments,
+        memory and errors are those of :meth:`Quadratic.simulate`, with ``start`` as of :meth:`mean_path`.
         """
         begin = self._start(start)
         whole("steps", steps, 0)
