@@ -54,6 +54,7 @@ PREDICTED = [
     ({"method": "RK23"}, ValueError, "method must be one of 'LSODA', 'DOP853', got 'RK23'"),
     ({"asymmetry": -1.0}, ValueError, "asymmetry must be a finite number of at least 0, got -1.0"),
     ({"seed": 0.5}, TypeError, "seed must be an int, got 0.5"),
+    ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
     ({"start": tuple(GOOD)}, TypeError, "start must be OrderParameters, got tuple"),
     ({"start": GOOD._replace(v=np.ones(2))}, ValueError, r"start.v must have shape \(3,\), got \(2,\)"),
     ({"start": GOOD._replace(Q=GOOD.Q[None])}, ValueError, r"start.Q must have 2 dimensions"),

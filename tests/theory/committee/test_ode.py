@@ -95,6 +95,16 @@ def test_a_root_of_the_right_side_is_where_the_integration_ends(lr, units):
     np.testing.assert_allclose(found.parameters.R, end.R[0], atol=1e-6)
 
 
+def test_a_path_whose_fields_would_have_negative_variances_is_refused():
+    """The distance of two idle units is negative by rounding, and grows."""
+    theory = Committee(2, 4, lr=0.5, noise=0.1, start="informed")
+    start = theory.start(asymmetry=0.0)
+    start.Q[2, 3] = start.Q[3, 2] = 5e-8
+    with pytest.raises(RuntimeError, match=r"fields came to have an eigenvalue of -.*, by errors of LSODA: take a"):
+        theory.predict([5e3], start=start)
+    assert theory.predict([5e3]).generalization_error[0] == pytest.approx(0.005135, rel=1e-3)
+
+
 def test_no_fixed_point_is_made_up():
     with pytest.raises(RuntimeError, match=r"no fixed point was found but one with .*: give order parameters nearer"):
         Committee(2, 8, lr=0.5, noise=0.1, start="informed").fixed_point()
@@ -124,9 +134,23 @@ def test_a_symmetric_start_stays_symmetric_and_a_tiny_difference_breaks_it_at_a_
         return times[np.argmax(found.generalization_error < 0.003)]
 
     lengths = [escape(10.0**-power) for power in (2, 4, 6)]
+    assert lengths[0] > 200
+    assert lengths[1] - lengths[0] > 100
     assert lengths[1] - lengths[0] == pytest.approx(lengths[2] - lengths[1], rel=0.05)
     for options in ({"rtol": 1e-8}, {"rtol": 1e-11, "atol": 1e-14}, {"method": "DOP853"}):
         assert escape(1e-4, **options) == lengths[1]
+
+
+@pytest.mark.parametrize(("start", "scale"), [("random", 1.0), ("small", 1e-3)])
+def test_starts_that_are_random(start, scale):
+    """Output weights are drawn where they are trained, and are 1 where not."""
+    many = [Committee(2, 50, lr=0.5, train="both", start=start).start(seed=seed) for seed in range(20)]
+    drawn = np.stack([found.v for found in many])
+    assert len(np.unique(drawn)) == 1000
+    assert drawn.std() == pytest.approx(scale, rel=4 / 2000**0.5)
+    np.testing.assert_allclose(many[0].Q, scale**2 * np.eye(50), atol=1e-10)
+    np.testing.assert_allclose(np.std([found.R for found in many]), 1e-6, rtol=0.1)
+    np.testing.assert_array_equal(Committee(2, 3, lr=0.5, start=start).start().v, np.ones(3))
 
 
 def test_what_a_prediction_holds():

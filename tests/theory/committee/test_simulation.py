@@ -132,11 +132,11 @@ def test_a_finite_training_set_is_learnt_by_heart():
 def test_the_training_set_of_a_run_stays_and_has_its_own_noise():
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
     rows = torch.arange(50.0).reshape(10, 5)
-    found = Examples(5, generators, rows, 4)
+    found = Examples(5, generators, rows, 10)
     blocks = [found.block() for _ in range(3)]
     for run in range(2):
         seen = {(float(x[0]), float(z)) for b in blocks for x, z in zip(b.x[:, run], b.zeta[:, run], strict=True)}
-        assert len(seen) == len({x for x, _ in seen}) == 4
+        assert len(seen) == len({x for x, _ in seen}) == 10
     assert blocks[0].x.shape == (BLOCK, 2, 5)
     fresh = Examples(5, [torch.Generator().manual_seed(1)], rows, None)
     seen = {float(x) for _ in range(3) for x in fresh.block().x[:, 0, 0]}

@@ -141,7 +141,7 @@ class Committee:
             seed: of these numbers, and of random output weights.
         """
         arguments.not_negative("asymmetry", asymmetry)
-        whole("seed", seed)
+        whole("seed", seed, 0)
         return self._beginning.limit(asymmetry, seed)
 
     def fixed_point(self, near: OrderParameters | None = None) -> FixedPoint:

@@ -14,6 +14,8 @@ from steepest.theory.committee.rule import CONVENTIONS, Rule
 Method = Literal["LSODA", "DOP853"]
 METHODS: tuple[Method, ...] = ("LSODA", "DOP853")
 
+LOOKS = 129  # times at which a path is looked at, whatever times are asked for
+
 
 class Prediction(NamedTuple):
     """What theory says of a student, at P times.
@@ -113,26 +115,23 @@ def integrate(rule: Rule, start: OrderParameters, times: Array, rtol: float, ato
     """
     began, flow = clock.perf_counter(), Flow(rule, start)
     state = flow.pack(start)
-    different, which = np.unique(times, return_inverse=True)
-    states = np.tile(state, (len(times), 1))
+    looked_at = np.unique(np.concatenate([times, np.linspace(0, times[-1], LOOKS)]))
+    states = state[None]
     if times[-1] > 0:
         with np.errstate(all="ignore"):  # a step that is tried and taken back may lead anywhere
-            found = solve_ivp(flow, (0.0, float(times[-1])), state, method, different, rtol=rtol, atol=atol)
-        states = found.y.T
-        finite = np.asarray(np.isfinite(states).all(axis=1))
-        if not (found.success and finite.all() and len(states) == len(different)):
-            last = found.t[: len(finite)][finite][-1:]
-            raise RuntimeError(
-                f"{method} could not follow the order parameters beyond time {float(last[0]) if len(last) else 0:g}: "
-                f"take a smaller lr than {rule.lr:g}"
-            )
-        states = states[which]
-    path = flow.unpack(states)
-    if (lowest := covariance_fault(path)) is not None:
+            found = solve_ivp(flow, (0.0, float(times[-1])), state, method, looked_at, rtol=rtol, atol=atol)
+        states = found.y.T[np.isfinite(found.y).all(axis=0)]
+    if (lowest := covariance_fault(flow.unpack(states))) is not None:
         raise RuntimeError(
             f"the covariance of the local fields came to have an eigenvalue of {lowest:.2g}, by errors of {method}: "
             "take a smaller rtol and atol, or a greater asymmetry"
         )
+    if len(states) < len(looked_at):
+        raise RuntimeError(
+            f"{method} could not follow the order parameters beyond time {looked_at[len(states) - 1]:g}: take a "
+            f"smaller lr than {rule.lr:g}"
+        )
+    path = flow.unpack(states[np.searchsorted(looked_at, times)])
     error = error_of(path, rule.activation, flow.clips)
     return Prediction(
         times, path.Q, path.R, path.T, path.v, path.A, error,

@@ -14,17 +14,7 @@ CONVENTIONS = (
 
 
 class Rule(NamedTuple):
-    """Plain SGD, one example a step.
-
-    .. code-block:: text
-
-        y   = sum_m A_m g(B_m.x / sqrt N) + noise * zeta
-        err = y - sum_k v_k g(lam_k),  lam_k = w_k.x / sqrt N
-        w_k <- (1 - weight_decay / N) w_k + (lr / sqrt N) err v_k g'(lam_k) x
-        v_k <- (1 - weight_decay / N) v_k + (lr_output / N) err g(lam_k)       if both layers are trained
-
-    ``lr_output`` is ``None`` where only the first is.
-    """
+    """What :class:`~steepest.theory.committee.Committee` says of SGD; without ``lr_output`` the second layer stays."""
 
     activation: Activation
     lr: float

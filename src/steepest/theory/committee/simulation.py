@@ -130,7 +130,8 @@ class Runs:
         for i in range(counts[-1] + 1):
             if i % BLOCK == 0 or i in wanted:
                 self._check(i)
-            measured += [self._measure()] * wanted[i] if i in wanted else []
+            if i in wanted:
+                measured += [self._measure()] * wanted[i]
             if i == counts[-1]:
                 break
             if i % BLOCK == 0:
