@@ -1,8 +1,11 @@
 """The command theory: what it prints and writes, that it resumes, and what it refuses."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -59,6 +62,26 @@ def test_what_cannot_be_is_one_sentence(arguments, sentence, tmp_path, monkeypat
     assert run(["theory", "momentum", *arguments.split()]) == 2
     assert sentence in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "theory").exists()
+
+
+def test_it_resumes_after_kill(tmp_path):
+    command = [sys.executable, "-m", "steepest", "theory", "momentum", "--lr", "2e-3", "--replicas", "20"]
+    command += ["--start", "optimum", "--steps", "4000"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen([*command, "--out", killed], env=environment)
+    first, deadline = killed / "simulated" / "momentum.json", time.monotonic() + 120
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "report.html").exists()
+    written = first.stat().st_mtime_ns
+    for folder in (killed, whole):
+        subprocess.run([*command, "--out", folder], env=environment, check=True, capture_output=True)
+    assert first.stat().st_mtime_ns == written
+    for name in ("curves.csv", "numbers.csv", "ends.csv"):
+        assert (killed / name).read_text() == (whole / name).read_text()
 
 
 def test_help_loads_no_torch():

@@ -59,7 +59,10 @@ class Preset(NamedTuple):
 PRESETS = {
     "escape": Preset("at equal lr, momentum leaves a saddle sooner", Settings(lr=2e-4)),
     "optimum": Preset("at equal lr, momentum stays further from the optimum", Settings(start="optimum")),
-    "annealing": Preset("annealing lr or momentum repairs that", Settings(start="optimum", anneal_at=1500, steps=6000)),
+    "annealing": Preset(
+        "annealing lr or momentum brings it as near to the optimum as no momentum",
+        Settings(start="optimum", anneal_at=1500, steps=6000),
+    ),
     "equal-step": Preset(
         "(lr, momentum) and (lr / (1 - momentum), 0) coincide", Settings(lr=1e-4, start="equal", steps=10_000)
     ),

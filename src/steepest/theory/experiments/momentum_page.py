@@ -60,10 +60,11 @@ def story_of(found: Found, claim: str) -> Story:
 
 
 def _show(row: dict[str, Any], digits: str) -> dict[str, str]:
+    error = format(row["error"], digits if digits.endswith("f") else ".2g")
     return {
         "curve": row["curve"],
         "theory": _written(row["predicted"], digits),
-        "simulation": f"{_written(row['simulated'], digits)} ± {format(row['error'], digits)}",
+        "simulation": f"{_written(row['simulated'], digits)} ± {error}",
         "simulation / theory": _written(row["ratio"], ".3f"),
     }
 
@@ -95,7 +96,7 @@ def _say_equal(rows: Sequence[dict[str, Any]]) -> str:
     sizes = [row["error"] for row in (rows[0], rows[2])]
     return (
         f"(lr, momentum) and (lr / (1 - momentum), 0) differ by {abs(first / third - 1):.1%} in it; "
-        f"two standard errors of this difference are {2 * np.hypot(*sizes) / third:.1%}."
+        f"two standard errors of this difference are {2 * np.hypot(*sizes) / third:.1%}, were the samples not the same."
     )
 
 
