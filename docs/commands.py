@@ -20,7 +20,12 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 
 def _commands() -> dict[str, Any]:
-    return dict(get_command(app).commands)
+    """All commands by what is typed for them; those of a group below its name."""
+    found = {}
+    for name, command in get_command(app).commands.items():
+        inner = getattr(command, "commands", {})
+        found |= {f"{name} {below}": one for below, one in inner.items()} or {name: command}
+    return found
 
 
 def _describe(name: str, command: Any) -> str:

@@ -58,6 +58,10 @@ STUDIES = {
     "geometry": Study("python examples/noise_geometry.py"),
     "diagnosis": Study("steepest diagnose digits-mlp --method sgd"),
     "range": Study("steepest lr-range digits-mlp --method sngm", page="lr-range.html"),
+    "momentum-escape": Study("steepest theory momentum --preset escape"),
+    "momentum-optimum": Study("steepest theory momentum --preset optimum"),
+    "momentum-annealing": Study("steepest theory momentum --preset annealing"),
+    "momentum-equal-step": Study("steepest theory momentum --preset equal-step"),
 }
 FOREST, LR = "section:has(> .head #h-forest)", "section:has(> .head #h-lr)"
 CURVES, PROFILE = "section:has(> .head #h-validation)", "section:has(> .head #h-profile)"
@@ -73,6 +77,11 @@ PICTURES = {
     "diagnosis": Picture("diagnosis", FIGURE.format("noise-scale"), FIGURE.format("tests")),
     "diagnosis-plane": Picture("diagnosis", FIGURE.format("surface"), FIGURE.format("surface")),
     "lr-range": Picture("range", FIGURE.format("loss"), FIGURE.format("information")),
+    "momentum-escape": Picture("momentum-escape", FIGURE.format("outside"), FIGURE.format("outside")),
+    "momentum-optimum": Picture("momentum-optimum", FIGURE.format("variance"), FIGURE.format("variance")),
+    "momentum-ends": Picture("momentum-optimum", FIGURE.format("ends"), FIGURE.format("ends")),
+    "momentum-annealing": Picture("momentum-annealing", FIGURE.format("variance"), FIGURE.format("variance")),
+    "momentum-equal-step": Picture("momentum-equal-step", FIGURE.format("mean"), FIGURE.format("mean")),
     "tutorial-first": Picture("first", ".kicker", FOREST),
     "tutorial-second": Picture("second", ".kicker", "section:has(#results)"),
     "tutorial-curves": Picture("second", CURVES, CURVES, legend=True),

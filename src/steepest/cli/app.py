@@ -14,6 +14,7 @@ from steepest.cli.diagnose import diagnose
 from steepest.cli.lr_range import lr_range
 from steepest.cli.report import report
 from steepest.cli.streams import err, guarded_output, never_fail_to_encode, out
+from steepest.cli.theory import theory
 from steepest.cli.watch import watch
 
 # Newer typers carry a copy of click, older ones use the package: this is the base class of either's usage errors.
@@ -30,6 +31,7 @@ app.command()(diagnose)
 app.command()(report)
 app.command()(watch)
 app.command("lr-range")(lr_range)
+app.add_typer(theory, name="theory")
 app.command("methods")(lists.methods)
 app.command("workloads")(lists.workloads)
 app.command("instruments")(lists.instruments)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from steepest._errors import InputError, StudyError, argument, one_line
+from steepest._errors import InputError, StudyError, one_line
 from steepest._files import write_atomically
 from steepest._machine import device_named, machine
 from steepest._version import __version__
@@ -17,6 +17,7 @@ from steepest.diagnose.assignment import assignment_of
 from steepest.diagnose.observing import Observer, observe_end, parameters_of
 from steepest.diagnose.result import RESULT, SURFACE_SAMPLES, Diagnosis, read_diagnosis
 from steepest.diagnostics.loss_surface import loss_plane
+from steepest.page.folder import take_folder
 from steepest.training.builtin.instruments.samples import batches_of
 from steepest.training.code.user_code import told
 from steepest.training.definitions.assignment import Assignment
@@ -91,7 +92,7 @@ def diagnose(
     )
     folder = Path(out or Path("diagnoses") / f"{assignment.workload.name}-{assignment.method.name}".replace("/", "-"))
     settings = _settings(assignment, chosen)
-    _open_folder(folder, settings)
+    take_folder(folder, SETTINGS, settings, "diagnosis")
     if not (folder / RESULT).exists():
         _run(assignment, folder, settings, checkpoint_seconds, progress, command)
     found = read_diagnosis(folder)
@@ -123,27 +124,6 @@ def _settings(assignment: Assignment, device: str) -> dict[str, Any]:
         "steepest": __version__,
         "torch": torch.__version__,
     }
-
-
-def _open_folder(folder: Path, settings: dict[str, Any]) -> None:
-    """Take a new folder, or one of this very diagnosis."""
-    path = folder / SETTINGS
-    if path.exists():
-        try:
-            there = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read: {one_line(str(error))}") from error
-        for name, value in settings.items():
-            if there.get(name) != value:
-                raise InputError(
-                    f"{argument('out')} {folder} holds another diagnosis: its {name} is {there.get(name)!r}, and "
-                    f"{value!r} is asked for; give another folder"
-                )
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{argument('out')} must be a new or empty folder, or one of this diagnosis, got {folder}")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(settings, indent=1))
 
 
 def _run(

@@ -1,0 +1,141 @@
+"""``steepest theory``: what theory predicts of SGD, beside a simulation."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steepest._errors import InputError, argument
+from steepest.cli.streams import err, out
+
+if TYPE_CHECKING:
+    from steepest.theory.experiments.story import Story
+
+theory = typer.Typer(help="What theory predicts of SGD beside a simulation of the rule itself, on a page.")
+
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings that show a claim, of which other options change some; 'list' tells of all.", show_default=False
+    ),
+]
+Folder = Annotated[
+    Path | None, typer.Option("--out", help="The folder. Default: theory/COMMAND-PRESET.", metavar="DIR")
+]
+
+
+@theory.command()
+def momentum(
+    preset: Preset = None,
+    eigenvalues: Annotated[
+        str | None, typer.Option(help="Of the data's covariance, with commas, descending. Default: 4,3,2,1.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="The learning rate. Default: 5e-4.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="In (0, 1). Default: 0.9.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Where runs begin: saddle, optimum, or equal, as all components are. Default: saddle."),
+    ] = None,
+    delta: Annotated[float | None, typer.Option(help="From where on a saddle is left. Default: 0.3.")] = None,
+    anneal_at: Annotated[
+        int | None,
+        typer.Option(
+            help="The step from which two more curves have lr times 1 - momentum, or no momentum; from the optimum."
+        ),
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(help="Runs of each curve. Default: 1000.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Of each run. Default: what the slowest curve needs.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the samples. Default: 0.")] = None,
+    folder: Folder = None,
+) -> int:
+    """Momentum SGD on streaming PCA: how it leaves a saddle, and how far from the optimum it stays.
+
+    Prediction and simulation of momentum SGD, of plain SGD at equal lr, and at lr / (1 - momentum). The same command
+    again simulates nothing twice.
+    """
+    from dataclasses import replace
+
+    from steepest.theory.experiments.momentum import PRESETS, Settings, run_momentum
+    from steepest.theory.experiments.momentum_page import story_of
+
+    if preset is not None and _listed(preset, {name: found.claim for name, found in PRESETS.items()}):
+        return 0
+    claim, settings = PRESETS[preset] if preset else ("", Settings())
+    given: dict[str, Any] = {
+        "eigenvalues": None if eigenvalues is None else _numbers("eigenvalues", eigenvalues),
+        "lr": lr,
+        "momentum": momentum,
+        "start": start,
+        "delta": delta,
+        "anneal_at": anneal_at,
+        "replicas": replicas,
+        "steps": steps,
+        "seed": seed,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    where = folder or Path("theory", f"momentum-{preset or 'own'}")
+    with _Bar() as bar:
+        found = run_momentum(replace(settings, **given), where, bar.show)
+    return _tell(where, story_of(found, claim))
+
+
+def _listed(preset: str, claims: Mapping[str, str]) -> bool:
+    """List the presets if that was asked for.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if preset == "list":
+        for name, claim in claims.items():
+            out().print(f"{name:<16} {claim}", highlight=False)
+        return True
+    if preset not in claims:
+        raise InputError(f"{argument('preset')} must be list or one of {', '.join(claims)}, got {preset!r}")
+    return False
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    """Read numbers between commas."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{argument(name)} must be numbers with commas between them, got {text!r}") from error
+
+
+class _Bar:
+    """A bar on the terminal while simulations run."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+        console = err()
+        self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bars.add_task("theory", total=1.0)
+
+    def __enter__(self) -> "_Bar":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._bars.stop()
+
+    def show(self, name: str, share: float) -> None:
+        self._bars.update(self._task, description=name, completed=share)
+
+
+def _tell(folder: Path, story: "Story") -> int:
+    """Write the page, and print what it says first."""
+    from steepest.theory.experiments.story import write_story
+
+    page = write_story(folder, story, shlex.join(["steepest", *sys.argv[1:]]))
+    printed = out()
+    for sentence in (story.headline, *story.sentences):
+        printed.print(sentence, highlight=False, markup=False)
+    printed.print(f"Page: {page}", highlight=False, markup=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,37 @@
+"""The folder of what ends in a page: new, or of the very same settings."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from steepest._errors import InputError, argument, one_line
+from steepest._files import write_atomically
+
+
+def take_folder(folder: Path, name: str, settings: Mapping[str, Any], what: str) -> None:
+    """Take a new folder, or one of these very settings, which its file ``name`` holds.
+
+    Args:
+        what: the noun of what is in it, such as ``"diagnosis"``.
+
+    Raises:
+        InputError: it holds something else, or cannot be read.
+    """
+    path = folder / name
+    if path.exists():
+        try:
+            there = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read: {one_line(str(error))}") from error
+        for key, value in settings.items():
+            if there.get(key) != value:
+                raise InputError(
+                    f"{argument('out')} {folder} holds another {what}: its {key} is {there.get(key)!r}, and "
+                    f"{value!r} is asked for; give another folder"
+                )
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{argument('out')} must be a new or empty folder, or one of this {what}, got {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(settings, indent=1))
