@@ -108,7 +108,7 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
 
 
 class _Bar:
-    """A bar on the terminal while simulations run."""
+    """Draw a bar on the terminal while simulations run."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
