@@ -84,6 +84,71 @@ def momentum(
     return _tell(where, story_of(found, claim))
 
 
+@theory.command()
+def committee(
+    preset: Preset = None,
+    teacher: Annotated[int | None, typer.Option(help="Units of the teacher. Default: 2.")] = None,
+    student: Annotated[
+        str | None, typer.Option(help="Units of the student; several with commas make a curve each. Default: 2.")
+    ] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="erf, linear, or relu, of which there is the simulation alone. Default: erf.")
+    ] = None,
+    lr: Annotated[str | None, typer.Option(help="Of the first layer, one or several. Default: 0.5.")] = None,
+    lr_output: Annotated[
+        float | None, typer.Option(help="Of the second where it is trained. Default: as the first.", show_default=False)
+    ] = None,
+    noise: Annotated[float | None, typer.Option(help="Standard deviation of the labels'. Default: 0.1.")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="The part of a weight taken off in N steps. Default: 0.")
+    ] = None,
+    train: Annotated[str | None, typer.Option(help="The first layer, both, or first,both. Default: first.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="random, small, informed (at the teacher) or denoiser (copies of it), for all or for each of --train. "
+            "Default: random."
+        ),
+    ] = None,
+    dimension: Annotated[int | None, typer.Option(help="N, of the inputs. Default: 400.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs of each curve. Default: 5.")] = None,
+    time: Annotated[float | None, typer.Option(help="Steps over N of each run. Default: 100.")] = None,
+    folder: Folder = None,
+) -> int:
+    """A two-layer student of a two-layer teacher: how its error falls, and which of its units becomes whose.
+
+    Prediction, by the equations for inputs of many dimensions, and simulation of SGD, an example a step. The same
+    command again simulates nothing twice.
+    """
+    from dataclasses import replace
+
+    from steepest.theory.experiments.committee import PRESETS, Settings, run_committee
+    from steepest.theory.experiments.committee_page import story_of
+
+    if preset is not None and _listed(preset, {name: found.claim for name, found in PRESETS.items()}):
+        return 0
+    claim, settings = PRESETS[preset] if preset else ("", Settings())
+    given: dict[str, Any] = {
+        "teacher": teacher,
+        "student": None if student is None else _wholes("student", student),
+        "activation": activation,
+        "lr": None if lr is None else _numbers("lr", lr),
+        "lr_output": lr_output,
+        "noise": noise,
+        "weight_decay": weight_decay,
+        "train": None if train is None else tuple(train.split(",")),
+        "start": None if start is None else tuple(start.split(",")),
+        "dimension": dimension,
+        "seeds": seeds,
+        "time": time,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    where = folder or Path("theory", f"committee-{preset or 'own'}")
+    with _Bar() as bar:
+        found = run_committee(replace(settings, **given), where, bar.show)
+    return _tell(where, story_of(found, claim))
+
+
 def _listed(preset: str, claims: Mapping[str, str]) -> bool:
     """List the presets if that was asked for.
 
@@ -105,6 +170,14 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise InputError(f"{argument(name)} must be numbers with commas between them, got {text!r}") from error
+
+
+def _wholes(name: str, text: str) -> tuple[int, ...]:
+    """Read whole numbers between commas."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{argument(name)} must be whole numbers with commas between them, got {text!r}") from error
 
 
 class _Bar:

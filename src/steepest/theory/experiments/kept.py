@@ -1,16 +1,41 @@
 """What an experiment has simulated, kept in its folder, so that nothing is simulated twice."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from steepest._errors import InputError, argument
 from steepest._files import write_atomically
+from steepest._threads import threads
+from steepest.page.folder import take_folder
 
-PARTS = "simulated"
+FORMAT = 1
+SETTINGS, PARTS = "settings.json", "simulated"
+Progress = Callable[[str, float], object]
+
+
+class Preset(NamedTuple):
+    """A claim, and the experiment's settings that show it."""
+
+    claim: str
+    settings: Any
+
+
+def take_experiment(folder: Path, settings: Any) -> None:
+    """Take a new folder for an experiment, or the one that has it.
+
+    Args:
+        settings: a dataclass.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    take_folder(folder, SETTINGS, json.loads(json.dumps({"format": FORMAT, **asdict(settings)})), "experiment")
 
 
 def kept(folder: Path, name: str, simulate: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
@@ -22,14 +47,26 @@ def kept(folder: Path, name: str, simulate: Callable[[], Mapping[str, Any]]) -> 
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        plain = {key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in simulate().items()}
+        with threads(1):  # more only get into each other's way over matrices so small
+            plain = {key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in simulate().items()}
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, json.dumps(plain))
         found = json.loads(json.dumps(plain))
     return {key: np.asarray(v) if isinstance(v, list) else v for key, v in found.items()}
 
 
-def as_input_error(error: Exception, names: set[str]) -> InputError:
-    """The same sentence as bad input, in which the setting with which it begins is spelled as the caller does."""
-    name, space, rest = str(error).partition(" ")
-    return InputError(argument(name) + space + rest if name in names else str(error))
+@contextmanager
+def settings_refused(settings: type) -> Iterator[None]:
+    """Refuse what is wrong as bad input, in which the setting with which the sentence begins is spelled as an option.
+
+    Raises:
+        InputError: a TypeError or ValueError was raised.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        name, space, rest = str(error).partition(" ")
+        known = name in {field.name for field in fields(settings)}
+        raise InputError(argument(name) + space + rest if known else str(error)) from error

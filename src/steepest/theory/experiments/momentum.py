@@ -1,26 +1,21 @@
 """Streaming PCA by momentum SGD: prediction and simulation of three or five curves, and where they part."""
 
-import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from steepest._errors import InputError
 from steepest.diagnostics.subject import one_of, whole
 from steepest.optim.arguments import check_number
-from steepest.page.folder import take_folder
-from steepest.theory.experiments.kept import as_input_error, kept
+from steepest.theory.experiments.kept import Preset, Progress, kept, settings_refused, take_experiment
 from steepest.theory.experiments.momentum_starts import STARTS, Start
 from steepest.theory.momentum import Annealing, Simulation, StreamingPCA
 
-FORMAT = 1
-SETTINGS = "settings.json"
 FACTORS = (0.5, 1, 2, 4, 8)  # of the settings' lr, at which it is seen where the theory ends
-Progress = Callable[[str, float], object]
 
 
 @dataclass(frozen=True)
@@ -47,13 +42,6 @@ class Settings:
     replicas: int = 1000
     steps: int | None = None
     seed: int = 0
-
-
-class Preset(NamedTuple):
-    """A claim, and settings that show it."""
-
-    claim: str
-    settings: Settings
 
 
 PRESETS = {
@@ -103,18 +91,14 @@ def run_momentum(settings: Settings, folder: Path, progress: Progress = lambda n
     Raises:
         InputError: a setting is out of range, the folder holds other settings, or a run diverges.
     """
-    try:
+    with settings_refused(Settings):
         curves = [(curve, _theory_of(settings, curve)) for curve in curves_of(settings)]
         start = STARTS[settings.start]
         steps = settings.steps or math.ceil(max(start.enough(theory, settings.delta) for _, theory in curves))
         if settings.anneal_at is not None and settings.anneal_at >= steps:
             raise ValueError(f"anneal_at must be below the {steps} steps of the run, got {settings.anneal_at}")
-        take_folder(folder, SETTINGS, json.loads(json.dumps({"format": FORMAT, **asdict(settings)})), "experiment")
-        return _run(settings, folder, steps, curves, progress)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise as_input_error(error, {field.name for field in fields(Settings)}) from error
+        take_experiment(folder, settings)
+    return _run(settings, folder, steps, curves, progress)
 
 
 def curves_of(settings: Settings) -> list[Curve]:

@@ -8,18 +8,17 @@ import numpy as np
 import plotly.graph_objects as go
 
 from steepest.page.figure import Figure
-from steepest.page.look import BASELINE_COLOUR, DASHES, PALETTE, SYMBOLS, add_band, axis_title, named, translucent
+from steepest.page.look import BASELINE_COLOUR, DASHES, PALETTE, SYMBOLS, axis_title, named
+from steepest.theory.experiments.drawing import draw_beside
 from steepest.theory.experiments.momentum import Found, number_of
 from steepest.theory.experiments.momentum_starts import Quantity
 from steepest.theory.experiments.story import Story
-from steepest.theory.momentum.arguments import Array
 
 CONVENTIONS = (
     "A step is v <- v + lr (I - v v') X X' v + momentum (v - the v before), X normal with these eigenvalues; time is "
     "counted in steps; variances are of v. To first order, lr and momentum enter by lr / (1 - momentum) alone: "
     "momentum helps or hurts at equal lr only"
 )
-MARKS = 25
 OFF = 0.05  # beyond which the theory is said to have ended
 SHOWN = 1e-9  # below which nothing is drawn on a logarithmic axis
 
@@ -131,7 +130,8 @@ def _draw(found: Found, quantity: Quantity) -> Figure:
         values, errors = quantity.measure(simulated)
         predicted = quantity.predict(theory, simulated.steps, found.settings.delta, curve.annealing)
         lowest = SHOWN if quantity.log else -np.inf
-        draw_beside(plot, curve.name, place, simulated.steps.astype(float), predicted, values, errors, lowest)
+        at, width = simulated.steps.astype(float), 2 if place else 5  # the third lies on the first
+        draw_beside(plot, curve.name, place, at, predicted, values, 2 * errors, lowest, width)
     _mark_annealing(plot, found)
     plot.update_layout(hovermode="closest", showlegend=True)
     plot.update_xaxes(title="steps (log)", type="log", exponentformat="power", nticks=6)
@@ -140,49 +140,6 @@ def _draw(found: Found, quantity: Quantity) -> Figure:
         plot.update_yaxes(type="log", exponentformat="power", nticks=6)
     caption = f"{quantity.caption} {_note_end(found)}"
     return Figure(quantity.key, quantity.title, caption, plot, switches=("x", "y"))
-
-
-def draw_beside(
-    plot: go.Figure,
-    name: str,
-    place: int,
-    at: Array,
-    predicted: Array,
-    values: Array,
-    errors: Array,
-    lowest: float = -np.inf,
-) -> None:
-    """Draw a prediction as a line, and a simulation as a band of two standard errors with marks in it.
-
-    Args:
-        lowest: of a value that is drawn, as on a logarithmic axis.
-    """
-    colour = PALETTE[place % len(PALETTE)]
-    look = {"color": colour, "width": 2 if place else 5, "dash": DASHES[place % len(DASHES)]}
-    seen = (at > 0) & (values > lowest)
-    where, middle = at[seen], values[seen]
-    low, high = (np.maximum(middle + sign * 2 * errors[seen], lowest) for sign in (-1, 1))
-    add_band(plot, where.tolist(), high.tolist(), low.tolist(), name, translucent(colour))
-    drawn = (at > 0) & (predicted > lowest)
-    plot.add_scatter(
-        x=at[drawn].tolist(), y=predicted[drawn].tolist(), mode="lines", line=look,
-        hovertemplate="theory, %{x:.4~g}: %{y:.4~g}", **named(name),
-    )  # fmt: skip
-    chosen = _spread(where)
-    plot.add_scatter(
-        x=where[chosen].tolist(), y=middle[chosen].tolist(), mode="markers", showlegend=False,
-        marker={"color": colour, "size": 6, "symbol": SYMBOLS[place % len(SYMBOLS)]},
-        hovertemplate="simulation, %{x:.4~g}: %{y:.4~g}", **named(name),
-    )  # fmt: skip
-
-
-def _spread(at: Array) -> list[int]:
-    """Choose some places, evenly on a logarithmic axis."""
-    if not len(at):
-        return []
-    wanted = np.geomspace(at[0], at[-1], MARKS)
-    chosen: list[int] = np.unique(np.searchsorted(at, wanted).clip(max=len(at) - 1)).tolist()
-    return chosen
 
 
 def _mark_annealing(plot: go.Figure, found: Found) -> None:

@@ -7,16 +7,15 @@ method can have gradient estimators in front, each with a `+`: `ssgd+sngm`, `csg
 import dataclasses
 import difflib
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from os.path import abspath
 from pathlib import Path
 from typing import TypeVar
 
 import cloudpickle
-import torch
 
 from steepest._errors import InputError
+from steepest._threads import threads as torch_threads
 from steepest.data.place import data_folder
 from steepest.data.splits import Splits, as_splits
 from steepest.training.builtin import ESTIMATORS, INSTRUMENTS, METHODS, TEMPLATES, WORKLOADS
@@ -197,7 +196,7 @@ def load_data(workload: Workload, data_dir: Path | None, threads: int = 1) -> Sp
         InputError: it is unavailable, or the user's function raises or returns something else.
     """
     try:
-        with _threads(threads):
+        with torch_threads(threads):
             parts = workload.data(data_folder(data_dir))
             try:
                 return as_splits(parts)
@@ -207,17 +206,6 @@ def load_data(workload: Workload, data_dir: Path | None, threads: int = 1) -> Sp
         raise
     except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise InputError(f"the data of {workload.name!r} could not be loaded: {told(error)}") from error
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Let torch compute with so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 Definition = Workload | Method | Instrument
