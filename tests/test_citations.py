@@ -91,7 +91,9 @@ def test_what_has_no_paper_says_so(method, sentence):
 def test_what_an_entry_says_stands_in_the_documentation():
     pages = " ".join(path.read_text() for path in [*(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py")])
     said = re.sub(r"\s+", " ", pages.replace((ROOT / "src/steepest/_citations.py").read_text(), ""))
-    for text in {*_citations._PAPERS.values()}:
+    for text in {
+        entry for papers in _citations._PAPERS.values() for entry in re.findall(r"^@.+?^\}", papers, re.M | re.S)
+    }:
         entry = re.sub(r"\s+", " ", text)
         authors = re.search(r"author += \{(.+?)\}", entry)[1].replace(" and ", ", ")
         title = re.search(r" title += \{(.+?)\}, [a-z]", entry)[1].replace("{", "").replace("}", "")

@@ -62,6 +62,9 @@ STUDIES = {
     "momentum-optimum": Study("steepest theory momentum --preset optimum"),
     "momentum-annealing": Study("steepest theory momentum --preset annealing"),
     "momentum-equal-step": Study("steepest theory momentum --preset equal-step"),
+    "committee-plateau": Study("steepest theory committee --preset plateau"),
+    "committee-overparametrised": Study("steepest theory committee --preset overparametrised"),
+    "committee-learning-rate": Study("steepest theory committee --preset learning-rate"),
 }
 FOREST, LR = "section:has(> .head #h-forest)", "section:has(> .head #h-lr)"
 CURVES, PROFILE = "section:has(> .head #h-validation)", "section:has(> .head #h-profile)"
@@ -82,6 +85,10 @@ PICTURES = {
     "momentum-ends": Picture("momentum-optimum", FIGURE.format("ends"), FIGURE.format("ends")),
     "momentum-annealing": Picture("momentum-annealing", FIGURE.format("variance"), FIGURE.format("variance")),
     "momentum-equal-step": Picture("momentum-equal-step", FIGURE.format("mean"), FIGURE.format("mean")),
+    "committee-plateau": Picture("committee-plateau", FIGURE.format("error-first"), FIGURE.format("overlaps")),
+    "committee-overparametrised": Picture("committee-overparametrised", FIGURE.format("end"), FIGURE.format("end")),
+    "committee-ends": Picture("committee-overparametrised", FIGURE.format("ends"), FIGURE.format("ends")),
+    "committee-learning-rate": Picture("committee-learning-rate", FIGURE.format("end"), FIGURE.format("end")),
     "tutorial-first": Picture("first", ".kicker", FOREST),
     "tutorial-second": Picture("second", ".kicker", "section:has(#results)"),
     "tutorial-curves": Picture("second", CURVES, CURVES, legend=True),

@@ -119,6 +119,41 @@ _LOSS_SURFACE = _entry("""
       archiveprefix = {arXiv},
     }
 """)
+_MOMENTUM_DIFFUSION = _RECONSTRUCTED.format("theory of momentum") + _entry("""
+    @misc{liu2018momentum,
+      author        = {Liu and Chen and Zhou and Zhao},
+      title         = {Toward deeper understanding of nonconvex stochastic optimization with momentum using diffusion
+                       approximations},
+      year          = {2018},
+      eprint        = {1802.05155},
+      archiveprefix = {arXiv},
+    }
+""")
+_COMMITTEE = (
+    _entry("""
+    @article{saad1995online,
+      author        = {Saad and Solla},
+      title         = {On-line learning in soft committee machines},
+      journal       = {Physical Review E},
+      volume        = {52},
+      pages         = {4225},
+      year          = {1995},
+    }
+""")
+    + "\n"
+    + _entry("""
+    @inproceedings{goldt2019dynamics,
+      author        = {Goldt and Advani and Saxe and Krzakala and Zdeborova},
+      title         = {Dynamics of stochastic gradient descent for two-layer neural networks in the teacher-student
+                       setup},
+      booktitle     = {NeurIPS},
+      year          = {2019},
+      eprint        = {1906.08632},
+      archiveprefix = {arXiv},
+      note          = {journal form J. Stat. Mech. 2020, 124010},
+    }
+""")
+)
 
 # By the names of public classes and functions, then by those of `steepest methods`.
 _PAPERS = {
@@ -143,6 +178,9 @@ _PAPERS = {
     "sam_sharpness": _SHARPNESS_AWARE,
     "lr_range_test": _MUTUAL_INFORMATION,
     "LRRange": _MUTUAL_INFORMATION,
+    "StreamingPCA": _MOMENTUM_DIFFUSION,
+    "Quadratic": _MOMENTUM_DIFFUSION,
+    "Committee": _COMMITTEE,
     "sngm": _SNGM,
     "bng": _BLOCK_NORMALIZED,
     "bng-ratio": _BLOCK_NORMALIZED,

@@ -119,7 +119,7 @@ def rows_of(inputs: Tensor | ArrayLike | None) -> Tensor | None:
     """Inputs (rows, ...) as a matrix (rows, N), in their own precision."""
     if inputs is None:
         return None
-    found = torch.as_tensor(inputs, device="cpu").detach()
+    found = inputs.detach().cpu() if isinstance(inputs, Tensor) else torch.from_numpy(np.asarray(inputs))
     if found.dim() < 2 or not found.numel() or not found.dtype.is_floating_point:
         raise ValueError(
             "inputs must be floating-point numbers of shape (rows, ...), got "

@@ -61,7 +61,7 @@ PRESETS = {
     ),
     "overparametrised": Preset(
         "more units than the teacher has hurt where the first layer alone is trained, and not where both are",
-        Settings(student=(2, 3, 4, 6, 8), lr=(0.2,), train=("first", "both"), start=("informed", "denoiser")),
+        Settings(student=(2, 3, 4, 6, 8), lr=(0.2,), train=("first", "both"), start=("informed", "denoiser"), time=60),
     ),
     "learning-rate": Preset(
         "of constant learning rates one is best, and beyond it the error rises until nothing is learnt",

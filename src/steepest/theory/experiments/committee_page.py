@@ -218,8 +218,8 @@ def _say_units(found: Found, rows: Sequence[dict[str, Any]]) -> list[str]:
     if len(rows) > 1 or found.settings.activation == "linear":
         return []
     return [
-        f"In the median run each unit of the teacher has one of the student with a cosine above {NEAR:g} from time "
-        f"{_say_found(rows[0])} on."
+        f"Each unit of the teacher has one of the student with a cosine above {NEAR:g}, in the median run from this "
+        f"time on: {_say_found(rows[0])}."
     ]
 
 
@@ -275,7 +275,7 @@ def say_end(found: Found) -> str:
 
 
 def _first_time(found: Found) -> float:
-    """From when on theory is held against simulation: not in the first N steps, which are a few examples."""
+    """Find from when on theory is held against simulation: after N steps, since the first few are of few examples."""
     return min(1.0, found.settings.time / 10)
 
 
@@ -311,7 +311,7 @@ def _set_axes(plot: go.Figure, across: str, up: str) -> None:
 
 
 def _draw_axis(found: Found, rows: Sequence[dict[str, Any]], axis: str) -> Figure:
-    plot = go.Figure()
+    plot, settings, closed = go.Figure(), found.settings, ""
     for place, (name, line) in enumerate(_lines_of(rows, axis)):
         colour, at = PALETTE[place % len(PALETTE)], [row[axis] for row in line]
         columns = {key: [row[key] for row in line] for key in ("predicted", "simulated", "interval", "small_lr")}
@@ -326,16 +326,13 @@ def _draw_axis(found: Found, rows: Sequence[dict[str, Any]], axis: str) -> Figur
             marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 8, "color": colour},
             hovertemplate="simulation, %{x:.4~g}: %{y:.3~g}", **named(name),
         )  # fmt: skip
-        if None not in columns["small_lr"]:
+        if None not in columns["small_lr"] and settings.noise > 0:
+            closed = "; dotted: in closed form, in the end and at small lr"
             plot.add_scatter(
                 x=at, y=columns["small_lr"], mode="lines", line={"color": colour, "dash": "dot", "width": 1},
                 hovertemplate="small lr, %{x:.4~g}: %{y:.3~g}", **named(f"{name}, small lr"),
             )  # fmt: skip
-    settings = found.settings
-    caption = (
-        f"The {NUMBER}. Lines: theory; dotted: in closed form, in the end and at small lr; marks: the mean of "
-        f"{settings.seeds} runs with its 95 % interval."
-    )
+    caption = f"The {NUMBER}. Lines: theory{closed}; marks: the mean of {settings.seeds} runs with its 95 % interval."
     if axis == "lr" and settings.activation == "erf" and settings.student == (settings.teacher,):
         good = saad_solla_lr(settings.teacher)
         plot.add_vline(good, line={"dash": "dot", "width": 1, "color": BASELINE_COLOUR})
