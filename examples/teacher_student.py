@@ -24,7 +24,8 @@ def whiten(inputs: torch.Tensor) -> torch.Tensor:
     flat = inputs.flatten(1).double()
     flat = flat - flat.mean(dim=0)
     values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
-    return (flat @ vectors / values.clamp(min=values.max() * 1e-6).sqrt()).float()
+    white: torch.Tensor = flat @ vectors / values.clamp(min=values.max() * 1e-6).sqrt()
+    return white.float()
 
 
 def main() -> None:

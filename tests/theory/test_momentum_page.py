@@ -134,9 +134,9 @@ def test_where_the_theory_ends_is_where_it_is_off():
     def said(*ends):
         return say_end(Found(Settings(), 10, [], [*ends]))
 
-    assert "from 0.002 on" in said(row(0.001, 1.06), row(0.002, 1.08), row(0.004, 1.5))
-    assert "from 0.5 on" in said(row(0.001, 1.06), {"effective_lr": 0.5, "note": "it diverged"})
-    assert "up to 0.001 nowhere" in said(row(0.001, 1.06))
+    assert "from lr / (1 - momentum) = 0.002 on" in said(row(0.001, 1.06), row(0.002, 1.08), row(0.004, 1.5))
+    assert "from lr / (1 - momentum) = 0.5 on" in said(row(0.001, 1.06), {"effective_lr": 0.5, "note": "it diverged"})
+    assert "nowhere up to lr / (1 - momentum) = 0.001" in said(row(0.001, 1.06))
 
 
 def test_a_crossing_lies_between_two_points():

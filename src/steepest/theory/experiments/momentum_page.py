@@ -103,8 +103,8 @@ def say_end(found: Found) -> str:
     """From which effective learning rate on the simulation is another."""
     here = found.settings.lr / (1 - found.settings.momentum)
     return (
-        f"Where the theory ends: of the values of lr / (1 - momentum) that were tried, {_find_end(found)}, the "
-        f"simulation is off by more than {OFF:.0%} and two standard errors, or diverges; here it is {here:.3g}."
+        f"Where the theory ends: the simulation is off by more than {OFF:.0%} and two standard errors, or diverges, "
+        f"{_find_end(found)}; here it is {here:.3g}."
     )
 
 
@@ -112,8 +112,8 @@ def _note_end(found: Found) -> str:
     """Say the same below a figure, with the conventions."""
     return (
         "Time is counted in steps; values are of v, not of v / sqrt(lr). Lines: theory; marks: simulation, with two "
-        f"standard errors as a band. Where the theory ends: {_find_end(found)} in lr / (1 - momentum), which here is "
-        f"{found.settings.lr / (1 - found.settings.momentum):.3g}."
+        f"standard errors as a band. Where the theory ends: {_find_end(found)}; here "
+        f"it is {found.settings.lr / (1 - found.settings.momentum):.3g}."
     )
 
 
@@ -121,7 +121,9 @@ def _find_end(found: Found) -> str:
     known = [row for row in found.ends if "ratio" in row]
     off = [r["effective_lr"] for r in known if abs(r["ratio"] - 1) - 2 * r["error"] / r["predicted"] > OFF]
     off += [row["effective_lr"] for row in found.ends if "ratio" not in row]
-    return f"from {min(off):.3g} on" if off else f"up to {max(r['effective_lr'] for r in known):.3g} nowhere"
+    if off:
+        return f"from lr / (1 - momentum) = {min(off):.3g} on, of the values tried"
+    return f"nowhere up to lr / (1 - momentum) = {max(row['effective_lr'] for row in known):.3g}, the largest tried"
 
 
 def _draw(found: Found, quantity: Quantity) -> Figure:
