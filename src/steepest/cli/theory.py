@@ -1,18 +1,14 @@
 """``steepest theory``: what theory predicts of SGD, beside a simulation."""
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from steepest._errors import InputError, argument
-from steepest.cli.streams import err, out
-
-if TYPE_CHECKING:
-    from steepest.theory.experiments.story import Story
+from steepest.cli.experiments import Bar, tell
+from steepest.cli.streams import out
 
 theory = typer.Typer(help="What theory predicts of SGD beside a simulation of the rule itself, on a page.")
 
@@ -79,9 +75,9 @@ def momentum(
     }
     given = {name: value for name, value in given.items() if value is not None}
     where = folder or Path("theory", f"momentum-{preset or 'own'}")
-    with _Bar() as bar:
+    with Bar() as bar:
         found = run_momentum(replace(settings, **given), where, bar.show)
-    return _tell(where, story_of(found, claim))
+    return tell(where, story_of(found, claim))
 
 
 @theory.command()
@@ -144,9 +140,9 @@ def committee(
     }
     given = {name: value for name, value in given.items() if value is not None}
     where = folder or Path("theory", f"committee-{preset or 'own'}")
-    with _Bar() as bar:
+    with Bar() as bar:
         found = run_committee(replace(settings, **given), where, bar.show)
-    return _tell(where, story_of(found, claim))
+    return tell(where, story_of(found, claim))
 
 
 def _listed(preset: str, claims: Mapping[str, str]) -> bool:
@@ -178,37 +174,3 @@ def _wholes(name: str, text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise InputError(f"{argument(name)} must be whole numbers with commas between them, got {text!r}") from error
-
-
-class _Bar:
-    """Draw a bar on the terminal while simulations run."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        columns = (TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-        console = err()
-        self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bars.add_task("theory", total=1.0)
-
-    def __enter__(self) -> "_Bar":
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._bars.stop()
-
-    def show(self, name: str, share: float) -> None:
-        self._bars.update(self._task, description=name, completed=share)
-
-
-def _tell(folder: Path, story: "Story") -> int:
-    """Write the page, and print what it says first."""
-    from steepest.theory.experiments.story import write_story
-
-    page = write_story(folder, story, shlex.join(["steepest", *sys.argv[1:]]))
-    printed = out()
-    for sentence in (story.headline, *story.sentences):
-        printed.print(sentence, highlight=False, markup=False)
-    printed.print(f"Page: {page}", highlight=False, markup=False, soft_wrap=True)
-    return 0

@@ -10,11 +10,11 @@ import numpy as np
 
 from steepest._errors import InputError, argument
 from steepest.diagnostics.subject import one_of, whole
+from steepest.page.kept import Preset, Progress, kept, settings_refused, take_experiment
 from steepest.theory.committee import Committee, Simulation
 from steepest.theory.committee.arguments import positive
 from steepest.theory.committee.integrals import Array
 from steepest.theory.committee.rule import ACTIVATIONS, STARTS
-from steepest.theory.experiments.kept import Preset, Progress, kept, settings_refused, take_experiment
 
 MOST, FEWEST = 24, 10  # curves, and steps
 SHARES = (8, 4, 2)  # parts of the inputs' dimension at which it is seen where the theory ends

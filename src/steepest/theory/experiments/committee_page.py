@@ -12,6 +12,7 @@ from scipy.stats import t as student_t
 
 from steepest.page.figure import Figure
 from steepest.page.look import BASELINE_COLOUR, DASHES, PALETTE, SYMBOLS, named
+from steepest.page.story import Story
 from steepest.theory.committee import saad_solla_lr
 from steepest.theory.committee.integrals import Array
 from steepest.theory.committee.rule import CONVENTIONS
@@ -26,7 +27,6 @@ from steepest.theory.experiments.committee import (
     specialised_at,
 )
 from steepest.theory.experiments.drawing import draw_beside
-from steepest.theory.experiments.story import Story
 
 SAID = f"{CONVENTIONS[0].upper()}{CONVENTIONS[1:]}"
 OFF = 0.05  # beyond which the theory is said to have ended

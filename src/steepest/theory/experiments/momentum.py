@@ -11,7 +11,7 @@ import numpy as np
 from steepest._errors import InputError
 from steepest.diagnostics.subject import one_of, whole
 from steepest.optim.arguments import check_number
-from steepest.theory.experiments.kept import Preset, Progress, kept, settings_refused, take_experiment
+from steepest.page.kept import Preset, Progress, kept, settings_refused, take_experiment
 from steepest.theory.experiments.momentum_starts import STARTS, Start
 from steepest.theory.momentum import Annealing, Simulation, StreamingPCA
 

@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 
 from steepest.page.figure import Figure
 from steepest.page.look import BASELINE_COLOUR, DASHES, PALETTE, SYMBOLS, axis_title, named
+from steepest.page.story import Story
 from steepest.theory.experiments.drawing import draw_beside
 from steepest.theory.experiments.momentum import Found, number_of
 from steepest.theory.experiments.momentum_starts import Quantity
-from steepest.theory.experiments.story import Story
 
 CONVENTIONS = (
     "A step is v <- v + lr (I - v v') X X' v + momentum (v - the v before), X normal with these eigenvalues; time is "

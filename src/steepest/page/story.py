@@ -16,16 +16,16 @@ from steepest._version import __version__
 from steepest.page.figure import Figure
 from steepest.page.render import render, write_rows
 
-PAGE, NUMBERS = "report.html", "theory.json"
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
 class Story:
     """What a page tells.
 
-    ``command``: of steepest, such as ``"theory momentum"``; ``headline``, ``facts``, ``sentences``: words below the
-    title; ``table``: rows of texts by their headings, below ``table_title``; ``rows``: of numbers, by the name of the
-    CSV file; ``told``: all of it for the JSON file.
+    ``command``: of steepest, such as ``"theory momentum"``, whose first word names the JSON file; ``headline``,
+    ``facts``, ``sentences``: words below the title; ``table``: rows of texts by their headings, below ``table_title``;
+    ``rows``: of numbers, by the name of the CSV file; ``told``: all of it for the JSON file.
     """
 
     command: str
@@ -41,26 +41,34 @@ class Story:
     told: Mapping[str, Any]
 
 
-def write_story(folder: Path, story: Story, typed: str) -> Path:
-    """Write ``report.html``, ``theory.json`` and a CSV file for each of the story's rows; returns the page's path.
+def write_story(
+    folder: Path,
+    story: Story,
+    typed: str,
+    template: str = "story.html.j2",
+    package: str = "steepest.page",
+    files: Sequence[str] = (),
+    **said: Any,
+) -> Path:
+    """Write ``report.html``, a JSON file and a CSV file for each of the story's rows; returns the page's path.
 
     Args:
         typed: the command as the user typed it.
+        template: of a package, which is given ``said`` besides.
+        files: others that are in the folder.
     """
+    numbers = f"{story.command.split()[0]}.json"
     origin = {
         "command": typed,
         "machine": machine(),
         "versions": {"steepest": __version__, "torch": torch.__version__, "numpy": np.__version__},
     }
     told = {**story.told, **story.rows, "conventions": story.conventions, **origin}
-    write_atomically(folder / NUMBERS, json.dumps(plain(told), indent=1, allow_nan=False) + "\n")
+    write_atomically(folder / numbers, json.dumps(plain(told), indent=1, allow_nan=False) + "\n")
     for name, rows in story.rows.items():
         write_rows(folder / f"{name}.csv", rows)
-    files = [NUMBERS, *(f"{name}.csv" for name in story.rows)]
-    text = render(
-        "steepest.theory.experiments", "theory.html.j2", story.title, story.figures, story=story, origin=origin,
-        files=files,
-    )  # fmt: skip
+    there = [numbers, *(f"{name}.csv" for name in story.rows), *files]
+    text = render(package, template, story.title, story.figures, story=story, origin=origin, files=there, **said)
     write_atomically(folder / PAGE, text)
     return folder / PAGE
 

@@ -1,4 +1,4 @@
-"""What an experiment has simulated, kept in its folder, so that nothing is simulated twice."""
+"""What an experiment has computed, kept in its folder, so that nothing is computed twice."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ from steepest._threads import threads
 from steepest.page.folder import take_folder
 
 FORMAT = 1
-SETTINGS, PARTS = "settings.json", "simulated"
+SETTINGS = "settings.json"
 Progress = Callable[[str, float], object]
 
 
@@ -38,17 +38,17 @@ def take_experiment(folder: Path, settings: Any) -> None:
     take_folder(folder, SETTINGS, json.loads(json.dumps({"format": FORMAT, **asdict(settings)})), "experiment")
 
 
-def kept(folder: Path, name: str, simulate: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """A simulation's numbers: from its file in the folder, or simulated, and written there whole.
+def kept(folder: Path, name: str, compute: Callable[[], Mapping[str, Any]], parts: str = "simulated") -> dict[str, Any]:
+    """Numbers: from their file in the folder's ``parts``, or computed, and written there whole.
 
     Arrays are written with all their digits and come back as such, so that nothing shows where they came from.
     """
-    path = folder / PARTS / f"{name}.json"
+    path = folder / parts / f"{name}.json"
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         with threads(1):  # more only get into each other's way over matrices so small
-            plain = {key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in simulate().items()}
+            plain = {key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in compute().items()}
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, json.dumps(plain))
         found = json.loads(json.dumps(plain))

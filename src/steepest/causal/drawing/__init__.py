@@ -1,0 +1,1 @@
+"""A graph as a picture: where its nodes lie, and the SVG of it."""
