@@ -33,7 +33,13 @@ def test_every_import_is_declared():
     extras = PROJECT["optional-dependencies"]
     declared = names(PROJECT["dependencies"]).union(*(names(extras[e]) for e in extras if e != "dev"))
     theirs = {"pytest"}  # of whoever calls parametrize_with_checks
-    known = declared | WITH_TORCH | theirs | {"steepest", "compare", "ray", "theory", "causal"} | set(sys.stdlib_module_names)
+    known = (
+        declared
+        | WITH_TORCH
+        | theirs
+        | {"steepest", "compare", "ray", "theory", "causal"}
+        | set(sys.stdlib_module_names)
+    )
     undeclared = {
         (str(f.relative_to(ROOT)), m) for f in (ROOT / "src").rglob("*.py") for m in imported(f) if m not in known
     }

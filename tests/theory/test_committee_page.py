@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from steepest._errors import InputError
+from steepest.page.story import write_story
 from steepest.theory.committee import Committee
 from steepest.theory.experiments import committee as experiment
 from steepest.theory.experiments.committee import PRESETS, Found, Looked, Settings, run_committee, specialised_at
 from steepest.theory.experiments.committee_page import _written, interval, list_number, say_end, story_of
-from steepest.page.story import write_story
 
 SMALL = {"dimension": 32, "time": 4.0, "seeds": 3}
 

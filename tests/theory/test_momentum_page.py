@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from steepest._errors import InputError
+from steepest.page.story import write_story
 from steepest.theory.experiments import momentum as experiment
 from steepest.theory.experiments.momentum import PRESETS, Found, Settings, run_momentum
 from steepest.theory.experiments.momentum_page import say_end, story_of
 from steepest.theory.experiments.momentum_starts import crossing
-from steepest.page.story import write_story
 from steepest.theory.momentum import StreamingPCA
 
 SMALL = {"lr": 2e-3, "replicas": 20, "steps": 300}

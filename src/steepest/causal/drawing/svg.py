@@ -16,7 +16,7 @@ HEIGHT, ROW, GAP, MARGIN = 28.0, 84.0, 18.0, 24.0
 
 
 class Arrow(NamedTuple):
-    """An edge as it is drawn: ``strength`` in [0, 1]; ``open`` where its direction is not known; ``said`` on hovering."""
+    """An edge to draw: ``strength`` in [0, 1]; ``open`` where its direction is not known; ``said`` on hovering."""
 
     cause: Hashable
     effect: Hashable
