@@ -76,7 +76,7 @@ def story_of(found: Learnt) -> Story:
             "edges": [_plain_edge(edge) for edge in found.edges],
             "order": _list_order(found),
             "history": list(found.history),
-            **({} if found.confidence is None else {"confidence": _list_pairs(found)}),
+            **({} if found.confidence is None else {"confidence": _list_pairs(found.names, found.confidence)}),
         },
         told={
             "settings": found.settings, "score": found.score, "baselines": found.baselines, "notes": found.notes,
@@ -157,12 +157,11 @@ def _list_order(found: Learnt) -> list[dict[str, Any]]:
     ]
 
 
-def _list_pairs(found: Learnt) -> list[dict[str, Any]]:
+def _list_pairs(names: Sequence[str], confidence: NDArray[np.float64]) -> list[dict[str, Any]]:
     """List the share of resamples for every ordered pair that any of them has."""
-    assert found.confidence is not None
     return [
-        {"cause": found.names[i], "effect": found.names[j], "share": float(found.confidence[i, j])}
-        for i, j in np.argwhere(found.confidence > 0)
+        {"cause": names[i], "effect": names[j], "share": float(confidence[i, j])}
+        for i, j in np.argwhere(confidence > 0)
     ]
 
 
