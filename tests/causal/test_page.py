@@ -42,10 +42,16 @@ def write(folder, found):
     graph = graph_of(found.names, found.edges)
     write_graph(folder, graph, found.edges)
     return write_story(
-        folder, story_of(found), "steepest causal <i>data</i>.csv", template="causal.html.j2",
-        package="steepest.causal", files=("graph.svg",), picture=picture(graph, found.edges, alone=False), assumptions=found.assumptions,
+        folder,
+        story_of(found),
+        "steepest causal <i>data</i>.csv",
+        template="causal.html.j2",
+        package="steepest.causal",
+        files=("graph.svg",),
+        picture=picture(graph, found.edges, alone=False),
+        assumptions=found.assumptions,
         resamples=found.resamples,
-    )  # fmt: skip
+    )
 
 
 def test_edges_know_their_direction_and_their_shares():
