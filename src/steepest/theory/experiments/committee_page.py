@@ -248,8 +248,13 @@ def _list_ends(found: Found) -> list[dict[str, Any]]:
 
 
 def _compare(looked: Looked) -> tuple[Array, Array]:
-    """Compute (P,) ratios of mean errors, and their 95 % interval from the differences run by run."""
-    assert looked.predicted is not None
+    """Compute (P,) ratios of mean errors, and their 95 % interval from the differences run by run.
+
+    Raises:
+        ValueError: nothing was predicted.
+    """
+    if looked.predicted is None:
+        raise ValueError("looked must have a prediction, got None")
     mean = np.maximum(looked.predicted.mean(axis=0), np.finfo(float).tiny)
     return looked.error.mean(axis=0) / mean, interval(looked.error - looked.predicted) / mean
 
