@@ -144,6 +144,25 @@ def test_of_some_rates_that_diverge_is_said_so_and_of_all_refused(tmp_path):
         run_committee(replace(settings, lr=(1e6,)), tmp_path / "all")
 
 
+def test_where_theory_says_an_error_of_0_nothing_is_divided_by_it(tmp_path):
+    found = run_committee(Settings(start=("informed",), noise=0.0, **SMALL), tmp_path / "here")
+    story = story_of(found, "")
+    assert story.table[0]["simulation / theory"] == ""
+    assert "at N = 32 never" in story.sentences[-1]
+    write_story(tmp_path / "here", story, "steepest theory")
+    told = json.loads((tmp_path / "here" / "theory.json").read_text())
+    assert told["ends"][-1]["ratio"] is None
+    assert abs(told["numbers"][0]["predicted"]) < 1e-9
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_of_two_choices_of_layers_one_may_diverge(tmp_path):
+    settings = Settings(activation="linear", lr=(0.1,), lr_output=1e9, train=("first", "both"), **SMALL)
+    story = story_of(run_committee(settings, tmp_path), "")
+    assert story.headline.endswith("with K = 2, first layer.")
+    assert any(sentence.startswith("With K = 2, both layers a run diverged") for sentence in story.sentences)
+
+
 def test_a_folder_of_other_settings_is_refused(tmp_path):
     run_committee(Settings(**SMALL), tmp_path / "here")
     with pytest.raises(InputError, match=r"holds another experiment: its noise is 0.1, and 0.2 is asked for"):

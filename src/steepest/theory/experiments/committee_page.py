@@ -30,7 +30,7 @@ from steepest.theory.experiments.drawing import draw_beside
 
 SAID = f"{CONVENTIONS[0].upper()}{CONVENTIONS[1:]}"
 OFF = 0.05  # beyond which the theory is said to have ended
-SHOWN = 1e-9  # below which nothing is drawn on a logarithmic axis
+SHOWN = 1e-9  # an error below which it is rounding's: not drawn on a logarithmic axis, and not divided by
 LOWEST = 0.1  # of a ratio that is drawn
 UNITS = 4  # of each network, whose overlaps are drawn
 NUMBER = f"error at the end, a mean over the times from {LATE:.0%} on"
@@ -97,7 +97,7 @@ def list_number(found: Found, curve: Curve, looked: Looked | str) -> dict[str, A
     row |= {"predicted": None, "simulated": float(ends.mean()), "interval": float(interval(ends)), "ratio": None}
     if looked.predicted is not None:
         row["predicted"] = float(looked.predicted[:, late].mean())
-        row["ratio"] = row["simulated"] / row["predicted"]
+        row["ratio"] = row["simulated"] / row["predicted"] if row["predicted"] > SHOWN else None
     try:
         row["small_lr"] = curve.committee.final_error()
     except ValueError:
@@ -153,7 +153,8 @@ def _listed(numbers: Sequence[int]) -> str:
 def _say_result(rows: Sequence[dict[str, Any]], axis: str) -> str:
     """Say the error at the end of a few curves, or of many at the ends of the axis and where it is lowest."""
     if not axis:
-        return f"Error at the end: {'; '.join(_say_error(row, row['curve']) for row in rows)}."
+        ends = (_say_error(row, row["curve"]) for row in rows if "simulated" in row)
+        return f"Error at the end: {'; '.join(ends)}."
     found = []
     for name, line in _lines_of(rows, axis):
         lowest = min(line, key=lambda row: row["simulated"])
@@ -248,9 +249,15 @@ def _list_ends(found: Found) -> list[dict[str, Any]]:
 
 
 def _compare(looked: Looked) -> tuple[Array, Array]:
-    """Compute (P,) ratios of mean errors, and their 95 % interval from the differences run by run."""
-    assert looked.predicted is not None
-    mean = np.maximum(looked.predicted.mean(axis=0), np.finfo(float).tiny)
+    """Compute (P,) ratios of mean errors, and their 95 % interval from the differences run by run; NaN near error 0.
+
+    Raises:
+        ValueError: nothing was predicted.
+    """
+    if looked.predicted is None:
+        raise ValueError("looked must have a prediction, got None")
+    mean = looked.predicted.mean(axis=0)
+    mean = np.where(mean > SHOWN, mean, np.nan)
     return looked.error.mean(axis=0) / mean, interval(looked.error - looked.predicted) / mean
 
 
