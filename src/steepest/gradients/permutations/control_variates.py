@@ -67,8 +67,8 @@ class RELAX(OrderGradient):
         logits: theta (d,), a leaf that requires gradients.
         relaxed: f on relaxed matrices (n, d, d), differentiable, if there is such a thing: then the critic is
             ``relaxed(neural_sort(z, temperature))`` plus a free network.
-        critic: a module of z (n, d) that gives (n,) instead; without both it is the free network alone: d to 32 ReLU
-            units to 1.
+        critic: a module of z (n, d) that gives (n,) instead, each row's value by that row alone; without both it is the
+            free network: d to 32 ReLU units to 1.
         generator: of the random numbers.
 
     Raises:
@@ -107,8 +107,8 @@ class RELAX(OrderGradient):
         with torch.enable_grad():
             theta = self.logits.detach().expand_as(drawn.perturbed).clone().requires_grad_()
             given = exponentials(drawn.waits.shape, drawn.waits, self.generator)
-            other = self.critic(perturb_given(theta, drawn.orders, given))
-            own = self.critic(perturb(theta, drawn.waits))
+            z = torch.cat([perturb(theta, drawn.waits), perturb_given(theta, drawn.orders, given)])
+            own, other = self.critic(z).chunk(2)
             (path,) = torch.autograd.grad((own - other).sum(), theta, create_graph=True)
             terms = (values - other)[:, None] * self.law.score(drawn.orders) + path
             learnt = [parameter for parameter in self.critic.parameters() if parameter.requires_grad]

@@ -67,7 +67,7 @@ class OrderGradient(nn.Module):
     @property
     def law(self) -> PlackettLuce:
         """The law over orders."""
-        return PlackettLuce(self.logits)
+        return PlackettLuce(self.logits, validate_args=False)
 
     def backward(self, f: BlackBox, samples: int = 1) -> Estimate:
         """Add an estimate of the gradient to ``logits.grad``, and to ``grad`` of the estimator's own parameters.
@@ -80,6 +80,8 @@ class OrderGradient(nn.Module):
             TypeError, ValueError: f gives something else, or ``samples`` is out of range.
         """
         self.check_samples(samples)
+        if not torch.isfinite(self.logits).all():
+            raise ValueError("logits must be finite")
         drawn = self.draw(samples)
         values = evaluate(f, drawn.orders, self.logits)
         terms = self.terms(drawn, values)

@@ -184,9 +184,8 @@ def _follow(logits: Tensor, order: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     All three have the shape into which logits and order are broadcast.
     """
-    shape: Size = torch.broadcast_shapes(order.shape, logits.shape)  # type: ignore[no-untyped-call]
-    order = order.expand(shape)
-    ordered = logits.expand(shape).gather(-1, order)
+    logits, order = torch.broadcast_tensors(logits, order)  # type: ignore[no-untyped-call]
+    ordered = logits.gather(-1, order)
     return ordered, accumulate(ordered.flip(-1)).flip(-1), order
 
 
