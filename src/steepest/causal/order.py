@@ -37,8 +37,8 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
 
     Args:
         score: ``"gaussian-bic"`` of numeric columns, ``"discrete-bic"`` or ``"bdeu"`` of categorical ones, or a
-            function ``(child, parents) -> float`` of names, of which higher is better and which is summed over
-            variables.
+            function ``(child, parents, data) -> float`` of names and a data frame, which is summed over variables and
+            of which higher is better; categorical columns are numbered there from 0.
         estimator: of the gradient: ``"leave-one-out"``, ``"reinforce"``, ``"relax"``, or a function of the logits and
             a ``torch.Generator`` that makes an :class:`~steepest.gradients.permutations.OrderGradient`.
         max_parents: of a variable; ``None`` for any number.
@@ -78,7 +78,7 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        score: Score | Callable[[str, tuple[str, ...]], float] = "gaussian-bic",
+        score: Score | Callable[[str, tuple[str, ...], pd.DataFrame], float] = "gaussian-bic",
         *,
         estimator: str | Callable[[torch.Tensor, torch.Generator], OrderGradient] = "leave-one-out",
         max_parents: int | None = None,
@@ -116,9 +116,9 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         Raises:
             TypeError, ValueError: the data or an argument cannot be used, in one sentence.
         """
-        self._check()
+        self.check()
         table = checked_table(data, kind=SCORES.get(str(self.score), "any"), missing=self.missing)
-        return self._fit(table, progress)
+        return self.fit_table(table, progress)
 
     def bootstrap(self, data: pd.DataFrame, n: int = 100, *, progress: Progress = lambda share: None) -> "pd.DataFrame":
         """How many of n resamples of the rows have an edge: a data frame (d, d) of shares, at [i, j] of i -> j.
@@ -128,7 +128,7 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         """
         check_integer("n", n, "an integer of at least 1")
         check_number("n", n, "an integer of at least 1", lambda x: x >= 1)
-        self._check()
+        self.check()
         table = checked_table(data, kind=SCORES.get(str(self.score), "any"), missing=self.missing)
         total = np.zeros((len(table.names), len(table.names)))
         for number in range(n):
@@ -141,15 +141,13 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         rng = np.random.default_rng([self.seed, number])
         rows = rng.integers(0, table.rows, table.rows)
         model = CausalOrder(**self.get_params())
-        found: np.ndarray[Any, np.dtype[np.int64]] = model._fit(
-            table.taken(rows), lambda share: None
-        ).adjacency_matrix_.to_numpy()
+        found: np.ndarray[Any, np.dtype[np.int64]] = model.fit_table(table.taken(rows)).adjacency_matrix_.to_numpy()
         return found
 
     def make_score(self, table: Table) -> LocalScore:
         """The score of variables of a table."""
         if callable(self.score):
-            return CalledScore(table.names, self.score)
+            return CalledScore(table, self.score)
         if self.score == "gaussian-bic":
             return GaussianBIC(table, self.penalty)
         return DiscreteBIC(table, self.penalty) if self.score == "discrete-bic" else BDeu(table, self.sample_size)
@@ -159,7 +157,8 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         known = Knowledge(table.names, self.tiers, self.forbidden, self.required)
         return ParentSearch(self.make_score(table), len(table.names), known, self.max_parents), known
 
-    def _fit(self, table: Table, progress: Progress) -> "CausalOrder":
+    def fit_table(self, table: Table, progress: Progress = lambda share: None) -> "CausalOrder":
+        """Learn from a table that is checked."""
         parents, known = self.parent_search(table)
         logits = torch.zeros(len(table.names), dtype=torch.float64, device="cpu", requires_grad=True)
         generator = torch.Generator("cpu").manual_seed(self.seed)
@@ -191,7 +190,8 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
             return RELAX(logits, generator=generator)
         return ScoreFunction(logits, "none" if self.estimator == "reinforce" else "leave-one-out", generator)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise unless the arguments can be used, as far as that can be said without data."""
         if not callable(self.score):
             check_choice("score", self.score, tuple(SCORES))
         if not callable(self.estimator):
@@ -204,6 +204,8 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         for name in ("penalty", "sample_size"):
             check_number(name, getattr(self, name), "a finite number above 0", lambda x: 0 < x < float("inf"))
         check_flag("polish", self.polish)
+        if self.estimator == "leave-one-out" and self.samples < 2:
+            raise ValueError(f"samples must be at least 2 for the leave-one-out estimator, got {self.samples}")
 
 
 def _fixed(known: Knowledge, adjacency: "np.ndarray[Any, np.dtype[np.int64]]") -> "np.ndarray[Any, np.dtype[np.int64]]":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from steepest._errors import InputError, argument, one_line
+from steepest._errors import InputError, one_line
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 SEPARATORS = ",;\t|"
@@ -19,16 +19,16 @@ def read_table(path: Path) -> pd.DataFrame:
         InputError: there is no such file, it is of another kind, it cannot be read, or it holds no rows or no columns.
     """
     if not path.is_file():
-        raise InputError(f"{argument('data')} must be a file, and there is none at {path}")
+        raise InputError(f"data must be a file, and there is none at {path}")
     kinds = [suffix.lower() for suffix in path.suffixes]
     if not any(kind in SUFFIXES for kind in kinds[-2:]):
-        raise InputError(f"{argument('data')} must end in one of {', '.join(SUFFIXES)}, got {path.name}")
+        raise InputError(f"data must end in one of {', '.join(SUFFIXES)}, got {path.name}")
     try:
         table = pd.read_parquet(path) if ".parquet" in kinds else _read_text(path)
     except (OSError, ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(f"{argument('data')} {path} cannot be read: {one_line(str(error))}") from error
+        raise InputError(f"data {path} cannot be read: {one_line(str(error))}") from error
     if table.empty:
-        raise InputError(f"{argument('data')} {path} must hold rows and columns, got {len(table)} of {table.shape[1]}")
+        raise InputError(f"data {path} must hold rows and columns, got {len(table)} of {table.shape[1]}")
     return table.rename(columns=str)
 
 

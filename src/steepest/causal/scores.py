@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from steepest.causal.table import Table
@@ -152,16 +153,18 @@ class BDeu(_Counting):
 
 
 class CalledScore:
-    """A function of a child's name and its parents' names."""
+    """A function of a child's name, its parents' names, sorted as the columns are, and the table as a data frame."""
 
-    def __init__(self, names: Sequence[str], function: Callable[[str, tuple[str, ...]], float]) -> None:
-        self._names, self._function = names, function
+    def __init__(self, table: Table, function: Callable[[str, tuple[str, ...], pd.DataFrame], float]) -> None:
+        self._names, self._function = table.names, function
+        self._data = pd.DataFrame(table.raw, columns=table.names)
 
     def local(self, child: int, parents: Sequence[int]) -> float:
         """The score of ``child`` given ``parents``."""
-        found = float(self._function(self._names[child], tuple(self._names[p] for p in sorted(parents))))
+        name, given = self._names[child], tuple(self._names[p] for p in sorted(parents))
+        found = float(self._function(name, given, self._data))
         if not np.isfinite(found):
-            raise ValueError(f"score must give finite numbers, got {found} for {self._names[child]!r}")
+            raise ValueError(f"score must give finite numbers, got {found} of {name!r} given {given}")
         return found
 
     def added(self, child: int, parents: Sequence[int], candidates: Sequence[int]) -> Array:

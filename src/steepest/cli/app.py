@@ -9,6 +9,7 @@ from rich.text import Text
 from steepest._errors import InputError, StudyError, one_line
 from steepest._version import __version__
 from steepest.cli import lists
+from steepest.cli.causal import causal
 from steepest.cli.compare import StoppedError, compare
 from steepest.cli.diagnose import diagnose
 from steepest.cli.lr_range import lr_range
@@ -31,6 +32,7 @@ app.command()(diagnose)
 app.command()(report)
 app.command()(watch)
 app.command("lr-range")(lr_range)
+app.command()(causal)
 app.add_typer(theory, name="theory")
 app.command("methods")(lists.methods)
 app.command("workloads")(lists.workloads)

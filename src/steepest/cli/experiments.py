@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,18 @@ class Bar:
         self._bars.update(self._task, description=name, completed=share)
 
 
-def tell(folder: Path, story: "Story") -> int:
-    """Write the page, and print what it says first."""
+def tell(
+    folder: Path,
+    story: "Story",
+    template: str = "story.html.j2",
+    package: str = "steepest.page",
+    files: Sequence[str] = (),
+    **said: Any,
+) -> int:
+    """Write the page, and print what it says first; see :func:`steepest.page.story.write_story`."""
     from steepest.page.story import write_story
 
-    page = write_story(folder, story, shlex.join(["steepest", *sys.argv[1:]]))
+    page = write_story(folder, story, shlex.join(["steepest", *sys.argv[1:]]), template, package, files, **said)
     printed = out()
     for sentence in (story.headline, *story.sentences):
         printed.print(sentence, highlight=False, markup=False)
