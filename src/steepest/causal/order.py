@@ -33,7 +33,8 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         score(order): of the best DAG that fits it, every variable's parents grown and shrunk among those before it
 
     Then, with ``polish``, the law's mode and the best orders that were drawn are improved by moving one variable at a
-    time to its best place, as in BOSS, until no move helps.
+    time to its best place, as in BOSS, until no move helps. Parents that tell something only together, as those of an
+    exclusive or, are not found by growing.
 
     Args:
         score: ``"gaussian-bic"`` of numeric columns, ``"discrete-bic"`` or ``"bdeu"`` of categorical ones, or a

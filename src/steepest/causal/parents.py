@@ -9,7 +9,7 @@ from steepest.causal.scores import LocalScore
 
 
 class ParentSearch:
-    """Finds parents by adding the best candidate while the score rises, then taking away what raises it.
+    """Finds parents by adding the best candidate while the score rises, and taking away what raises it, in turn.
 
     What a set of parents gains by each candidate is computed once for all orders, as in the grow-shrink trees of
     Andrews, Ramsey, Sanchez Romero, Camchong, Kummerfeld, "Fast scalable and accurate discovery of DAGs using the best
@@ -68,6 +68,16 @@ class ParentSearch:
     def _search(self, child: int, before: int) -> tuple[int, float]:
         parents = self._known.required[child]
         value = self.local(child, parents)
+        while True:
+            parents, value = self._grow(child, parents, value, before)
+            shrunk = False
+            while (less := self._losses(child, parents)) is not None:
+                (parents, value), shrunk = less, True
+            if not shrunk:
+                return parents, value
+
+    def _grow(self, child: int, parents: int, value: float, before: int) -> tuple[int, float]:
+        """Add the best candidate while the score rises."""
         while parents.bit_count() < self._most:
             for candidate, reached in self._gains(child, parents):
                 if before >> candidate & 1:
@@ -75,8 +85,6 @@ class ParentSearch:
                     break
             else:
                 break
-        while (less := self._losses(child, parents)) is not None:
-            parents, value = less[0], less[1]
         return parents, value
 
     def _gains(self, child: int, parents: int) -> list[tuple[int, float]]:

@@ -256,7 +256,7 @@ def test_score_gradient_is_one_call():
         (lambda t: ScoreFunction(t).backward(lambda o: [math.nan]), ValueError, "f must give finite numbers, got nan"),
         (lambda t: REBAR(t, None), TypeError, "got NoneType; without it take RELAX"),
         (lambda t: REBAR(t, lambda m: 1.0).backward(black_box), TypeError, "relaxed must give a tensor, got float"),
-        (lambda t: REBAR(t, lambda m: m).backward(black_box), ValueError, "relaxed must give a number for each of 2 orders"),
+        (lambda t: REBAR(t, lambda m: m).backward(black_box), ValueError, "relaxed must give a number for each"),
         (lambda t: RELAX(t, quadratic, FreeCritic(t)), ValueError, "relaxed must be None where a critic is given"),
         (lambda t: RELAX(t, critic=abs), TypeError, "critic must be a torch.nn.Module, got builtin_function"),
         (lambda t: RelaxedSort(t, quadratic, "hard"), ValueError, "relaxation must be 'neural-sort'"),
