@@ -154,6 +154,16 @@ _COMMITTEE = (
     }
 """)
 )
+_PERMUTATIONS = _RECONSTRUCTED.format("estimators through permutations") + _entry("""
+    @inproceedings{gadetsky2020plackett,
+      author        = {Gadetsky and Struminsky and Robinson and Quadrianto and Vetrov},
+      title         = {Low-variance black-box gradient estimates for the Plackett-Luce distribution},
+      booktitle     = {AAAI},
+      year          = {2020},
+      eprint        = {1911.10036},
+      archiveprefix = {arXiv},
+    }
+""")
 
 # By the names of public classes and functions, then by those of `steepest methods`.
 _PAPERS = {
@@ -181,6 +191,10 @@ _PAPERS = {
     "StreamingPCA": _MOMENTUM_DIFFUSION,
     "Quadratic": _MOMENTUM_DIFFUSION,
     "Committee": _COMMITTEE,
+    "PlackettLuce": _PERMUTATIONS,
+    "REBAR": _PERMUTATIONS,
+    "RELAX": _PERMUTATIONS,
+    "CausalOrder": _PERMUTATIONS,
     "sngm": _SNGM,
     "bng": _BLOCK_NORMALIZED,
     "bng-ratio": _BLOCK_NORMALIZED,

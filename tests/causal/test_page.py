@@ -65,7 +65,10 @@ def test_edges_know_their_direction_and_their_shares():
 
 def test_the_words_say_what_is_known():
     story = story_of(learnt())
-    assert story.headline == "3 edges, and of 2 of them the data say which way they go, if the assumptions below hold."
+    assert story.headline == (
+        "3 edges; 2 of them the same way in every graph that fits as well, and 1 of these in at least 80% of 20 "
+        "resamples' graphs."
+    )
     said = " ".join(story.sentences)
     assert "What the data cannot orient (dashed): a - <b>." in said
     assert (
@@ -74,7 +77,7 @@ def test_the_words_say_what_is_known():
     assert "Score -100.0; beside it: empty graph -200.0." in said
     assert "Column 'flat' was left out" in said
     assert story.table[0] == {
-        "edge": "a → <b>", "direction": "not known", "in resamples": "50%", "reversed": "40%", "no edge": "10%",
+        "edge": "a → <b>", "in the class": "either way", "in resamples": "50%", "reversed": "40%", "no edge": "10%",
     }  # fmt: skip
     assert "resamples tell it" in " ".join(story_of(learnt(confidence=None)).sentences)
     assert story_of(learnt(adjacency=0 * ADJACENCY)).headline.startswith("No edge was found")

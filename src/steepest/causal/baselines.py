@@ -19,7 +19,7 @@ def baseline_scores(model: CausalOrder, table: Table) -> dict[str, float]:
     """
     parents, known = model.parent_search(table)
     d = len(table.names)
-    rng = np.random.default_rng(model.seed)
+    rng = np.random.default_rng([model.seed, 1])
     found = {
         "no edge": sum(parents.local(j, known.required[j]) for j in range(d)),
         f"the mean of {RANDOM} random orders": float(

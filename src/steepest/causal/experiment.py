@@ -49,7 +49,7 @@ class Settings:
     tiers: tuple[tuple[str, ...], ...] = ()
     forbidden: tuple[tuple[str, str], ...] = ()
     required: tuple[tuple[str, str], ...] = ()
-    penalty: float = 1.0
+    penalty: float | None = None
     missing: str = "refuse"
     steps: int = 300
     samples: int = 8

@@ -20,6 +20,7 @@ from steepest.optim.arguments import check_choice, check_flag, check_integer, ch
 
 Score = Literal["gaussian-bic", "discrete-bic", "bdeu"]
 SCORES = {"gaussian-bic": "numeric", "discrete-bic": "discrete", "bdeu": "discrete"}
+PENALTIES = {"gaussian-bic": 2.0, "discrete-bic": 1.0}
 ESTIMATORS = ("leave-one-out", "reinforce", "relax")
 LR = 0.1
 
@@ -45,7 +46,8 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         max_parents: of a variable; ``None`` for any number.
         tiers: lists of names: no variable of a later list is a cause of one of an earlier.
         forbidden, required: edges ``(cause, effect)`` that the graph has not, and has.
-        penalty: on a parameter in both criteria; 1 is theirs.
+        penalty: on a parameter in both criteria, of which 1 is Schwarz'; by default 2 in ``"gaussian-bic"``, with which
+            fewer edges are found that are not there, and 1 in ``"discrete-bic"``.
         sample_size: the equivalent sample size of ``"bdeu"``.
         missing: ``"refuse"`` or ``"drop"`` rows with missing values.
         steps: of SGD.
@@ -86,7 +88,7 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         tiers: Sequence[Sequence[str]] = (),
         forbidden: Edges = (),
         required: Edges = (),
-        penalty: float = 1.0,
+        penalty: float | None = None,
         sample_size: float = 10.0,
         missing: str = "refuse",
         steps: int = 300,
@@ -149,9 +151,10 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         """The score of variables of a table."""
         if callable(self.score):
             return CalledScore(table, self.score)
-        if self.score == "gaussian-bic":
-            return GaussianBIC(table, self.penalty)
-        return DiscreteBIC(table, self.penalty) if self.score == "discrete-bic" else BDeu(table, self.sample_size)
+        if self.score == "bdeu":
+            return BDeu(table, self.sample_size)
+        penalty = PENALTIES[str(self.score)] if self.penalty is None else self.penalty
+        return GaussianBIC(table, penalty) if self.score == "gaussian-bic" else DiscreteBIC(table, penalty)
 
     def parent_search(self, table: Table) -> tuple[ParentSearch, Knowledge]:
         """What finds parents, and what is known beforehand, of a table."""
@@ -202,7 +205,7 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
             check_number(name, getattr(self, name), "an integer of at least 1", lambda x: x >= 1)
         check_integer("seed", self.seed, "an integer of at least 0")
         check_number("seed", self.seed, "an integer of at least 0", lambda x: x >= 0)
-        for name in ("penalty", "sample_size"):
+        for name in ("sample_size",) + (() if self.penalty is None else ("penalty",)):
             check_number(name, getattr(self, name), "a finite number above 0", lambda x: 0 < x < float("inf"))
         check_flag("polish", self.polish)
         if self.estimator == "leave-one-out" and self.samples < 2:

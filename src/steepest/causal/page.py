@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from steepest.causal.exports import Edge
 from steepest.page.figure import Figure
-from steepest.page.look import BASELINE_COLOUR, DASHES, PALETTE, axis_title, label, named
+from steepest.page.look import DASHES, PALETTE, axis_title, label, named
 from steepest.page.story import Story
 
 SURE = 0.8  # share of resamples from which on an edge is called stable
@@ -71,7 +71,7 @@ def story_of(found: Learnt) -> Story:
         ),
         figures=[_draw_order(found), _draw_search(found)],
         table_title="Every edge",
-        table=edges or [{"cause": "none was found", "effect": "", "direction": ""}],
+        table=edges or [{"edge": "none was found"}],
         rows={
             "edges": [_plain_edge(edge) for edge in found.edges],
             "order": _list_order(found),
@@ -96,13 +96,18 @@ def adjacency_of(found: Learnt) -> list[list[int]]:
 
 
 def _say_result(found: Learnt) -> str:
-    oriented = sum(edge.oriented for edge in found.edges)
     if not found.edges:
         return "No edge was found: the best graph says that no variable tells anything of another."
-    return (
-        f"{len(found.edges)} edge{'s' * (len(found.edges) > 1)}, and of {oriented} of them the data say which way "
-        f"{'they go' if oriented != 1 else 'it goes'}, if the assumptions below hold."
-    )
+    oriented = [edge for edge in found.edges if edge.oriented]
+    text = f"{_count(len(found.edges), 'edge')}; {len(oriented)} of them the same way in every graph that fits as well"
+    if found.confidence is not None:
+        sure = sum((edge.this_way or 0) >= SURE for edge in oriented)
+        text += f", and {sure} of these in at least {SURE:.0%} of {found.resamples} resamples' graphs"
+    return f"{text}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _say_open(found: Learnt) -> str:
@@ -135,7 +140,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _list_edge(edge: Edge) -> dict[str, str]:
-    row = {"edge": f"{edge.cause} → {edge.effect}", "direction": "known" if edge.oriented else "not known"}
+    row = {"edge": f"{edge.cause} → {edge.effect}", "in the class": "directed" if edge.oriented else "either way"}
     if edge.this_way is not None and edge.other_way is not None:
         row |= {
             "in resamples": f"{edge.this_way:.0%}",
@@ -208,11 +213,16 @@ def _draw_search(found: Learnt) -> Figure:
             hovertemplate="%{x:.3~g} s: %{y:,.1f}",
             **named(name),
         )
-    for name, score in found.baselines.items():
-        plot.add_hline(
-            score, line={"width": 1, "dash": "dot", "color": BASELINE_COLOUR},
-            annotation={"text": label(name), "font": {"size": 11}},
-        )  # fmt: skip
+    seconds = [row["seconds"] for row in found.history]
+    seen = [row[key] for row in found.history for key in ("best", "mean") if row.get(key) is not None]
+    low, high = min(seen), max(seen)
+    for place, (name, score) in enumerate(found.baselines.items(), 2):
+        if low - (high - low) <= score <= high:  # the others would leave no room
+            plot.add_scatter(
+                x=[seconds[0], seconds[-1]], y=[score, score], mode="lines",
+                line={"color": PALETTE[place % len(PALETTE)], "dash": "dot", "width": 1},
+                hovertemplate="%{y:,.1f}", **named(name),
+            )  # fmt: skip
     plot.update_layout(showlegend=True, hovermode="closest")
     plot.update_xaxes(title="seconds")
     plot.update_yaxes(title=axis_title(f"{found.score_name} (higher is better)"))
@@ -220,7 +230,7 @@ def _draw_search(found: Learnt) -> Figure:
         "search",
         "How the search went",
         "The score of the best graph that fits an order. First SGD on the law over orders, then moves of single "
-        "variables to better places. Dotted: what other graphs score on the same data.",
+        "variables to better places. Dotted: the best graphs of other orders, where there is room.",
         plot,
         switches=("x",),
     )

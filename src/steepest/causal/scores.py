@@ -68,7 +68,7 @@ class GaussianBIC:
         return found
 
 
-class _Counting:
+class CountingScore:
     """A score by counts of the child's values for each combination of its parents' values."""
 
     def __init__(self, table: Table) -> None:
@@ -108,7 +108,7 @@ class _Counting:
         raise NotImplementedError
 
 
-class DiscreteBIC(_Counting):
+class DiscreteBIC(CountingScore):
     r"""The Bayesian information criterion of a table of conditional probabilities.
 
     .. code-block:: text
@@ -130,7 +130,7 @@ class DiscreteBIC(_Counting):
         return float(terms.sum() - (counts.shape[1] - 1) * combinations * self._price)
 
 
-class BDeu(_Counting):
+class BDeu(CountingScore):
     r"""The logarithm of the marginal likelihood under a uniform Dirichlet prior of an equivalent sample size.
 
     Source: Heckerman, Geiger, Chickering, Machine Learning 20 (1995), 197-243.

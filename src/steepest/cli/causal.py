@@ -23,7 +23,7 @@ def causal(
     tiers: Annotated[
         str | None,
         typer.Option(
-            help="What comes first: groups of columns with | between them, as in 'age,sex|dose|outcome'.",
+            help="What comes first: groups of columns, as in age,sex/dose/outcome; no later one causes an earlier.",
             show_default=False,
         ),
     ] = None,
@@ -37,7 +37,13 @@ def causal(
         int | None, typer.Option(help="Direct causes of a variable. Default: any number.", show_default=False)
     ] = None,
     missing: Annotated[str, typer.Option(help="refuse or drop rows with missing values.")] = "refuse",
-    penalty: Annotated[float, typer.Option(help="On a parameter; a larger one gives fewer edges.")] = 1.0,
+    penalty: Annotated[
+        float | None,
+        typer.Option(
+            help="On a parameter; a larger one gives fewer edges. Default: 2 for gaussian-bic, 1 for discrete-bic.",
+            show_default=False,
+        ),
+    ] = None,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the rows that tell how stable the edges are.")] = 100,
     estimator: Annotated[
         str, typer.Option(help="Of the gradient through orders: leave-one-out, reinforce or relax.")
@@ -64,7 +70,7 @@ def causal(
         estimator=estimator,
         columns=() if columns is None else tuple(columns.split(",")),
         max_parents=max_parents,
-        tiers=() if tiers is None else tuple(tuple(group.split(",")) for group in tiers.split("|")),
+        tiers=() if tiers is None else tuple(tuple(group.split(",")) for group in tiers.split("/")),
         forbidden=_edges("forbidden", forbidden),
         required=_edges("required", required),
         penalty=penalty,

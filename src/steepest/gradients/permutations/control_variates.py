@@ -42,7 +42,7 @@ class FreeCritic(nn.Module):
 
 
 class _SumCritic(nn.Module):
-    """The sum of critics."""
+    """Add critics."""
 
     def __init__(self, *parts: nn.Module) -> None:
         super().__init__()
