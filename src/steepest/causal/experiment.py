@@ -1,5 +1,10 @@
 """A causal graph from a file, in a folder: what was computed there is not computed again."""
 
+# ruff: noqa: E402
+from steepest._errors import check_extra
+
+check_extra("compare", "plotly", "jinja2", "rich", "typer")
+
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
