@@ -113,6 +113,16 @@ def test_categorical_data():
         assert set(model.causal_graph_.edges) == {("a", "c"), ("b", "c"), ("c", "d")}
 
 
+def test_the_lasso_finds_the_graph_too():
+    distance = 0
+    for seed in range(4):
+        sim = linear_gaussian(8, 1000, seed=seed)
+        model = CausalOrder("lasso", seed=seed).fit(sim.data)
+        distance += shd(model.cpdag_, cpdag(sim.adjacency))
+        assert model.score_ <= CausalOrder(seed=seed).fit(sim.data).score_ + 1e-6
+    assert distance <= 4
+
+
 def test_a_function_of_its_own_as_score():
     data = linear_gaussian(4, 200, seed=6).data
 
@@ -181,7 +191,7 @@ def test_it_scores_at_least_as_the_true_order(d, seeds):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"score": "bic"}, "score must be 'gaussian-bic', 'discrete-bic' or 'bdeu', got 'bic'"),
+        ({"score": "bic"}, "score must be 'gaussian-bic', 'lasso', 'discrete-bic' or 'bdeu', got 'bic'"),
         ({"estimator": "rebar"}, "estimator must be 'leave-one-out', 'reinforce' or 'relax', got 'rebar'"),
         ({"max_parents": 0}, "max_parents must be an integer of at least 1, got 0"),
         ({"steps": 0}, "steps must be an integer of at least 1, got 0"),

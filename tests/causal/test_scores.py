@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, lars_path
 
 from steepest.causal.knowledge import Knowledge
-from steepest.causal.parents import ParentSearch, members
+from steepest.causal.parents import LassoSearch, ParentSearch, members
 from steepest.causal.scores import BDeu, CalledScore, DiscreteBIC, GaussianBIC
 from steepest.causal.simulation import linear_gaussian
 from steepest.causal.table import checked_table
@@ -140,3 +140,21 @@ def test_no_more_parents_than_allowed():
     table = numeric(6, seed=4)
     search = ParentSearch(GaussianBIC(table), 6, Knowledge(table.names), max_parents=1)
     assert max(mask.bit_count() for mask in search.graph(range(6))) <= 1
+
+
+def test_the_lasso_takes_the_best_support_on_its_path():
+    table = numeric(6, rows=150, seed=3)
+    score, known = GaussianBIC(table), Knowledge(table.names, required=[("x2", "x0")])
+    search = LassoSearch(score, 6, known, 3, np.cov(table.values.T, bias=True), table.rows)
+    for child, before in ((0, 0b111100), (3, 0b000111), (5, 0)):
+        candidates = members(before)
+        path = np.zeros((0, 1))
+        if candidates:
+            _, _, path = lars_path(table.values[:, candidates], table.values[:, child], method="lasso")
+        extra = [2] if child == 0 else []
+        supports = [sorted({*extra, *(candidates[i] for i in np.flatnonzero(w))}) for w in path.T]
+        best = max(score.local(child, s) for s in supports if len(s) <= 3)
+        parents, value = search.find(child, before)
+        assert value == pytest.approx(best)
+        assert value == pytest.approx(score.local(child, members(parents)))
+        assert set(extra) <= set(members(parents))

@@ -78,7 +78,7 @@ def test_a_folder_of_another_file_is_refused(here, capsys):
     ("arguments", "sentence"),
     [
         ("none.csv", "data must be a file, and there is none at none.csv"),
-        ("five.csv --score bic", "--score must be 'gaussian-bic', 'discrete-bic' or 'bdeu', got 'bic'"),
+        ("five.csv --score bic", "--score must be 'gaussian-bic', 'lasso', 'discrete-bic' or 'bdeu', got 'bic'"),
         ("five.csv --score bdeu", "column 'x0' must have at most 100 different values to be categorical, got 200"),
         ("five.csv --columns x0,y", "--columns must be of the data, got 'y'; it has x0, x1, x2, x3, x4"),
         ("five.csv --columns x0", "data must have at least 2 columns that vary, got 1"),

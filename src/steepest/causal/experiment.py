@@ -31,6 +31,7 @@ ASSUMED = (
 )
 MODELS = {
     "gaussian-bic": "Every variable is a linear function of its causes plus normal noise. Units do not matter.",
+    "lasso": "Every variable is a linear function of its causes plus normal noise. Units do not matter.",
     "discrete-bic": "Every variable has a few values, and probabilities of its own for each combination of its causes.",
     "bdeu": "Every variable has a few values, and probabilities of its own for each combination of its causes.",
 }

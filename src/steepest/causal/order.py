@@ -11,16 +11,16 @@ from sklearn.base import BaseEstimator
 
 from steepest.causal.graphs import cpdag
 from steepest.causal.knowledge import Edges, Knowledge
-from steepest.causal.parents import ParentSearch, members
+from steepest.causal.parents import LassoSearch, ParentSearch, members
 from steepest.causal.scores import BDeu, CalledScore, DiscreteBIC, GaussianBIC, LocalScore
 from steepest.causal.search import Progress, search
 from steepest.causal.table import Table, checked_table
 from steepest.gradients.permutations import RELAX, OrderGradient, PlackettLuce, ScoreFunction
 from steepest.optim.arguments import check_choice, check_flag, check_integer, check_number
 
-Score = Literal["gaussian-bic", "discrete-bic", "bdeu"]
-SCORES = {"gaussian-bic": "numeric", "discrete-bic": "discrete", "bdeu": "discrete"}
-PENALTIES = {"gaussian-bic": 2.0, "discrete-bic": 1.0}
+Score = Literal["gaussian-bic", "lasso", "discrete-bic", "bdeu"]
+SCORES = {"gaussian-bic": "numeric", "lasso": "numeric", "discrete-bic": "discrete", "bdeu": "discrete"}
+PENALTIES = {"gaussian-bic": 2.0, "lasso": 2.0, "discrete-bic": 1.0}
 ESTIMATORS = ("leave-one-out", "reinforce", "relax")
 LR = 0.1
 
@@ -38,7 +38,8 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
     exclusive or, are not found by growing.
 
     Args:
-        score: ``"gaussian-bic"`` of numeric columns, ``"discrete-bic"`` or ``"bdeu"`` of categorical ones, or a
+        score: ``"gaussian-bic"`` of numeric columns, ``"lasso"``, which is the same score of parents that the LASSO
+            chooses among those before, ``"discrete-bic"`` or ``"bdeu"`` of categorical ones, or a
             function ``(child, parents, data) -> float`` of names and a data frame, which is summed over variables and
             of which higher is better; categorical columns are numbered there from 0.
         estimator: of the gradient: ``"leave-one-out"``, ``"reinforce"``, ``"relax"``, or a function of the logits and
@@ -46,8 +47,8 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         max_parents: of a variable; ``None`` for any number.
         tiers: lists of names: no variable of a later list is a cause of one of an earlier.
         forbidden, required: edges ``(cause, effect)`` that the graph has not, and has.
-        penalty: on a parameter in both criteria, of which 1 is Schwarz'; by default 2 in ``"gaussian-bic"``, with which
-            fewer edges are found that are not there, and 1 in ``"discrete-bic"``.
+        penalty: on a parameter in the criteria, of which 1 is Schwarz'; by default 2 of numeric columns, with which
+            fewer edges are found that are not there, and 1 of categorical ones.
         sample_size: the equivalent sample size of ``"bdeu"``.
         missing: ``"refuse"`` or ``"drop"`` rows with missing values.
         steps: of SGD.
@@ -154,12 +155,15 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         if self.score == "bdeu":
             return BDeu(table, self.sample_size)
         penalty = PENALTIES[str(self.score)] if self.penalty is None else self.penalty
-        return GaussianBIC(table, penalty) if self.score == "gaussian-bic" else DiscreteBIC(table, penalty)
+        return DiscreteBIC(table, penalty) if self.score == "discrete-bic" else GaussianBIC(table, penalty)
 
     def parent_search(self, table: Table) -> tuple[ParentSearch, Knowledge]:
         """What finds parents, and what is known beforehand, of a table."""
         known = Knowledge(table.names, self.tiers, self.forbidden, self.required)
-        return ParentSearch(self.make_score(table), len(table.names), known, self.max_parents), known
+        common = self.make_score(table), len(table.names), known, self.max_parents
+        if self.score == "lasso":
+            return LassoSearch(*common, np.cov(table.values.T, bias=True), table.rows), known
+        return ParentSearch(*common), known
 
     def fit_table(self, table: Table, progress: Progress = lambda share: None) -> "CausalOrder":
         """Learn from a table that is checked."""

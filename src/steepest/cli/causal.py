@@ -15,7 +15,7 @@ def causal(
         typer.Argument(help="A table: CSV, whatever its separator, or Parquet.", show_default=False, metavar="FILE"),
     ],
     score: Annotated[
-        str, typer.Option(help="gaussian-bic of numbers; discrete-bic or bdeu of columns with few values.")
+        str, typer.Option(help="gaussian-bic or lasso of numbers; discrete-bic or bdeu of columns with few values.")
     ] = "gaussian-bic",
     columns: Annotated[
         str | None, typer.Option(help="Those that are taken, with commas. Default: all.", show_default=False)
@@ -40,7 +40,7 @@ def causal(
     penalty: Annotated[
         float | None,
         typer.Option(
-            help="On a parameter; a larger one gives fewer edges. Default: 2 for gaussian-bic, 1 for discrete-bic.",
+            help="On a parameter; a larger one gives fewer edges. Default: 2 of numbers, 1 for discrete-bic.",
             show_default=False,
         ),
     ] = None,
