@@ -166,6 +166,51 @@ _PERMUTATIONS = _RECONSTRUCTED.format("estimators through permutations") + _entr
 """)
 
 # By the names of public classes and functions, then by those of `steepest methods`.
+_SCORE_FUNCTION = _entry("""
+    @article{williams1992simple,
+      author  = {Williams},
+      title   = {Simple statistical gradient-following algorithms for connectionist reinforcement learning},
+      journal = {Machine Learning},
+      volume  = {8},
+      pages   = {229--256},
+      year    = {1992},
+    }
+""")
+_LEAVE_ONE_OUT = _entry("""
+    @inproceedings{kool2019buy,
+      author    = {Kool and van Hoof and Welling},
+      title     = {Buy 4 {REINFORCE} samples, get a baseline for free!},
+      booktitle = {ICLR workshop on deep reinforcement learning meets structured prediction},
+      year      = {2019},
+    }
+""")
+_NEURAL_SORT = _entry("""
+    @misc{grover2019stochastic,
+      author        = {Grover and Wang and Zweig and Ermon},
+      title         = {Stochastic optimization of sorting networks via continuous relaxations},
+      year          = {2019},
+      eprint        = {1903.08850},
+      archiveprefix = {arXiv},
+    }
+""")
+_STRAIGHT_THROUGH = _entry("""
+    @misc{bengio2013estimating,
+      author        = {Bengio and Leonard and Courville},
+      title         = {Estimating or propagating gradients through stochastic neurons for conditional computation},
+      year          = {2013},
+      eprint        = {1308.3432},
+      archiveprefix = {arXiv},
+    }
+""")
+_GUMBEL_SINKHORN = _entry("""
+    @misc{mena2018learning,
+      author        = {Mena and Belanger and Linderman and Snoek},
+      title         = {Learning latent permutations with {Gumbel-Sinkhorn} networks},
+      year          = {2018},
+      eprint        = {1802.08665},
+      archiveprefix = {arXiv},
+    }
+""")
 _PAPERS = {
     "SNGM": _SNGM,
     "BlockNormalizedSGD": _BLOCK_NORMALIZED,
@@ -208,6 +253,14 @@ _PAPERS = {
     "csgd-lipschitz": _CALIBRATION,
     "csgd-learned": _CALIBRATION,
     "sam": _SHARPNESS_AWARE,
+    "reinforce": _SCORE_FUNCTION,
+    "loo": _LEAVE_ONE_OUT,
+    "rebar": _PERMUTATIONS,
+    "relax": _PERMUTATIONS,
+    "relax-free": _PERMUTATIONS,
+    "neural-sort": _NEURAL_SORT,
+    "straight-through": _STRAIGHT_THROUGH,
+    "gumbel-sinkhorn": _GUMBEL_SINKHORN,
     "sgd-mi": _MUTUAL_INFORMATION,
     "sgd-mi-layer": _MUTUAL_INFORMATION,
     "sgd-mi-range": _MUTUAL_INFORMATION,

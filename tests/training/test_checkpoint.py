@@ -17,6 +17,8 @@ from steepest import INSGD, track_input_power
 from steepest.compare import Estimator, Method, Range, Resumable
 from steepest.training.builtin import ESTIMATORS
 from steepest.training.builtin.instruments import SHARPNESS
+from steepest.training.builtin.order_estimators import ORDER_ESTIMATORS
+from steepest.training.builtin.orders import OrderModel
 from steepest.training.code.lookup import find_method
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.loop import checkpoint as checkpoint_module
@@ -481,8 +483,10 @@ def test_augmentation_is_paired_by_seed_and_for_training_alone():
 
 def test_all_built_in_estimators_go_on():
     """None of them is run anew for want of a word."""
-    model = nn.Linear(4, 2)
-    optimizer = torch.optim.SGD(model.named_parameters(), lr=0.1)
-    for estimator in ESTIMATORS.values():
+    layer = nn.Linear(4, 2)
+    orders = OrderModel(3, lambda orders: orders[:, 0], lambda matrices: matrices[:, 0, 0])
+    for name, estimator in ESTIMATORS.items():
+        model = orders if name in ORDER_ESTIMATORS else layer
+        optimizer = torch.optim.SGD(model.named_parameters(), lr=0.1)
         with estimator.attach(model, optimizer, 0, **estimator.options) as yielded:
             assert isinstance(yielded, Resumable), estimator.name

@@ -10,13 +10,16 @@ from torch import nn
 from steepest._errors import InputError
 from steepest.compare import Batch, Estimator, Method, Range
 from steepest.data import digits
-from steepest.training.builtin import ESTIMATORS, METHODS, WORKLOADS
+from steepest.training.builtin import ESTIMATORS as ALL
+from steepest.training.builtin import METHODS, WORKLOADS
+from steepest.training.builtin.order_estimators import ORDER_ESTIMATORS
 from steepest.training.code.lookup import find_method
 from steepest.training.loop.gradients import attached
 from tests.compare import tiny
 from tests.training.runs import train
 
 SPLITS = tiny.two_clouds(None)
+ESTIMATORS = {name: e for name, e in ALL.items() if name not in ORDER_ESTIMATORS}  # those have a test of their own
 POINTS = [name for name, e in ESTIMATORS.items() if e.kind == "points"]
 CALIBRATIONS = [name for name, e in ESTIMATORS.items() if e.kind == "calibration"]
 

@@ -278,7 +278,7 @@ def test_references_that_lead_nowhere(own_data, reference, message):
 def test_the_page_of_workloads(workload):
     page = (Path(__file__).parent.parent.parent / "docs" / "workloads.md").read_text()
     cells = next(line for line in page.splitlines() if line.startswith(f"| `{workload.name}` |")).split(" | ")
-    target = f"{100 * workload.target:g} %" if workload.percent else f"{workload.target:g} bits per character"
+    target = f"{100 * workload.target:g} %" if workload.percent else f"{workload.target:g} {workload.metric_name}"
     count = f"{parameter_count(workload.model()):,}"
     assert cells[3:] == [count, str(workload.batch_size), str(workload.epochs), f"{target} |"]
 

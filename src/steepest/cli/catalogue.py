@@ -9,7 +9,8 @@ from steepest.training.code.installed import Kind, installed
 
 _COMBINING = (
     "An estimator goes in front of any method: ssgd+sngm, csgd+adamw; alone it stands in front of sgd. One of csgd,\n"
-    "csgd-lipschitz and csgd-learned goes with one of the others: csgd+ssgd+sngm."
+    "csgd-lipschitz and csgd-learned goes with one of the others: csgd+ssgd+sngm. Those of orders are for\n"
+    "workloads of orders, such as permutation-toy, and for no others: loo+adam."
 )
 
 

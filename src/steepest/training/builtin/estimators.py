@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from steepest.gradients import SymmetricNoise, calibrate
 from steepest.optim.norms import full_norms, local, root_sum_square
+from steepest.training.builtin.order_estimators import ORDER_ESTIMATORS
 from steepest.training.definitions.estimator import Batch, Estimator, Resumable
 
 
@@ -168,4 +169,4 @@ _ALL = (
         description="calibrated gradient: each filter scaled as it learns to be",
     ),
 )
-ESTIMATORS = {estimator.name: estimator for estimator in _ALL}
+ESTIMATORS = {estimator.name: estimator for estimator in _ALL} | ORDER_ESTIMATORS

@@ -10,6 +10,7 @@ from steepest import data
 from steepest.data.text import LENGTH, SHAKESPEARE_CHARACTERS
 from steepest.training.builtin.language import CharGPT, CharLSTM, bits_per_character, character_loss
 from steepest.training.builtin.models import deep_sigmoid_mlp, mlp, small_cnn, toy_cnn
+from steepest.training.builtin.orders import evaluations, mean_value, permutation_toy
 from steepest.training.builtin.resnet import resnet20
 from steepest.training.definitions.workload import Workload
 
@@ -136,6 +137,20 @@ _ALL = (
             network, f"shakespeare-{network}", data.shakespeare, "tiny Shakespeare", SHAKESPEARE_CHARACTERS + 1
         )
         for network in _LANGUAGE_MODELS
+    ),
+    Workload(
+        "permutation-toy",
+        data=evaluations(1000),
+        model=permutation_toy,
+        batch_size=1,
+        epochs=50,
+        target=6.23,
+        loss=mean_value,
+        metric=mean_value,
+        metric_name="f at the mode",
+        higher_is_better=False,
+        percent=False,
+        description="orders of 8 items by their distance from a nearly flat matrix; for estimators of orders",
     ),
 )
 WORKLOADS = {workload.name: workload for workload in _ALL}
