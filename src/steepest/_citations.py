@@ -164,8 +164,6 @@ _PERMUTATIONS = _RECONSTRUCTED.format("estimators through permutations") + _entr
       archiveprefix = {arXiv},
     }
 """)
-
-# By the names of public classes and functions, then by those of `steepest methods`.
 _SCORE_FUNCTION = _entry("""
     @article{williams1992simple,
       author  = {Williams},
@@ -211,6 +209,7 @@ _GUMBEL_SINKHORN = _entry("""
       archiveprefix = {arXiv},
     }
 """)
+# By the names of public classes and functions, then by those of `steepest methods`.
 _PAPERS = {
     "SNGM": _SNGM,
     "BlockNormalizedSGD": _BLOCK_NORMALIZED,

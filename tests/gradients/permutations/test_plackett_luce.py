@@ -171,7 +171,7 @@ def test_expand_repeats_the_law():
 @pytest.mark.parametrize("order", [[0, 0, 1], [0, 1, 3], [-1, 0, 1]])
 def test_what_is_no_order_is_refused(order):
     with pytest.raises(ValueError, match="within the support"):
-        PlackettLuce(torch.zeros(3)).log_prob(torch.tensor(order))
+        PlackettLuce(torch.zeros(3), validate_args=True).log_prob(torch.tensor(order))
     assert not permutations.check(torch.tensor(order))
 
 
@@ -188,7 +188,7 @@ def test_what_is_no_order_is_refused(order):
 )
 def test_bad_logits_are_refused(logits, sentence):
     with pytest.raises(ValueError, match=sentence):
-        PlackettLuce(logits)
+        PlackettLuce(logits, validate_args=True)  # others in this process may have turned torch's default off
 
 
 def test_only_few_items_are_listed():
