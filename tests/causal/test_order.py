@@ -198,6 +198,12 @@ def test_it_scores_at_least_as_the_true_order(d, seeds):
         ({"samples": 1}, "samples must be at least 2 for the leave-one-out estimator, got 1"),
         ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
         ({"penalty": 0}, "penalty must be a finite number above 0, got 0"),
+        ({"score": "bdeu", "penalty": 1.5}, "penalty must be left out with score 'bdeu', which has none, got 1.5"),
+        ({"sample_size": 5}, "sample_size must be left out with score 'gaussian-bic', which has none, got 5"),
+        (
+            {"max_parents": 1, "required": [("x0", "x2"), ("x1", "x2")]},
+            "max_parents must be at least the 2 required of 'x2', got 1",
+        ),
         ({"polish": 1}, "polish must be True or False, got 1"),
         ({"required": [("x0", "x1"), ("x1", "x0")]}, "required must not go in a circle"),
     ],

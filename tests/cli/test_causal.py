@@ -1,11 +1,8 @@
 """The command causal: what it prints and writes, that it resumes, and what it refuses."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -13,6 +10,7 @@ import pytest
 from steepest.causal import CausalOrder
 from steepest.causal.simulation import linear_gaussian
 from steepest.cli import run
+from tests.cli.killed import killed_and_whole
 
 FAST = ["--steps", "30", "--samples", "4", "--bootstrap", "3"]
 
@@ -50,6 +48,7 @@ def test_every_option_reaches_it(here):
     asked = {
         "file": "five.csv", "columns": ["x0", "x1", "x2", "x3"], "tiers": [["x0", "x1"], ["x2"]],
         "forbidden": [["x0", "x3"]], "required": [["x1", "x2"]], "max_parents": 2, "missing": "drop", "penalty": 2.0,
+        "sample_size": None,
         "estimator": "relax", "polish": False, "seed": 4, "steps": 30, "samples": 4, "bootstrap": 3,
         "score": "gaussian-bic",
     }  # fmt: skip
@@ -63,7 +62,7 @@ def test_every_option_reaches_it(here):
 def test_categories_and_parquet(here):
     frame = pd.DataFrame({"a": ["u", "v"] * 50, "b": ["u", "v"] * 40 + ["u"] * 20, "c": ["p", "q", "r", "p"] * 25})
     frame.to_parquet("t.parquet")
-    assert run(["causal", "t.parquet", "--score", "bdeu", *FAST]) == 0
+    assert run(["causal", "t.parquet", "--score", "bdeu", "--sample-size", "5", *FAST]) == 0
     assert json.loads((here / "causal/t/causal.json").read_text())["edges"]
 
 
@@ -101,20 +100,8 @@ def test_what_cannot_be_is_one_sentence(arguments, sentence, here, capsys):
 
 
 def test_it_resumes_after_kill(here):
-    command = [sys.executable, "-m", "steepest", "causal", "five.csv", "--steps", "100", "--bootstrap", "40"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-    killed, whole = here / "killed", here / "whole"
-    process = subprocess.Popen([*command, "--out", killed], env=environment)
-    first, deadline = killed / "computed" / "resample-1.json", time.monotonic() + 120
-    while not first.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (killed / "report.html").exists()
-    written = first.stat().st_mtime_ns
-    for folder in (killed, whole):
-        subprocess.run([*command, "--out", folder], env=environment, check=True, capture_output=True)
-    assert first.stat().st_mtime_ns == written
+    command = ["causal", "five.csv", "--steps", "100", "--bootstrap", "40"]
+    killed, whole = killed_and_whole(command, here, "computed/resample-1.json")
     for name in ("edges.csv", "order.csv", "confidence.csv", "graph.svg"):
         assert (killed / name).read_text() == (whole / name).read_text()
 

@@ -1,15 +1,13 @@
 """The command theory: what it prints and writes, that it resumes, and what it refuses."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from steepest.cli import run
+from tests.cli.killed import killed_and_whole
 
 TINY = ["--lr", "2e-3", "--replicas", "10", "--steps", "50", "--start", "optimum"]
 
@@ -137,21 +135,8 @@ def test_what_cannot_be_of_a_committee_is_one_sentence(arguments, sentence, tmp_
 
 
 def test_it_resumes_after_kill(tmp_path):
-    command = [sys.executable, "-m", "steepest", "theory", "momentum", "--lr", "2e-3", "--replicas", "20"]
-    command += ["--start", "optimum", "--steps", "4000"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen([*command, "--out", killed], env=environment)
-    first, deadline = killed / "simulated" / "momentum.json", time.monotonic() + 120
-    while not first.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (killed / "report.html").exists()
-    written = first.stat().st_mtime_ns
-    for folder in (killed, whole):
-        subprocess.run([*command, "--out", folder], env=environment, check=True, capture_output=True)
-    assert first.stat().st_mtime_ns == written
+    command = ["theory", "momentum", "--lr", "2e-3", "--replicas", "20", "--start", "optimum", "--steps", "4000"]
+    killed, whole = killed_and_whole(command, tmp_path, "simulated/momentum.json")
     for name in ("curves.csv", "numbers.csv", "ends.csv"):
         assert (killed / name).read_text() == (whole / name).read_text()
 

@@ -56,6 +56,7 @@ class Settings:
     forbidden: tuple[tuple[str, str], ...] = ()
     required: tuple[tuple[str, str], ...] = ()
     penalty: float | None = None
+    sample_size: float | None = None
     missing: str = "refuse"
     steps: int = 300
     samples: int = 8

@@ -21,6 +21,7 @@ from steepest.optim.arguments import check_choice, check_flag, check_integer, ch
 Score = Literal["gaussian-bic", "lasso", "discrete-bic", "bdeu"]
 SCORES = {"gaussian-bic": "numeric", "lasso": "numeric", "discrete-bic": "discrete", "bdeu": "discrete"}
 PENALTIES = {"gaussian-bic": 2.0, "lasso": 2.0, "discrete-bic": 1.0}
+SAMPLE_SIZE = 10.0
 ESTIMATORS = ("leave-one-out", "reinforce", "relax")
 LR = 0.1
 
@@ -48,8 +49,8 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         tiers: lists of names: no variable of a later list is a cause of one of an earlier.
         forbidden, required: edges ``(cause, effect)`` that the graph has not, and has.
         penalty: on a parameter in the criteria, of which 1 is Schwarz'; by default 2 of numeric columns, with which
-            fewer edges are found that are not there, and 1 of categorical ones.
-        sample_size: the equivalent sample size of ``"bdeu"``.
+            fewer edges are found that are not there, and 1 of categorical ones. Not for ``"bdeu"`` or a function.
+        sample_size: the equivalent sample size of ``"bdeu"``, 10 by default, and of no other score.
         missing: ``"refuse"`` or ``"drop"`` rows with missing values.
         steps: of SGD.
         samples: orders drawn in a step.
@@ -90,7 +91,7 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         forbidden: Edges = (),
         required: Edges = (),
         penalty: float | None = None,
-        sample_size: float = 10.0,
+        sample_size: float | None = None,
         missing: str = "refuse",
         steps: int = 300,
         samples: int = 8,
@@ -153,13 +154,19 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         if callable(self.score):
             return CalledScore(table, self.score)
         if self.score == "bdeu":
-            return BDeu(table, self.sample_size)
+            return BDeu(table, SAMPLE_SIZE if self.sample_size is None else self.sample_size)
         penalty = PENALTIES[str(self.score)] if self.penalty is None else self.penalty
         return DiscreteBIC(table, penalty) if self.score == "discrete-bic" else GaussianBIC(table, penalty)
 
     def parent_search(self, table: Table) -> tuple[ParentSearch, Knowledge]:
         """What finds parents, and what is known beforehand, of a table."""
         known = Knowledge(table.names, self.tiers, self.forbidden, self.required)
+        most = self.max_parents
+        for name, mask in zip(table.names, known.required, strict=True):
+            if most is not None and mask.bit_count() > most:
+                raise ValueError(
+                    f"max_parents must be at least the {mask.bit_count()} required of {name!r}, got {most}"
+                )
         common = self.make_score(table), len(table.names), known, self.max_parents
         if self.score == "lasso":
             return LassoSearch(*common, np.cov(table.values.T, bias=True), table.rows), known
@@ -209,8 +216,13 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
             check_number(name, getattr(self, name), "an integer of at least 1", lambda x: x >= 1)
         check_integer("seed", self.seed, "an integer of at least 0")
         check_number("seed", self.seed, "an integer of at least 0", lambda x: x >= 0)
-        for name in ("sample_size",) + (() if self.penalty is None else ("penalty",)):
-            check_number(name, getattr(self, name), "a finite number above 0", lambda x: 0 < x < float("inf"))
+        takers = {"penalty": tuple(PENALTIES), "sample_size": ("bdeu",)}
+        for name, scores in takers.items():
+            if (value := getattr(self, name)) is not None:
+                check_number(name, value, "a finite number above 0", lambda x: 0 < x < float("inf"))
+                if self.score not in scores:
+                    own = getattr(self.score, "__name__", self.score)
+                    raise ValueError(f"{name} must be left out with score {own!r}, which has none, got {value!r}")
         check_flag("polish", self.polish)
         if self.estimator == "leave-one-out" and self.samples < 2:
             raise ValueError(f"samples must be at least 2 for the leave-one-out estimator, got {self.samples}")

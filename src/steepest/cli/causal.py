@@ -44,6 +44,9 @@ def causal(
             show_default=False,
         ),
     ] = None,
+    sample_size: Annotated[
+        float | None, typer.Option(help="The equivalent sample size of bdeu. Default: 10.", show_default=False)
+    ] = None,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the rows that tell how stable the edges are.")] = 100,
     estimator: Annotated[
         str, typer.Option(help="Of the gradient through orders: leave-one-out, reinforce or relax.")
@@ -74,6 +77,7 @@ def causal(
         forbidden=_edges("forbidden", forbidden),
         required=_edges("required", required),
         penalty=penalty,
+        sample_size=sample_size,
         missing=missing,
         steps=steps,
         samples=samples,

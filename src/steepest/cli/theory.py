@@ -1,6 +1,7 @@
 """``steepest theory``: what theory predicts of SGD, beside a simulation."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,8 +55,6 @@ def momentum(
     Prediction and simulation of momentum SGD, of plain SGD at equal lr, and at lr / (1 - momentum). The same command
     again simulates nothing twice.
     """
-    from dataclasses import replace
-
     from steepest.theory.experiments.momentum import PRESETS, Settings, run_momentum
     from steepest.theory.experiments.momentum_page import story_of
 
@@ -73,10 +72,9 @@ def momentum(
         "steps": steps,
         "seed": seed,
     }
-    given = {name: value for name, value in given.items() if value is not None}
     where = folder or Path("theory", f"momentum-{preset or 'own'}")
     with Bar() as bar:
-        found = run_momentum(replace(settings, **given), where, bar.show)
+        found = run_momentum(_changed(settings, given), where, bar.show)
     return tell(where, story_of(found, claim))
 
 
@@ -116,8 +114,6 @@ def committee(
     Prediction, by the equations for inputs of many dimensions, and simulation of SGD, an example a step. The same
     command again simulates nothing twice.
     """
-    from dataclasses import replace
-
     from steepest.theory.experiments.committee import PRESETS, Settings, run_committee
     from steepest.theory.experiments.committee_page import story_of
 
@@ -138,11 +134,15 @@ def committee(
         "seeds": seeds,
         "time": time,
     }
-    given = {name: value for name, value in given.items() if value is not None}
     where = folder or Path("theory", f"committee-{preset or 'own'}")
     with Bar() as bar:
-        found = run_committee(replace(settings, **given), where, bar.show)
+        found = run_committee(_changed(settings, given), where, bar.show)
     return tell(where, story_of(found, claim))
+
+
+def _changed(settings: Any, given: Mapping[str, Any]) -> Any:
+    """Change the settings that were given."""
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
 def _listed(preset: str, claims: Mapping[str, str]) -> bool:
