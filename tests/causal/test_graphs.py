@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from steepest.causal import cpdag, f1, shd, sid
+from steepest.causal import classes, cpdag, f1, shd, sid, sid_bounds
 
 
 def dags(d):
@@ -92,6 +92,43 @@ def test_sid_of_a_graph_with_itself_is_0():
     assert all(sid(dag, dag) == 0 for dag in dags(3))
 
 
+def test_bounds_of_sid_are_the_least_and_largest_of_the_class(monkeypatch):
+    members = {}
+    for dag in dags(4):
+        members.setdefault(signature(dag), []).append(dag)
+    rng = np.random.default_rng(0)
+    truths = list(dags(4))
+    for alike in members.values():
+        truth = truths[int(rng.integers(len(truths)))]
+        found = [sid(dag, truth) for dag in alike]
+        whole = cpdag(alike[0])
+        assert sid_bounds(whole, truth) == (min(found), max(found))
+        assert any(np.array_equal(classes.member(whole), dag) for dag in alike)
+        monkeypatch.setattr(classes, "MOST", 1)  # as of a part with too many orientations
+        low, high = sid_bounds(whole, truth)
+        monkeypatch.undo()
+        assert low <= min(found) <= max(found) <= high
+        assert sid_bounds(alike[0], truth) == (found[0], found[0])
+
+
+def test_bounds_of_sid_keep_to_what_is_known():
+    chain = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
+    fixed = np.zeros_like(chain)
+    fixed[2, 3] = 1
+    known = cpdag(chain, fixed)
+    alike = [dag for dag in dags(4) if signature(dag) == signature(chain) and dag[2, 3]]
+    found = [sid(dag, chain) for dag in alike]
+    assert len(alike) == 3
+    assert sid_bounds(known, chain) == (min(found), max(found)) == (0, max(found))
+
+
+def test_many_orientations_take_no_long_time():
+    complete = np.triu(np.ones((8, 8), dtype=int), 1)  # 8! orientations
+    low, high = sid_bounds(cpdag(complete), complete)
+    assert low == 0
+    assert high >= sid(complete.T, complete)
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
@@ -102,6 +139,16 @@ def test_sid_of_a_graph_with_itself_is_0():
         (lambda: shd(np.zeros((2, 2)), np.zeros((3, 3))), "found must have the shape of truth"),
         (lambda: shd(np.zeros((2, 2)), np.zeros((2, 2)), reversal=3), "reversal must be 1 or 2, got 3"),
         (lambda: sid(np.zeros((2, 2)), [[0, 1], [1, 0]]), "truth must have no cycles"),
+        (lambda: sid_bounds(np.zeros((2, 2)), [[0, 1], [1, 0]]), "truth must have no cycles"),
+        (lambda: sid_bounds(np.zeros((2, 2)), np.zeros((3, 3))), r"found must have the shape of truth, \(3, 3\)"),
+        (
+            lambda: sid_bounds([[0, 1, 0], [0, 0, 1], [1, 0, 0]], np.zeros((3, 3))),
+            "found must be a class of graphs without cycles",
+        ),
+        (
+            lambda: sid_bounds([[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0]], np.zeros((4, 4))),
+            "found must be a class of graphs without cycles",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_no_graph_is_refused(call, sentence):

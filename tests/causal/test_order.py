@@ -19,7 +19,10 @@ from steepest.gradients.permutations import PlackettLuce, ScoreFunction
 FAST = {"steps": 40, "samples": 4}
 
 
-@pytest.mark.parametrize("estimator", ["leave-one-out", "relax", "reinforce"])
+@pytest.mark.parametrize(
+    "estimator",
+    ["leave-one-out", "relax", "reinforce", "rebar", "neural-sort", "straight-through", "gumbel-sinkhorn"],
+)
 def test_it_finds_the_best_of_all_orders(estimator):
     for seed in range(4):
         data = linear_gaussian(5, 300, seed=seed).data
@@ -192,7 +195,12 @@ def test_it_scores_at_least_as_the_true_order(d, seeds):
     ("options", "sentence"),
     [
         ({"score": "bic"}, "score must be 'gaussian-bic', 'lasso', 'discrete-bic' or 'bdeu', got 'bic'"),
-        ({"estimator": "rebar"}, "estimator must be 'leave-one-out', 'reinforce' or 'relax', got 'rebar'"),
+        ({"estimator": "arm"}, "estimator must be 'leave-one-out', 'reinforce', 'relax', 'rebar', .*, got 'arm'"),
+        (
+            {"estimator": "rebar", "score": "bdeu"},
+            "estimator 'rebar' needs a score that can be relaxed, 'gaussian-bic' or 'lasso', got 'bdeu'",
+        ),
+        ({"estimator": "neural-sort", "score": lambda child, parents, data: 0.0}, "needs a score that can be relaxed"),
         ({"max_parents": 0}, "max_parents must be an integer of at least 1, got 0"),
         ({"steps": 0}, "steps must be an integer of at least 1, got 0"),
         ({"samples": 1}, "samples must be at least 2 for the leave-one-out estimator, got 1"),

@@ -4,6 +4,7 @@
 """
 
 import itertools
+from collections.abc import Iterable
 
 import networkx as nx
 import numpy as np
@@ -39,9 +40,14 @@ def cpdag(adjacency: ArrayLike, fixed: ArrayLike | None = None) -> Matrix:
                 found[k, i] = found[k, j] = 0
     if fixed is not None:
         found[(np.asarray(fixed).T > 0) & (dag.T > 0)] = 0
-    while _orient_more(found):
+    return close(found)
+
+
+def close(graph: Matrix) -> Matrix:
+    """Orient what follows from the edges that are oriented, in place."""
+    while _orient_more(graph):
         pass
-    return found
+    return graph
 
 
 def _orient_more(graph: Matrix) -> bool:
@@ -122,27 +128,42 @@ def sid(found: ArrayLike, truth: ArrayLike) -> int:
         (1, 0)
     """
     _pair(found, truth)
-    guess, dag = checked_dag("found", found), checked_dag("truth", truth)
-    graph = nx.from_numpy_array(dag, create_using=nx.DiGraph)
-    below = {i: nx.descendants(graph, i) for i in graph}
-    wrong = 0
-    for i in graph:
-        parents = {int(p) for p in np.flatnonzero(guess[:, i])}
-        for j in graph:
-            if j != i:
-                wrong += j in below[i] if j in parents else not _adjusts(graph, below, i, j, parents)
-    return wrong
+    guess, effects = checked_dag("found", found), Effects(truth)
+    return sum(effects.wrong(i, np.flatnonzero(guess[:, i]).tolist()) for i in range(len(guess)))
 
 
-def _adjusts(graph: nx.DiGraph, below: dict[int, set[int]], i: int, j: int, given: set[int]) -> bool:
-    """Say whether adjusting for some variables gives i's effect on j: the generalised back-door criterion."""
-    causal = {k for k in below[i] if k == j or j in below[k]} if j in below[i] else set()
-    if any(k in given or below[k] & given for k in causal):
-        return False
-    kept = graph.copy()
-    kept.remove_edges_from([(i, k) for k in graph.successors(i) if k in causal])
-    found: bool = nx.is_d_separator(kept, {i}, {j}, given - {i, j})
-    return found
+class Effects:
+    """Which effects in a DAG (d, d) an adjustment gives.
+
+    Raises:
+        ValueError: ``truth`` is no DAG.
+    """
+
+    def __init__(self, truth: ArrayLike) -> None:
+        self._graph = nx.from_numpy_array(checked_dag("truth", truth), create_using=nx.DiGraph)
+        self._below = {i: nx.descendants(self._graph, i) for i in self._graph}
+        self._counted: dict[tuple[int, frozenset[int]], int] = {}
+
+    def wrong(self, i: int, parents: Iterable[int]) -> int:
+        """On how many variables a graph in which i has these parents gives a wrong effect of i."""
+        key = i, frozenset(parents)
+        if key not in self._counted:
+            given = set(key[1])
+            self._counted[key] = sum(
+                j in self._below[i] if j in given else not self._adjusts(i, j, given) for j in self._graph if j != i
+            )
+        return self._counted[key]
+
+    def _adjusts(self, i: int, j: int, given: set[int]) -> bool:
+        """Say whether adjusting for some variables gives i's effect on j: the generalised back-door criterion."""
+        graph, below = self._graph, self._below
+        causal = {k for k in below[i] if k == j or j in below[k]} if j in below[i] else set()
+        if any(k in given or below[k] & given for k in causal):
+            return False
+        kept = graph.copy()
+        kept.remove_edges_from([(i, k) for k in graph.successors(i) if k in causal])
+        found: bool = nx.is_d_separator(kept, {i}, {j}, given - {i, j})
+        return found
 
 
 def checked_dag(name: str, adjacency: ArrayLike) -> Matrix:
@@ -151,20 +172,25 @@ def checked_dag(name: str, adjacency: ArrayLike) -> Matrix:
     Raises:
         ValueError: it is none.
     """
-    found = _matrix(name, adjacency)
+    found = checked_graph(name, adjacency)
     if not nx.is_directed_acyclic_graph(nx.from_numpy_array(found, create_using=nx.DiGraph)):
         raise ValueError(f"{name} must have no cycles")
     return found
 
 
 def _pair(found: ArrayLike, truth: ArrayLike) -> tuple[Matrix, Matrix]:
-    a, b = _matrix("found", found), _matrix("truth", truth)
+    a, b = checked_graph("found", found), checked_graph("truth", truth)
     if a.shape != b.shape:
         raise ValueError(f"found must have the shape of truth, {b.shape}, got {a.shape}")
     return a, b
 
 
-def _matrix(name: str, adjacency: ArrayLike) -> Matrix:
+def checked_graph(name: str, adjacency: ArrayLike) -> Matrix:
+    """A matrix (d, d) of 0 and 1 with an empty diagonal.
+
+    Raises:
+        ValueError: it is none.
+    """
     found = np.asarray(adjacency)
     if found.ndim != 2 or found.shape[0] != found.shape[1]:
         raise ValueError(f"{name} must have shape (d, d), got {found.shape}")

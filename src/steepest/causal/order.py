@@ -12,17 +12,19 @@ from sklearn.base import BaseEstimator
 from steepest.causal.graphs import cpdag
 from steepest.causal.knowledge import Edges, Knowledge
 from steepest.causal.parents import LassoSearch, ParentSearch, members
+from steepest.causal.relaxed import RelaxedLasso
 from steepest.causal.scores import BDeu, CalledScore, DiscreteBIC, GaussianBIC, LocalScore
 from steepest.causal.search import Progress, search
 from steepest.causal.table import Table, checked_table
-from steepest.gradients.permutations import RELAX, OrderGradient, PlackettLuce, ScoreFunction
+from steepest.gradients.permutations import REBAR, RELAX, OrderGradient, PlackettLuce, RelaxedSort, ScoreFunction
 from steepest.optim.arguments import check_choice, check_flag, check_integer, check_number
 
 Score = Literal["gaussian-bic", "lasso", "discrete-bic", "bdeu"]
 SCORES = {"gaussian-bic": "numeric", "lasso": "numeric", "discrete-bic": "discrete", "bdeu": "discrete"}
 PENALTIES = {"gaussian-bic": 2.0, "lasso": 2.0, "discrete-bic": 1.0}
 SAMPLE_SIZE = 10.0
-ESTIMATORS = ("leave-one-out", "reinforce", "relax")
+RELAXATIONS = ("neural-sort", "straight-through", "gumbel-sinkhorn")
+ESTIMATORS = ("leave-one-out", "reinforce", "relax", "rebar", *RELAXATIONS)
 LR = 0.1
 
 
@@ -43,8 +45,10 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
             chooses among those before, ``"discrete-bic"`` or ``"bdeu"`` of categorical ones, or a
             function ``(child, parents, data) -> float`` of names and a data frame, which is summed over variables and
             of which higher is better; categorical columns are numbered there from 0.
-        estimator: of the gradient: ``"leave-one-out"``, ``"reinforce"``, ``"relax"``, or a function of the logits and
-            a ``torch.Generator`` that makes an :class:`~steepest.gradients.permutations.OrderGradient`.
+        estimator: of the gradient: ``"leave-one-out"``, ``"reinforce"`` or ``"relax"``; of ``"gaussian-bic"`` and
+            ``"lasso"``, whose LASSO can be differentiated by a relaxed order, also ``"rebar"`` and, biased,
+            ``"neural-sort"``, ``"straight-through"`` and ``"gumbel-sinkhorn"``; or a function of the logits and a
+            ``torch.Generator`` that makes an :class:`~steepest.gradients.permutations.OrderGradient`.
         max_parents: of a variable; ``None`` for any number.
         tiers: lists of names: no variable of a later list is a cause of one of an earlier.
         forbidden, required: edges ``(cause, effect)`` that the graph has not, and has.
@@ -155,8 +159,8 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
             return CalledScore(table, self.score)
         if self.score == "bdeu":
             return BDeu(table, SAMPLE_SIZE if self.sample_size is None else self.sample_size)
-        penalty = PENALTIES[str(self.score)] if self.penalty is None else self.penalty
-        return DiscreteBIC(table, penalty) if self.score == "discrete-bic" else GaussianBIC(table, penalty)
+        kind = DiscreteBIC if self.score == "discrete-bic" else GaussianBIC
+        return kind(table, self._penalty())
 
     def parent_search(self, table: Table) -> tuple[ParentSearch, Knowledge]:
         """What finds parents, and what is known beforehand, of a table."""
@@ -179,7 +183,7 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         generator = torch.Generator("cpu").manual_seed(self.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            estimator = self._make_estimator(logits, generator)
+            estimator = self._make_estimator(logits, generator, table, known)
         optimizer = torch.optim.Adam([logits, *estimator.parameters()], lr=LR)
         found = search(
             parents, known, estimator, optimizer, table.rows, self.steps, self.samples, self.polish, progress
@@ -198,12 +202,23 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
         self.local_scores_ = parents.computed
         return self
 
-    def _make_estimator(self, logits: torch.Tensor, generator: torch.Generator) -> OrderGradient:
+    def _penalty(self) -> float:
+        """Tell the penalty of the score, which is given or its own."""
+        return PENALTIES[str(self.score)] if self.penalty is None else self.penalty
+
+    def _make_estimator(
+        self, logits: torch.Tensor, generator: torch.Generator, table: Table, known: Knowledge
+    ) -> OrderGradient:
         if callable(self.estimator):
             return self.estimator(logits, generator)
         if self.estimator == "relax":
             return RELAX(logits, generator=generator)
-        return ScoreFunction(logits, "none" if self.estimator == "reinforce" else "leave-one-out", generator)
+        if self.estimator in ("leave-one-out", "reinforce"):
+            return ScoreFunction(logits, "none" if self.estimator == "reinforce" else "leave-one-out", generator)
+        relaxed = RelaxedLasso(table, self._penalty(), known)
+        if self.estimator == "rebar":
+            return REBAR(logits, relaxed, generator)
+        return RelaxedSort(logits, relaxed, self.estimator, generator=generator)  # type: ignore[arg-type]
 
     def check(self) -> None:
         """Raise unless the arguments can be used, as far as that can be said without data."""
@@ -223,6 +238,12 @@ class CausalOrder(BaseEstimator):  # type: ignore[misc]
                 if self.score not in scores:
                     own = getattr(self.score, "__name__", self.score)
                     raise ValueError(f"{name} must be left out with score {own!r}, which has none, got {value!r}")
+        if self.estimator in ("rebar", *RELAXATIONS) and SCORES.get(str(self.score)) != "numeric":
+            own = getattr(self.score, "__name__", self.score)
+            raise ValueError(
+                f"estimator {self.estimator!r} needs a score that can be relaxed, 'gaussian-bic' or 'lasso', "
+                f"got {own!r}"
+            )
         check_flag("polish", self.polish)
         if self.estimator == "leave-one-out" and self.samples < 2:
             raise ValueError(f"samples must be at least 2 for the leave-one-out estimator, got {self.samples}")

@@ -49,7 +49,11 @@ def causal(
     ] = None,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the rows that tell how stable the edges are.")] = 100,
     estimator: Annotated[
-        str, typer.Option(help="Of the gradient through orders: leave-one-out, reinforce or relax.")
+        str,
+        typer.Option(
+            help="Of the gradient through orders: leave-one-out, reinforce, relax; of numbers also rebar, neural-sort, "
+            "straight-through, gumbel-sinkhorn."
+        ),
     ] = "leave-one-out",
     steps: Annotated[int, typer.Option(help="Of SGD on the law over orders.")] = 300,
     samples: Annotated[int, typer.Option(help="Orders drawn in a step.")] = 8,
