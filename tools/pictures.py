@@ -23,11 +23,13 @@ LARGEST = 150_000  # bytes
 
 @dataclass(frozen=True)
 class Study:
-    """A command without its --out, and from where it is typed: of steepest, or a script's."""
+    """A command without its --out, and from where it is typed: of steepest, or a script's; or first a program that
+    makes its data, both then in the folder of the studies."""
 
     command: str
     folder: str = "."
     page: str = "report.html"
+    before: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,15 @@ STUDIES = {
     "committee-plateau": Study("steepest theory committee --preset plateau"),
     "committee-overparametrised": Study("steepest theory committee --preset overparametrised"),
     "committee-learning-rate": Study("steepest theory committee --preset learning-rate"),
+    "orders": Study(
+        "steepest compare permutation-toy --methods reinforce+adam,loo+adam,relax-free+adam,neural-sort+adam "
+        "--epochs 10 --trials 8 --seeds 5"
+    ),
+    "causal": Study(
+        "steepest causal table.csv",
+        before="from steepest.causal.simulation import linear_gaussian; "
+        "linear_gaussian(12, degree=2.5, seed=5).data.to_csv('table.csv', index=False)",
+    ),
 }
 FOREST, LR = "section:has(> .head #h-forest)", "section:has(> .head #h-lr)"
 CURVES, PROFILE = "section:has(> .head #h-validation)", "section:has(> .head #h-profile)"
@@ -89,6 +100,8 @@ PICTURES = {
     "committee-overparametrised": Picture("committee-overparametrised", FIGURE.format("end"), FIGURE.format("end")),
     "committee-ends": Picture("committee-overparametrised", FIGURE.format("ends"), FIGURE.format("ends")),
     "committee-learning-rate": Picture("committee-learning-rate", FIGURE.format("end"), FIGURE.format("end")),
+    "orders": Picture("orders", ".kicker", FOREST),
+    "causal-graph": Picture("causal", FIGURE.format("graph"), FIGURE.format("graph")),
     "tutorial-first": Picture("first", ".kicker", FOREST),
     "tutorial-second": Picture("second", ".kicker", "section:has(#results)"),
     "tutorial-curves": Picture("second", CURVES, CURVES, legend=True),
@@ -101,7 +114,10 @@ def run(name: str, work: Path) -> Path:
     study, out = STUDIES[name], work.absolute() / name
     program, *words = shlex.split(study.command)
     command = [sys.executable, *(["-m", program] if program == "steepest" else []), *words, "--out", str(out)]
-    subprocess.run(command, cwd=ROOT / study.folder, check=True)
+    where = work if study.before else ROOT / study.folder
+    if study.before:
+        subprocess.run([sys.executable, "-c", study.before], cwd=where, check=True)
+    subprocess.run(command, cwd=where, check=True)
     return out / study.page
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -78,6 +79,18 @@ def test_the_picture_is_xml_and_a_name_is_no_markup():
     (edge,) = (e for e in root.iter("{http://www.w3.org/2000/svg}path") if "edge" in e.get("class", ""))
     assert edge.get("class") == "edge open"
     assert edge.get("stroke-width") == "2.00"
+
+
+@settings(deadline=None)
+@given(graphs())
+def test_nothing_is_drawn_beyond_the_picture(graph):
+    arrows = [Arrow(cause, effect, 1.0, False, "") for cause, effect in graph.edges]
+    root = ElementTree.fromstring(draw_graph(graph, arrows, {}, alone=True))
+    _, _, wide, high = map(float, root.get("viewBox").split())
+    for path in root.iter("{http://www.w3.org/2000/svg}path"):
+        if "edge" in path.get("class", ""):
+            pairs = re.findall(r"(-?[\d.]+),(-?[\d.]+)", path.get("d"))
+            assert all(0 < float(x) < wide and 0 < float(y) < high for x, y in pairs)
 
 
 def test_an_edge_goes_from_border_to_border_through_its_bends():

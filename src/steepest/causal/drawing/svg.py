@@ -63,7 +63,8 @@ def draw_graph(graph: nx.DiGraph, arrows: Sequence[Arrow], said: Mapping[Hashabl
         start, end = nodes[a.cause], nodes[a.effect]
         path = curve([(start.x, start.y), *map(at, bends.get((a.cause, a.effect), ())), (end.x, end.y)])
         lines.append(_Line(number[a.cause], number[a.effect], path, 1.0 + 2.0 * a.strength, a.open, a.said))
-    wide = max((node.x for node in nodes.values()), default=0.0) + box / 2 + MARGIN
+    bent = [at(place)[0] for path in bends.values() for place in path]
+    wide = max([*(node.x + box / 2 for node in nodes.values()), *bent], default=box / 2) + MARGIN
     high = max((node.y for node in nodes.values()), default=0.0) + HEIGHT / 2 + MARGIN
     template = templates("steepest.causal.drawing", escape=True).get_template("graph.svg.j2")
     return Markup(
