@@ -1,6 +1,7 @@
 """What is known beforehand: which variables come first, which edges there are, and which there are not."""
 
 import heapq
+import itertools
 from collections.abc import Iterable, Sequence
 
 import networkx as nx
@@ -49,18 +50,18 @@ class Knowledge:
         """The order that keeps to what is known, with always the earliest that may come next."""
         if not self._bound:
             return list(order)
-        place = {item: at for at, item in enumerate(order)}
-        waiting = [mask.bit_count() for mask in self.before]
-        ready = [(place[item], item) for item in order if not waiting[item]]
+        place = [0] * len(self._links)  # gates first of all
+        for at, item in enumerate(order):
+            place[item] = at + 1
+        waiting = list(self._waiting)
+        ready = [(place[item], item) for item, count in enumerate(waiting) if not count]
         heapq.heapify(ready)
         found = []
         while ready:
             _, item = heapq.heappop(ready)
-            found.append(item)
-            rest = self.after[item]
-            while rest:
-                later = (rest & -rest).bit_length() - 1
-                rest &= rest - 1
+            if item < len(order):
+                found.append(item)
+            for later in self._links[item]:
                 waiting[later] -= 1
                 if not waiting[later]:
                     heapq.heappush(ready, (place[later], later))
@@ -96,7 +97,8 @@ class Knowledge:
         return f"{self._names[cause]} -> {self._names[effect]}"
 
     def _sort(self, tier: dict[int, int]) -> None:
-        """Find what comes before and after each variable in every order.
+        """Find what comes before and after each variable in every order; gates between tiers, numbered after the
+        variables, stand for the links of all pairs.
 
         Raises:
             ValueError: required edges go in a circle.
@@ -109,11 +111,16 @@ class Knowledge:
             circle = [cause for cause, _ in nx.find_cycle(graph)]
             names = " -> ".join(self._names[i] for i in [*circle, circle[0]])
             raise ValueError(f"required must not go in a circle, got {names}")
-        graph.add_edges_from((i, j) for i in tier for j in tier if tier[i] < tier[j])
+        levels = sorted(set(tier.values()))
+        for gate, (above, below) in enumerate(itertools.pairwise(levels), d):
+            graph.add_edges_from((i, gate) for i in tier if tier[i] == above)
+            graph.add_edges_from((gate, j) for j in tier if tier[j] == below)
         if not nx.is_directed_acyclic_graph(graph):
-            circle = [cause for cause, _ in nx.find_cycle(graph)]
+            circle = [cause for cause, _ in nx.find_cycle(graph) if cause < d]
             names = " -> ".join(self._names[i] for i in [*circle, circle[0]])
             raise ValueError(f"required and tiers must not contradict each other, got the circle {names}")
-        self.before = [sum(1 << i for i in nx.ancestors(graph, j)) for j in range(d)]
-        self.after = [sum(1 << i for i in nx.descendants(graph, j)) for j in range(d)]
+        self.before = [sum(1 << i for i in nx.ancestors(graph, j) if i < d) for j in range(d)]
+        self.after = [sum(1 << i for i in nx.descendants(graph, j) if i < d) for j in range(d)]
+        self._links = [list(graph.successors(node)) for node in range(len(graph))]
+        self._waiting = [graph.in_degree(node) for node in range(len(graph))]
         self._bound = any(self.before)
