@@ -176,7 +176,9 @@ def report(title: str, draw: Draw, seeds: int, score: str, penalty: float | None
         off = np.full(5, np.nan)
         if seeds > 1:
             off = student_t.ppf(0.975, seeds - 1) * found.std(axis=0, ddof=1) / seeds**0.5
-        cells = [f"{m:.1f} ± {o:.1f}" for m, o in zip(found.mean(axis=0)[:4], off, strict=False)]
+        cells = [
+            f"{m:.1f} ± {o:.1f}" if seeds > 1 else f"{m:.1f}" for m, o in zip(found.mean(axis=0)[:4], off, strict=False)
+        ]
         least = f"{int((found[:, 3] >= -1e-6).sum())}/{seeds}"
         print(
             f"{name:20}{cells[0]:>13}{cells[1]:>15}{cells[2]:>15}{cells[3]:>20}{least:>10}{found[:, 4].mean():9.2f}",
