@@ -5,11 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+from torch import nn
+
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.outcome import Outcome, Progress
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.loop.checkpoint import Checkpoint, State
+from steepest.training.loop.evaluate import evaluated
 from steepest.training.loop.run import Run, begun, initial_weights
 
 
@@ -21,6 +24,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], object] = lambda seen: None,
     ranks: Ranks = ALONE,
+    trained: Callable[[nn.Module], object] = lambda model: None,
 ) -> Outcome:
     """Train once and measure.
 
@@ -38,6 +42,8 @@ def train(
         ranks: the processes that do this run together: each calls this function alike, and takes its share of every
             batch. What rank 0 is answered by ``progress`` counts, and so does its outcome. Checkpoints are then written
             after validations.
+        trained: called in the end with the model, in evaluation mode and at the weights that the optimizer has for
+            evaluation; not of a run that was pruned or has diverged.
 
     Raises:
         InputError: the budget does not pay for one step, or the method or the workload cannot be used.
@@ -98,6 +104,9 @@ def train(
     seconds = time.perf_counter() - started
     if not diverged and not pruned:
         run.measure(instruments, "end")
+        with evaluated(run.optimizer):
+            run.model.eval()
+            trained(run.model)
     return Outcome(
         diverged=diverged,
         gradient_evaluations=run.spent,

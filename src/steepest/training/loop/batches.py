@@ -1,16 +1,44 @@
 """The training batches of a run."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from steepest.data import Split
+from steepest.data.loaded import Loaded
 from steepest.training.definitions.budget import steps_per_epoch
-from steepest.training.process.randomness import derived_seed
+from steepest.training.process.randomness import (
+    derived_seed,
+    generator_states,
+    restore_generators,
+    seed_generators,
+)
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class TrainingBatches(Protocol):
+    """Endless batches that can be resumed."""
+
+    def __next__(self) -> tuple[Tensor, Tensor]: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the data."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume where :meth:`state_dict` was taken."""
+        ...
+
+
+def batches_of(split: Split, batch_size: int, seed: int, augment: Augment | None = None) -> TrainingBatches:
+    """The batches of a part: of tensors in memory, or as its DataLoader gives them, which has sizes of its own."""
+    if isinstance(split, Loaded):
+        return LoadedBatches(split, seed, augment)
+    return Batches(split, batch_size, seed, augment)
 
 
 class Batches(Iterator[tuple[Tensor, Tensor]]):
@@ -59,3 +87,63 @@ class Batches(Iterator[tuple[Tensor, Tensor]]):
         self._epoch = self._ordering.get_state()
         self._order = torch.randperm(len(self._split), generator=self._ordering).to(self._split.inputs.device)
         self._taken = 0
+
+
+class LoadedBatches(Iterator[tuple[Tensor, Tensor]]):
+    """Endless batches of a DataLoader, the same for the same seed, whatever else draws random numbers.
+
+    Whoever resumes in the middle of an epoch takes the batches before once more, and leaves them aside.
+
+    Args:
+        seed: of the order, and of what the dataset changes at random.
+    """
+
+    def __init__(self, split: Loaded, seed: int, augment: Augment | None = None) -> None:
+        self._split, self._seed, self._augment = split, seed, augment
+        self._augmenting = torch.Generator(split.inputs.device).manual_seed(derived_seed("augment", seed))
+        self._begin_epoch(0)
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        if self._taken == len(self._split.loader):
+            self._begin_epoch(self._epoch + 1)
+        inputs, targets = self._take()
+        return (inputs if self._augment is None else self._augment(inputs, self._augmenting)), targets
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the data."""
+        return {"epoch": self._epoch, "taken": self._taken, "augmenting": self._augmenting.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume where :meth:`state_dict` was taken."""
+        self._begin_epoch(state["epoch"])
+        while self._taken < state["taken"]:
+            self._take()
+        self._augmenting.set_state(state["augmenting"])
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self._epoch, self._taken = epoch, 0
+        seed = derived_seed(f"loader {epoch}", self._seed)
+        self._generators: dict[str, Any] | None = None
+        self._batches = self._split.batches(seed)
+        self._first = seed
+
+    def _take(self) -> tuple[Tensor, Tensor]:
+        with self._own_generators():
+            batch = next(self._batches)
+        self._taken += 1
+        return batch
+
+    @contextmanager
+    def _own_generators(self) -> Iterator[None]:
+        """Lend the global generators of the CPU to the loader, which draws from them."""
+        device = torch.device("cpu")
+        before = generator_states(device)
+        if self._generators is None:
+            seed_generators(self._first, devices=False)
+        else:
+            restore_generators(self._generators, device)
+        try:
+            yield
+        finally:
+            self._generators = generator_states(device)
+            restore_generators(before, device)

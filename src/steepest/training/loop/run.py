@@ -27,7 +27,7 @@ from steepest.training.definitions.outcome import Curve, Progress
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.definitions.schedule import SCHEDULE_NOTE, Controller
 from steepest.training.definitions.workload import Workload
-from steepest.training.loop.batches import Batches
+from steepest.training.loop.batches import TrainingBatches, batches_of
 from steepest.training.loop.checkpoint import State, plain_attributes, same
 from steepest.training.loop.evaluate import evaluate, evaluated, reaches, set_mode, set_task
 from steepest.training.loop.evaluations import Evaluations
@@ -52,7 +52,7 @@ class Run:
     loss_sum: Tensor  # since the last validation
     evaluations: Evaluations
     unsaved: Unsaved
-    batches: Batches = field(init=False)
+    batches: TrainingBatches = field(init=False)
     controller: Controller = field(init=False)
     task: int = 0
     validated: int = 0  # times since this task began
@@ -102,7 +102,7 @@ class Run:
                 group.update(values)
         asked = self.assignment
         seed = derived_seed(f"task {task}", asked.seed) if task else asked.seed
-        self.batches = Batches(self.leg.splits.train, asked.batch_size, seed, self.workload.augment)
+        self.batches = batches_of(self.leg.splits.train, asked.batch_size, seed, self.workload.augment)
         self.release()
         self.controller = asked.lr_schedule.start(self.optimizer, self.leg.stop - self.leg.start)
         if callable(attach := getattr(self.controller, "attach", None)):

@@ -18,11 +18,14 @@ def derived_seed(purpose: str, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{purpose} {seed}".encode()).digest()[:4], "big")
 
 
-def seed_generators(seed: int) -> None:
-    """Seed the global generators of torch, on all devices, of numpy and of Python."""
+def seed_generators(seed: int, *, devices: bool = True) -> None:
+    """Seed the global generators of torch, on all ``devices`` or the CPU alone, of numpy and of Python."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    if devices:
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 def generator_states(device: torch.device) -> dict[str, Any]:
