@@ -110,7 +110,7 @@ class Trainer:
             found.append(net.after(trained, self.places, held))
 
         def tell(seen: Progress) -> bool:
-            progress(seen.share)
+            progress(seen.fraction)
             return False
 
         train(assignment, with_test=False, checkpoint=checkpoint, progress=tell, trained=keep)
