@@ -55,7 +55,7 @@ class Ternary(nn.Module):
         self.sigma = nn.Parameter(sigma)
 
     def forward(self, weight: Tensor) -> Tensor:
-        found: Tensor = _ThreeValues.apply(weight, self.sigma, self.mask)
+        found: Tensor = _ThreeValues.apply(weight, self.sigma, self.mask)  # type: ignore[no-untyped-call]
         return found
 
 
@@ -76,8 +76,10 @@ class SigmaConstraint:
 
     .. code-block:: text
 
-        straight-through    forward  sigma sign(W) M        backward  W <- W - lr G M,  sigma <- sigma - lr' sum(G sign(W) M) / nnz
-        project             forward  W M                    at the end of an epoch  sigma = mean |W| on M,  W <- sigma sign(W) M
+        straight-through    forward   sigma sign(W) M
+                            backward  W <- W - lr G M,  sigma <- sigma - lr' sum(G sign(W) M) / nnz
+        project             forward   W M
+                            at the end of an epoch  sigma = mean |W| on M,  W <- sigma sign(W) M
 
     with G the gradient of what the layer sees, M the mask and nnz how many it has; sigma begins at mean \|W\| on M and
     stays positive. The weight is parametrized by :mod:`torch.nn.utils.parametrize`: the layer's ``parameters()`` have
@@ -140,7 +142,7 @@ class SigmaConstraint:
             self._part: Mask | Ternary = Mask(mask)
         else:
             self._part = Ternary(mask, best_sigma(weight, mask))
-            self._part.sigma.register_hook(lambda gradient: gradient / self._count)
+            self._part.sigma.register_hook(lambda gradient: gradient / self._count)  # type: ignore[no-untyped-call]
         if parametrize.is_parametrized(module, name):  # a mask of its own, which this one's takes the place of
             parametrize.remove_parametrizations(module, name)
         put_on(module, name, self._part)
@@ -200,7 +202,7 @@ class SigmaConstraint:
     def values(self) -> Tensor:
         """The three values (the weight's shape), as they stand."""
         with torch.no_grad():
-            found: Tensor = _ThreeValues.apply(self.weight, self.sigma, self.mask)
+            found: Tensor = _ThreeValues.apply(self.weight, self.sigma, self.mask)  # type: ignore[no-untyped-call]
         return found.clone()
 
     def remove(self) -> None:

@@ -13,7 +13,6 @@ from steepest.compression.constraint import Mode, SigmaConstraint
 from steepest.compression.net import Net
 from steepest.compression.weights import Place
 from steepest.data import Split, Splits
-from steepest.data.loaded import Loaded
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.outcome import Progress
@@ -48,6 +47,12 @@ class Trainer:
     sigma_lr: float
     seed: int
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What a result depends on, as far as it has words."""
+        named = ("schedule", "mode", "clip", "sigma_lr", "seed", "batch_size")
+        sizes = [len(self.part), *self.part.inputs.shape[1:]]
+        return {**{name: getattr(self, name) for name in named}, "weights": list(self.places), "samples": sizes}
 
     def train(
         self,
@@ -93,7 +98,7 @@ class Trainer:
             higher_is_better=False,
             augment=self.augment,
         )
-        method = Method("compression", make_optimizer, space={"lr": Range(1e-9, 1.0)})  # type: ignore[arg-type]
+        method = Method("compression", make_optimizer, space={"lr": Range(1e-9, 1.0)})
         assignment = Assignment(
             workload,
             method,
@@ -156,9 +161,3 @@ class _Projecting:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._inner.load_state_dict(state)
-
-
-def training_part(loader: Any, device: torch.device) -> tuple[Split, int]:
-    """Training data and batch size of a DataLoader, or of a pair of tensors or a dataset in memory with a size."""
-    part = Loaded.of(loader).to(device)
-    return part, part.batch_size

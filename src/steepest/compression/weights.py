@@ -77,7 +77,7 @@ def find_weights(
 def _list_weights(model: nn.Module, embeddings: bool, recurrent: bool) -> Iterator[Place]:
     kinds = (nn.Linear, *CONVOLUTIONS, *([nn.Embedding] if embeddings else []))
     for name, module in model.named_modules():
-        if isinstance(module, kinds) and isinstance(module.weight, Tensor):
+        if isinstance(module, kinds) and isinstance(getattr(module, "weight", None), Tensor):
             yield Place(name, "weight")
         elif recurrent and isinstance(module, nn.RNNBase):
             yield from (Place(name, own) for own, _ in module.named_parameters(recurse=False) if "weight" in own)
@@ -96,14 +96,14 @@ def put_on(module: nn.Module, name: str, part: nn.Module) -> None:
 
 def part_of(module: nn.Module, name: str, kind: type[nn.Module]) -> nn.Module | None:
     """The last parametrization of a kind on a weight, if there is one."""
-    parts: Collection[nn.Module] = module.parametrizations[name] if parametrize.is_parametrized(module, name) else ()  # type: ignore[index,assignment]
+    parts: Collection[nn.Module] = module.parametrizations[name] if parametrize.is_parametrized(module, name) else ()  # type: ignore[index]
     return next((part for part in reversed(list(parts)) if isinstance(part, kind)), None)
 
 
 def original_of(module: nn.Module, name: str) -> nn.Parameter:
     """The parameter below the parametrizations of a weight, or the weight."""
     if parametrize.is_parametrized(module, name):
-        below: nn.Parameter = module.parametrizations[name].original  # type: ignore[index,union-attr,assignment]
+        below: nn.Parameter = module.parametrizations[name].original  # type: ignore[index,union-attr]
         return below
     plain: nn.Parameter = getattr(module, name)
     return plain

@@ -8,7 +8,6 @@ from steepest._errors import InputError, argument
 from steepest.training.code.lookup import load_data, the_method, the_workload
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
-from steepest.training.definitions.range import Range
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.definitions.workload import Workload
 
@@ -61,16 +60,4 @@ def _complete(method: Method, given: Mapping[str, float]) -> dict[str, float]:
     for name, value in given.items():
         if not math.isfinite(value) or (name == "lr" and value <= 0):
             raise InputError(f"{name} must be a finite number{' above 0' if name == 'lr' else ''}, got {value}")
-    return {name: float(given.get(name, middle_of(searched))) for name, searched in method.space.items()}
-
-
-def middle_of(searched: Range) -> float:
-    """The middle of a range, in its logarithm where that is how it is searched.
-
-    Example:
-        >>> middle_of(Range(0.01, 1.0)), middle_of(Range(0.0, 1.0, log=False))
-        (0.1, 0.5)
-    """
-    if searched.log:
-        return math.sqrt(searched.low * searched.high)
-    return (searched.low + searched.high) / 2
+    return {name: float(given.get(name, searched.middle)) for name, searched in method.space.items()}

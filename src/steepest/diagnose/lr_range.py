@@ -11,7 +11,6 @@ from torch import Tensor
 
 from steepest._errors import InputError, argument
 from steepest._machine import device_named
-from steepest.diagnose.assignment import middle_of
 from steepest.schedules import LRRange, lr_range_test
 from steepest.schedules.range_test import AROUND, refining
 from steepest.training.code.lookup import find_method, find_workload, load_data
@@ -70,7 +69,7 @@ def sweep(
         raise InputError(f"{found_method.name} searches no lr, of which a range test would find bounds")
     where = device_named(device)
     train = load_data(found_workload, data_dir).to(torch.device(where)).tasks[0].train
-    values = {name: middle_of(searched) for name, searched in found_method.space.items()}
+    values = {name: searched.middle for name, searched in found_method.space.items()}
     seed_generators(seed)
     model = fresh_model(found_workload).to(where)
     optimizer = found_method.build(model, values)

@@ -44,6 +44,36 @@ def small_cnn(classes: int = 10) -> nn.Sequential:
     )
 
 
+def lenet5(classes: int = 10) -> nn.Sequential:
+    """Caffe's LeNet-5: two 5x5 convolutions of 20 and 50 filters with max-pooling, then 500 units; 431,080 parameters.
+
+    For images of shape (1, 28, 28). Glorot's uniform initialisation, and biases at 0.
+
+    Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE 86
+    (1998), as the examples of Caffe have it, and with them Han, Mao, Dally, "Deep compression", arXiv 1510.00149.
+
+    Example:
+        >>> sum(p.numel() for p in lenet5().parameters())
+        431080
+    """
+    model = nn.Sequential(
+        nn.Conv2d(1, 20, 5),
+        nn.MaxPool2d(2),
+        nn.Conv2d(20, 50, 5),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(50 * 4 * 4, 500),
+        nn.ReLU(),
+        nn.Linear(500, classes),
+    )
+    for module in model:
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return model
+
+
 def toy_cnn(classes: int = 10, *, norm: bool = True) -> nn.Sequential:
     """Four 3x3 convolutions, 3-8, then 8-16, 16-32 and 32-64 with stride 2, and a linear layer with dropout 0.2.
 

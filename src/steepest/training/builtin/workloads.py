@@ -9,7 +9,7 @@ from torch import nn
 from steepest import data
 from steepest.data.text import LENGTH, SHAKESPEARE_CHARACTERS
 from steepest.training.builtin.language import CharGPT, CharLSTM, bits_per_character, character_loss
-from steepest.training.builtin.models import deep_sigmoid_mlp, mlp, small_cnn, toy_cnn
+from steepest.training.builtin.models import deep_sigmoid_mlp, lenet5, mlp, small_cnn, toy_cnn
 from steepest.training.builtin.orders import evaluations, mean_value, permutation_toy
 from steepest.training.builtin.resnet import resnet20
 from steepest.training.definitions.workload import Workload
@@ -84,6 +84,15 @@ _ALL = (
         epochs=5,
         target=0.89,
         description="Fashion-MNIST, two convolutions and two linear layers",
+    ),
+    Workload(
+        "mnist-lenet5",
+        data=partial(data.images, "mnist"),
+        model=lenet5,
+        batch_size=64,
+        epochs=10,
+        target=0.99,
+        description="MNIST, Caffe's LeNet-5 with 431,080 parameters",
     ),
     Workload(
         "mnist-deep-sigmoid",

@@ -30,3 +30,15 @@ class Range:
             raise ValueError(f"a range needs low < high, both finite, got {self.low}:{self.high}")
         if self.log and self.low <= 0:
             raise ValueError(f"a logarithmic range needs low > 0, got {self.low}:{self.high}")
+
+    @property
+    def middle(self) -> float:
+        """The middle, in the logarithm where that is how it is searched.
+
+        Example:
+            >>> Range(0.01, 1.0).middle, Range(0.0, 1.0, log=False).middle
+            (0.1, 0.5)
+        """
+        if self.log:
+            return math.sqrt(self.low * self.high)
+        return (self.low + self.high) / 2
