@@ -11,6 +11,7 @@ from steepest._version import __version__
 from steepest.cli import lists
 from steepest.cli.causal import causal
 from steepest.cli.compare import StoppedError, compare
+from steepest.cli.compress import compress
 from steepest.cli.diagnose import diagnose
 from steepest.cli.lr_range import lr_range
 from steepest.cli.report import report
@@ -33,6 +34,7 @@ app.command()(report)
 app.command()(watch)
 app.command("lr-range")(lr_range)
 app.command()(causal)
+app.command()(compress)
 app.add_typer(theory, name="theory")
 app.command("methods")(lists.methods)
 app.command("workloads")(lists.workloads)

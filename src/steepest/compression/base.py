@@ -45,6 +45,10 @@ class Points(NamedTuple):
         model.eval()
         return metric * (100 if self.workload.percent else 1)
 
+    def on_validation(self, model: nn.Module) -> float:
+        """The same of the validation data, which the budget is about."""
+        return self(model)
+
 
 def workload_of(subject: str, workload: str | None) -> str:
     """The name of the workload that a subject is, or that a checkpoint is of.

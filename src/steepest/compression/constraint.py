@@ -134,7 +134,8 @@ class SigmaConstraint:
         if not isinstance(weight, Tensor) or not weight.is_floating_point():
             raise ValueError(f"name must be a weight of the module, got {name!r} of {type(module).__name__}")
         if part_of(module, name, Ternary) is not None:
-            raise ValueError(f"module must have no SigmaConstraint on {name!r} yet, got {type(module).__name__}")
+            kind = parametrize.type_before_parametrizations(module).__name__
+            raise ValueError(f"module must have no SigmaConstraint on {name!r} yet, got {kind}")
         mask = _check_mask(mask, weight)
         self.module, self.name, self.mode, self.clip, self.sigma_lr = module, name, mode, clip, sigma_lr
         self._count = max(int(mask.sum()), 1)

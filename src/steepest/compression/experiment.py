@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,9 +95,9 @@ class Course:
 
 @dataclass(frozen=True)
 class Shrunk:
-    """What was made: ``weights``: of each layer, flat, before and after; ``dense``: bytes of the base network's tensors.
+    """What was made. ``weights``: of each layer, flat, before and after; ``dense``: bytes of the base's tensors.
 
-    The result is that of the path with the smallest file.
+    The result is that of the course with the smallest file.
     """
 
     settings: Settings
@@ -104,14 +105,14 @@ class Shrunk:
     parameters: int
     dense: int
     base: Candidate
-    paths: list[Course]
+    courses: list[Course]
     rivals: list[Candidate]
     weights: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = field(repr=False)
 
     @property
     def chosen(self) -> Course:
-        """The path with the smallest file."""
-        return min(self.paths, key=lambda path: path.found.bytes)
+        """The course with the smallest file."""
+        return min(self.courses, key=lambda course: course.found.bytes)
 
 
 def shrink(
@@ -201,23 +202,23 @@ class _Experiment:
         dense = dense_bytes(state)
         first = Candidate("base", dense, **self._measure("base", base.model), epochs=base.epochs, seconds=base.seconds)
         found = [self._compress(s, bar.part(1 + i)) for i, s in enumerate(self.settings.sparsity)]
-        paths = [path for path, _ in found]
+        courses = [course for course, _ in found]
         _, model = min(found, key=lambda pair: pair[0].found.bytes)
         after = model.state_dict()
         content = packed(after)
         write_bytes_atomically(self.folder / FILE, content)
-        best = min(paths, key=lambda path: path.found.bytes).found
-        rivals = self._hold_against(best, bar.part(1 + len(paths))) if self.settings.rivals else []
+        best = min(courses, key=lambda course: course.found.bytes).found
+        rivals = self._hold_against(best, bar.part(1 + len(courses))) if self.settings.rivals else []
         weights = {key: (_flatten(state[key]), _flatten(after[key])) for key in self.trainer.places}
         count = sum(p.numel() for p in base.model.parameters())
-        return Shrunk(self.settings, self.points.workload, count, dense, first, paths, rivals, weights)
+        return Shrunk(self.settings, self.points.workload, count, dense, first, courses, rivals, weights)
 
     def _compress(self, sparsity: float, progress: Progress) -> tuple[Course, nn.Module]:
         asked, name = self.settings, f"sparsity-{sparsity:g}"
         better = self.points.workload.higher_is_better
         own = {"budget": asked.budget, "higher_is_better": better, "method": asked.method, "lr": asked.lr}
         folder = Folder(self.folder / name, own, self.trainer)
-        run = Compression(self.trainer, folder, self.points, asked.budget, better, progress)
+        run = Compression(self.trainer, folder, self.points.on_validation, asked.budget, better, progress)
         retrain = asked.epochs_per_layer if asked.retrain_epochs is None else asked.retrain_epochs
         found = run.all(sparsity, asked.epochs_per_layer, retrain, asked.order)  # type: ignore[arg-type]
         result = Candidate(
@@ -254,7 +255,7 @@ class _Experiment:
         progress("8-bit weights", 1.0)
         return rivals
 
-    def _measure(self, name: str, model: nn.Module) -> dict[str, float]:
+    def _measure(self, name: str, model: nn.Module) -> dict[str, Any]:
         """Find the points on validation and test data, once."""
 
         def compute() -> dict[str, float]:

@@ -15,8 +15,8 @@ from steepest.compression.weights import Place, original_of, plain_copy, put_on
 class Net:
     """Tensors by the plain model's keys.
 
-    ``shadow``: what training goes on from; ``masks``: of the pruned weights; ``sigmas``: scalars, of those that are held
-    to three values.
+    ``shadow``: what training goes on from; ``masks``: of the pruned weights; ``sigmas``: scalars, of those that are
+    held to three values.
     """
 
     shadow: Mapping[str, Tensor]
