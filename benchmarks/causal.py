@@ -168,10 +168,12 @@ def judge(
     return [shd(cpdag(dag), cpdag(truth)), low, high, reached - parents.total(order), taken]
 
 
-def report(title: str, draw: Draw, seeds: int, score: str, penalty: float | None) -> None:
+def report(title: str, draw: Draw, seeds: int, score: str, penalty: float | None, only: list[str]) -> None:
     print(f"\n{title}")
     print(f"{'':20}{'SHD':>13}{'SID, least':>15}{'SID, largest':>15}{'score':>20}{'at least':>10}{'seconds':>9}")
     for name, learner in learners(score).items():
+        if only and name.strip() not in only:
+            continue
         found = np.array([judge(*draw(seed), learner, seed, score, penalty) for seed in range(seeds)])
         off = np.full(5, np.nan)
         if seeds > 1:
@@ -239,9 +241,11 @@ def main() -> None:
     parser.add_argument("--network", type=Path)
     parser.add_argument("--sachs", type=Path, metavar="DIR")
     parser.add_argument("--known", action="store_true")
+    parser.add_argument("--only", help="learners, with commas", default="")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    only = [name for name in asked.only.split(",") if name]
     variables = [int(d) for d in asked.variables.split(",")]
     if asked.known:
         compare_known(variables, asked.rows, asked.degree, asked.seeds)
@@ -253,9 +257,9 @@ def main() -> None:
             kept = np.flatnonzero(data.nunique().to_numpy() > 1)
             return data.iloc[:, kept], network.adjacency[np.ix_(kept, kept)]
 
-        report(f"{asked.network.name}, {asked.rows} rows", rows_of, asked.seeds, "discrete-bic", asked.penalty)
+        report(f"{asked.network.name}, {asked.rows} rows", rows_of, asked.seeds, "discrete-bic", asked.penalty, only)
     elif asked.sachs:
-        report("Sachs, logarithms", lambda seed: sachs(asked.sachs), 1, NUMBERS, asked.penalty)
+        report("Sachs, logarithms", lambda seed: sachs(asked.sachs), 1, NUMBERS, asked.penalty, only)
     else:
         for d, standardise in itertools.product(variables, (True, False)):
 
@@ -264,7 +268,7 @@ def main() -> None:
                 return found.data, found.adjacency
 
             title = f"{d} variables, {'standardised' if standardise else 'as they are'}"
-            report(title, simulated, asked.seeds, NUMBERS, asked.penalty)
+            report(title, simulated, asked.seeds, NUMBERS, asked.penalty, only)
 
 
 if __name__ == "__main__":

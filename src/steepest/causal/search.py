@@ -15,6 +15,7 @@ from steepest.gradients.permutations import OrderGradient, PlackettLuce
 
 Progress = Callable[[float], object]
 STARTS = 3  # of the best orders that SGD saw, which are improved beside the law's mode
+KICKS = 60  # of the best order, from where single moves set out again
 
 
 @dataclass
@@ -39,6 +40,7 @@ def search(
     steps: int,
     samples: int,
     polish: bool,
+    seed: int,
     progress: Progress,
 ) -> Found:
     """Minimise the score's negative, per row, over orders; see :class:`~steepest.causal.CausalOrder`."""
@@ -75,23 +77,37 @@ def search(
     if polish:
         for number, start in enumerate(scored):
             _improve(parents, known, list(start), found, began)
-            progress(0.5 + 0.5 * (number + 1) / len(scored))
+            progress(0.5 + 0.25 * (number + 1) / len(scored))
+        rng = np.random.default_rng(seed)
+        for kick in range(KICKS):
+            _improve(parents, known, _kick(known, found.order, rng), found, began)
+            progress(0.75 + 0.25 * (kick + 1) / KICKS)
     return found
+
+
+def _kick(known: Knowledge, order: Sequence[int], rng: np.random.Generator) -> list[int]:
+    """Put a few variables at random places."""
+    found = list(order)
+    for item in rng.choice(len(order), min(len(order), int(rng.integers(2, 6))), replace=False).tolist():
+        found.remove(item)
+        found.insert(int(rng.integers(len(order))), item)
+    return known.extend(found)
 
 
 def _improve(parents: ParentSearch, known: Knowledge, order: list[int], found: Found, began: float) -> None:
     """Move variables to their best places, one after the other, until no move helps; note it where it is the best."""
-    score = parents.total(order)
+    score, moves = parents.total(order), 0
     while True:
         before = score
         for item in list(order):
             order, reached = move(parents, known, order, item)
-            found.moves += reached > score + 1e-9
+            moves += reached > score + 1e-9
             score = max(score, reached)
         if score > found.score + 1e-9:
             found.order, found.score = list(order), score
-        seconds = time.perf_counter() - began
-        found.history.append({"evaluations": found.evaluations, "seconds": seconds, "best": found.score})
+            found.moves, moves = found.moves + moves, 0
+            seconds = time.perf_counter() - began
+            found.history.append({"evaluations": found.evaluations, "seconds": seconds, "best": found.score})
         if score <= before + 1e-9:
             return
 
