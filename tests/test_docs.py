@@ -42,6 +42,7 @@ ROOMS = [
     "steepest.diagnostics",
     "steepest.diagnostics.diffusion",
     "steepest.causal",
+    "steepest.compression",
     "steepest.theory.committee",
     "steepest.theory.momentum",
     "steepest.testing",
