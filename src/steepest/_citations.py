@@ -209,6 +209,17 @@ _GUMBEL_SINKHORN = _entry("""
       archiveprefix = {arXiv},
     }
 """)
+_COMPRESSION = _entry("""
+    @article{grimaldi2018compressive,
+      author        = {Grimaldi and Tenace and Calimera},
+      title         = {Layer-wise compressive training for convolutional neural networks},
+      journal       = {Future Internet},
+      volume        = {11},
+      number        = {1},
+      pages         = {7},
+      year          = {2018},
+    }
+""")
 # By the names of public classes and functions, then by those of `steepest methods`.
 _PAPERS = {
     "SNGM": _SNGM,
@@ -239,6 +250,8 @@ _PAPERS = {
     "REBAR": _PERMUTATIONS,
     "RELAX": _PERMUTATIONS,
     "CausalOrder": _PERMUTATIONS,
+    "compress": _COMPRESSION,
+    "SigmaConstraint": _COMPRESSION,
     "sngm": _SNGM,
     "bng": _BLOCK_NORMALIZED,
     "bng-ratio": _BLOCK_NORMALIZED,

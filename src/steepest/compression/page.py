@@ -153,7 +153,7 @@ def _tell_step(found: Shrunk, course: Course, row: Tried) -> dict[str, str]:
         "sigma": "" if row.sigma is None else f"{row.sigma:.3g}",
         "before": "" if math.isnan(row.before) else _points(found, row.before),
         "after": "diverged" if math.isnan(row.after) else _points(found, row.after),
-        "": said.get(row.step, "kept" if row.kept else "taken back"),
+        "came of it": said.get(row.step, "kept" if row.kept else "taken back"),
         "bytes": f"{row.bytes:,}" if row.bytes else "",
         "seconds": f"{row.seconds:.1f}",
     }
