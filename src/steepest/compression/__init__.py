@@ -1,4 +1,4 @@
-"""Networks made small: pruned, held to three values layer by layer, and written to a file that is small."""
+"""Networks made small: pruned, held to three values layer by layer, and written to a file that is as small as it says."""
 
 from steepest._errors import check_extra
 
@@ -6,6 +6,20 @@ check_extra("compression", "numpy", "safetensors")
 
 from steepest.compression.compress import compress  # noqa: E402
 from steepest.compression.constraint import SigmaConstraint  # noqa: E402
+from steepest.compression.file import inspect, load_compressed, save_compressed  # noqa: E402
+from steepest.compression.plain import plain_state_dict  # noqa: E402
+from steepest.compression.report import FileReport, bound_bits  # noqa: E402
 from steepest.compression.steps import Compressed, Tried  # noqa: E402
 
-__all__ = ["Compressed", "SigmaConstraint", "Tried", "compress"]
+__all__ = [
+    "Compressed",
+    "FileReport",
+    "SigmaConstraint",
+    "Tried",
+    "bound_bits",
+    "compress",
+    "inspect",
+    "load_compressed",
+    "plain_state_dict",
+    "save_compressed",
+]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from steepest._files import write_bytes_atomically
+from steepest._files import write_atomically
 from steepest._machine import device_named
 from steepest.compression.base import (
     SUFFIX,
@@ -24,12 +24,12 @@ from steepest.compression.base import (
     workload_of,
 )
 from steepest.compression.compress import check_options, detached
-from steepest.compression.file import packed
 from steepest.compression.folder import Folder
 from steepest.compression.rivals import dense_bytes, in_eight_bits, pruned_to
 from steepest.compression.steps import Compression, Tried
 from steepest.compression.training import Trainer
 from steepest.compression.weights import find_weights
+from steepest.compression.writing import format_file
 from steepest.page.kept import Progress, kept, settings_refused, take_experiment
 from steepest.training.code.lookup import find_method, find_workload, load_data
 from steepest.training.definitions.assignment import Assignment
@@ -205,8 +205,8 @@ class _Experiment:
         courses = [course for course, _ in found]
         _, model = min(found, key=lambda pair: pair[0].found.bytes)
         after = model.state_dict()
-        content = packed(after)
-        write_bytes_atomically(self.folder / FILE, content)
+        content = format_file(after)
+        write_atomically(self.folder / FILE, content)
         best = min(courses, key=lambda course: course.found.bytes).found
         rivals = self._hold_against(best, bar.part(1 + len(courses))) if self.settings.rivals else []
         weights = {key: (_flatten(state[key]), _flatten(after[key])) for key in self.trainer.places}
@@ -223,7 +223,7 @@ class _Experiment:
         found = run.all(sparsity, asked.epochs_per_layer, retrain, asked.order)  # type: ignore[arg-type]
         result = Candidate(
             "compressed",
-            len(packed(found.model.state_dict())),
+            len(format_file(found.model.state_dict())),
             **self._measure(name, found.model),
             epochs=sum(row.epochs for row in found.log),
             seconds=sum(row.seconds for row in found.log),
@@ -247,11 +247,11 @@ class _Experiment:
         rivals = []
         if trained is not None:
             model = trained.plain(trainer.model).eval()
-            size = len(packed(model.state_dict()))
+            size = len(format_file(model.state_dict()))
             own = self._measure("pruning", model)
             rivals.append(Candidate("magnitude pruning", size, **own, epochs=best.epochs, sparsity=trained.sparsity))
         eight, stored = in_eight_bits(trainer.model, list(trainer.places.values()))
-        rivals.append(Candidate("8-bit weights", len(packed(stored)), **self._measure("eight", eight)))
+        rivals.append(Candidate("8-bit weights", len(format_file(stored)), **self._measure("eight", eight)))
         progress("8-bit weights", 1.0)
         return rivals
 

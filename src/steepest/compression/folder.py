@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from steepest._files import write_atomically, write_bytes_atomically
+from steepest._files import write_atomically
 from steepest.compression.net import Net
 from steepest.compression.training import Trainer
 from steepest.page.folder import take_folder
@@ -75,7 +75,7 @@ class Folder:
         if net is not None:
             flat = {f"{part}/{key}": t for part in _PARTS for key, t in getattr(net, part).items()}
             own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in flat.items()}
-            write_bytes_atomically(folder / f"{number}.safetensors", safetensors.torch.save(own))
+            write_atomically(folder / f"{number}.safetensors", safetensors.torch.save(own))
         plain = {key: "nan" if isinstance(v, float) and math.isnan(v) else v for key, v in row.items()}
         write_atomically(folder / f"{number}.json", json.dumps(plain))
         for path in (self._path / "checkpoints").glob("*"):  # of this step, which is safe now

@@ -6,11 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from steepest.compression.file import packed
 from steepest.compression.net import Net
 from steepest.compression.pruning import global_masks
 from steepest.compression.training import Trainer
 from steepest.compression.weights import Place
+from steepest.compression.writing import format_file
 
 HALVINGS = 12  # of the sparsities between which a file has a size
 
@@ -24,7 +24,7 @@ def pruned_to(trainer: Trainer, size: int) -> Net:
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         small = replace(net, masks=global_masks(weights, middle))
-        if len(packed(small.plain(trainer.model).state_dict())) > size:
+        if len(format_file(small.plain(trainer.model).state_dict())) > size:
             low = middle
         else:
             high = middle

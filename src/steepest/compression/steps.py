@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from steepest._kept import random_numbers_kept
 from steepest.compression.constraint import best_sigma
-from steepest.compression.file import packed
 from steepest.compression.folder import Folder
 from steepest.compression.net import Net
 from steepest.compression.pruning import global_masks, share_of_zeros
 from steepest.compression.training import Trainer
+from steepest.compression.writing import format_file
 
 Order = Literal["sparsest", "densest", "random", "together"]
 ORDERS = ("sparsest", "densest", "random", "together")
@@ -170,7 +170,7 @@ class Compression:
             count = sum(start.shadow[key].numel() for key in keys)
             fits = step == "base" or self._fits(after)
             sigma = float(net.sigmas[keys[0]]) if net and step == "constrain" and len(keys) == 1 else None
-            size = len(packed(net.plain(self.trainer.model).state_dict())) if net else 0
+            size = len(format_file(net.plain(self.trainer.model).state_dict())) if net else 0
             row = Tried(step, keys, zeros / count, self.accuracy, after, fits, sigma, epochs, seconds, size)
             self.folder.write(number, asdict(row), net if fits else None)
         else:
