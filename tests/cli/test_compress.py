@@ -43,7 +43,7 @@ def test_a_workload_is_trained_and_made_small(here, capsys):
     model.load_state_dict(load_compressed(file), strict=True)
     for key in told["constrained"]:
         assert len(model.state_dict()[key].unique()) <= 3
-    assert inspect(file).bytes == smallest
+    assert inspect(file).file_bytes == smallest
     for name in ("networks.csv", "steps.csv", "base.safetensors"):
         assert (here / "compress/digits-mlp" / name).stat().st_size > 0
     before = file.read_bytes()

@@ -3,6 +3,8 @@
 import copy
 import itertools
 import math
+import random
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -197,7 +199,7 @@ def test_it_goes_on_where_it_was_stopped(task, tmp_path, monkeypatch, stop):
         write(self, *args)
 
     monkeypatch.setattr(Folder, "write", stopping)
-    with pytest.raises(_Stopped) if stop < 5 else contextlib_null():
+    with pytest.raises(_Stopped) if stop < 5 else nullcontext():
         task.compress(budget=30.0, folder=tmp_path / "c")
     monkeypatch.undo()
     judged = []
@@ -212,14 +214,8 @@ def test_it_goes_on_where_it_was_stopped(task, tmp_path, monkeypatch, stop):
     assert [(r.step, r.layers, r.after, r.kept, r.bytes) for r in again.log] == [
         (r.step, r.layers, r.after, r.kept, r.bytes) for r in whole.log
     ]
-    with pytest.raises(InputError, match="holds another compression: its budget is 30.0, and 29.0 is asked for"):
+    with pytest.raises(InputError, match=r"holds another compression: its budget is 30\.0, and 29\.0 is asked for"):
         task.compress(budget=29.0, folder=tmp_path / "c")
-
-
-def contextlib_null():
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 class Noisy(Dataset):
@@ -232,8 +228,6 @@ class Noisy(Dataset):
         return 64
 
     def __getitem__(self, i):
-        import random
-
         return self.task.x[i] + 0.01 * torch.randn(1) + 0.01 * np.random.randn() * random.random(), self.task.y[i]
 
 
@@ -287,7 +281,7 @@ def test_points_that_are_none_are_one_sentence(task, points, error, sentence):
 
 
 def test_a_model_or_loader_that_is_none_is_one_sentence(task):
-    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got OrderedDict"):
+    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, got OrderedDict"):
         compress(task.model.state_dict(), task.loader, CROSS_ENTROPY, task.points)
     with pytest.raises(ValueError, match="model must have a convolution or linear layer whose weight is its own"):
         compress(nn.ReLU(), task.loader, CROSS_ENTROPY, task.points)

@@ -1,4 +1,4 @@
-"""Networks made small: pruned, held to three values layer by layer, and written to a file that is as small as it says."""
+"""Networks made small: pruned, held to three values layer by layer, and written to a file that is small."""
 
 from steepest._errors import check_extra
 

@@ -188,7 +188,7 @@ class _Bar:
 
 @dataclass
 class _Experiment:
-    """What comes after the base network."""
+    """Do what comes after the base network."""
 
     settings: Settings
     folder: Path

@@ -123,9 +123,9 @@ def _say_bound(found: Shrunk) -> str:
     zeros = sum(float((after == 0).sum()) for _, after in found.weights.values()) / count
     bits = bound_bits(zeros)
     return (
-        f"A network of three values whose {100 * zeros:.1f} % zeros have no structure carries {bits:.3f} bits a weight, "
-        f"{count * bits / 8:,.0f} bytes for these {count:,} weights; the file has {found.chosen.found.bytes:,} with "
-        "all else. Rows and columns that are empty code for less."
+        f"A network of three values whose {100 * zeros:.1f} % zeros have no structure carries {bits:.3f} bits a "
+        f"weight, {count * bits / 8:,.0f} bytes for these {count:,} weights; the file has "
+        f"{found.chosen.found.bytes:,} with all else. Rows and columns that are empty code for less."
     )
 
 
@@ -236,7 +236,7 @@ def _draw_weights(found: Shrunk) -> Figure:
     return Figure(
         "weights",
         "The weights before and after",
-        f"How many of a layer's weights lie in each of {BINS} bins. Zeros are left out after pruning: they would be the "
-        f"only thing to be seen.{more}",
+        f"How many of a layer's weights lie in each of {BINS} bins. Zeros are left out after pruning: they would be "
+        f"the only thing to be seen.{more}",
         plot,
     )

@@ -61,7 +61,7 @@ def check_tensor(key: str, value: object) -> Tensor:
 
 
 def _own_tensors(module: nn.Module, prefix: str, state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a parametrised module itself, parameters first, in the plain order."""
+    """Give the tensors of a parametrised module itself, parameters first, in the plain order."""
     evaluated = {name: _evaluate(module, name) for name in _lists(module)}
     hidden = [name for name in evaluated if isinstance(next(_lists(module)[name].parameters(False), None), Tensor)]
     parameters = [*module._parameters, *hidden]
@@ -75,7 +75,7 @@ def _own_tensors(module: nn.Module, prefix: str, state: dict[str, Tensor]) -> It
 
 
 def _evaluate(module: nn.Module, name: str) -> Tensor:
-    """A parametrised tensor in eval mode: spectral norm, for one, changes its buffers in training mode."""
+    """Evaluate a parametrised tensor in eval mode: spectral norm, for one, changes its buffers in training mode."""
     parts = list(_lists(module)[name].modules())
     training = [part.training for part in parts]
     try:
@@ -98,7 +98,7 @@ def _inside(prefix: str, others: dict[str, nn.Module]) -> bool:
 
 
 def _is_hidden(key: str, model: nn.Module) -> bool:
-    """Whether a key belongs to a parametrisation."""
+    """Say whether a key belongs to a parametrisation."""
     module = model
     for part in key.split(".")[:-1]:
         if part == "parametrizations" and parametrize.is_parametrized(module):

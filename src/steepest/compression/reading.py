@@ -55,7 +55,7 @@ def read_contents(path: Path, limit: int) -> Contents:
 
 
 class _Stream:
-    """The payload, as far as it is asked for."""
+    """Give the payload, as far as it is asked for."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -80,7 +80,7 @@ class _Stream:
             raise DamageError("something follows its stream")
 
     def _decode(self, most: int) -> bytes | None:
-        """At most so many bytes, ``None`` at the end."""
+        """Decode at most so many bytes, ``None`` at the end."""
         if self._decoder.eof:
             return None
         fed = self._file.read(_CHUNK) if self._decoder.needs_input else b""
@@ -177,7 +177,7 @@ def _read_blob(stream: _Stream, rows: list[Row], tensors: dict[int, Tensor]) -> 
 
 
 def _find_begin(entry: Any) -> tuple[int, int]:
-    """Where a tensor of a safetensors header begins, and ends."""
+    """Find where a tensor of a safetensors header begins, and ends."""
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(is_count(offset, 2**63 - 1) for offset in offsets):
         raise DamageError("its dense part has an entry without data_offsets")

@@ -152,7 +152,7 @@ def _describe(row: Row, source: str, tensor: Tensor, planes: tuple[Plane, ...]) 
 
 
 def _count_nonzeros(tensor: Tensor) -> int:
-    """How many entries are not 0 by their bits."""
+    """Count how many entries are not 0 by their bits."""
     raw = tensor_of(bytes_of(tensor))
     return int(raw.view(-1, tensor.itemsize).ne(0).any(dim=1).sum())
 

@@ -180,7 +180,7 @@ class Compression:
         return row, net if step != "base" else start
 
     def _judge(self, net: Net) -> float:
-        """What the user's function gives of the plain network.
+        """Ask the user's function about the plain network.
 
         Raises:
             TypeError: it is no number.

@@ -58,7 +58,7 @@ def format_payload(tensors: Mapping[str, Tensor]) -> tuple[bytes, int]:
 
 
 def _check(name: object, tensor: Tensor) -> Tensor:
-    """The tensor on the CPU and contiguous."""
+    """Return the tensor on the CPU and contiguous."""
     if not isinstance(name, str):
         raise TypeError(f"tensors must have strings for names, got {name!r}")
     if tensor.layout != torch.strided or tensor.dtype not in CODES:
@@ -69,7 +69,7 @@ def _check(name: object, tensor: Tensor) -> Tensor:
 
 
 def _take_apart(name: str, tensor: Tensor) -> tuple[Row, Iterator[tuple[str, bytes]]]:
-    """The row of a tensor, and its planes by section."""
+    """Return the row of a tensor, and its planes by section."""
     size, shape = tensor.itemsize, tuple(tensor.shape)
     plain = Row(name, tensor.dtype, shape, "dense"), iter(())
     if tensor.dtype not in FLOATS:
