@@ -69,7 +69,7 @@ STUDIES = {
     "committee-learning-rate": Study("steepest theory committee --preset learning-rate"),
     "orders": Study(
         "steepest compare permutation-toy --methods reinforce+adam,loo+adam,relax-free+adam,neural-sort+adam "
-        "--epochs 10 --trials 8 --seeds 5"
+        "--epochs 5 --trials 8 --seeds 5"
     ),
     "causal": Study(
         "steepest causal table.csv",

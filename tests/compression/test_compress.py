@@ -5,6 +5,7 @@ import itertools
 import math
 import random
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from steepest._errors import InputError
-from steepest.compression import compress
+from steepest.compression import compress, folder
 from steepest.compression.folder import Folder
 from steepest.compression.pruning import global_masks
 from steepest.compression.weights import find_weights
+from steepest.training.loop.checkpoint import Checkpoint
+from steepest.training.loop.run import Run
 
 CROSS_ENTROPY = nn.functional.cross_entropy
 
@@ -218,6 +221,30 @@ def test_it_goes_on_where_it_was_stopped(task, tmp_path, monkeypatch, stop):
         task.compress(budget=29.0, folder=tmp_path / "c")
 
 
+@pytest.mark.parametrize("mode", ["straight-through", "project"])
+@pytest.mark.parametrize("stop", [1, 5, 8, 13, 15])
+def test_it_goes_on_in_the_middle_of_a_layer(task, tmp_path, monkeypatch, mode, stop):
+    asked = {"budget": 30.0, "mode": mode, "epochs_per_layer": 3, "clip": 2.0 if mode == "straight-through" else None}
+    whole = task.compress(**asked)
+    monkeypatch.setattr(folder, "Checkpoint", partial(Checkpoint, every_seconds=0.0))
+    calls = itertools.count()
+
+    def stopping(name, share):
+        if next(calls) == stop:
+            raise _Stopped
+
+    with pytest.raises(_Stopped):
+        task.compress(**asked, folder=tmp_path / "c", progress=stopping)
+    assert len(list((tmp_path / "c" / "checkpoints").glob("*.pt"))) == (stop % 4 != 0)  # 4: as a training begins
+    resumed = []
+    original = Run.resume_from
+    monkeypatch.setattr(Run, "resume_from", lambda self, state: resumed.append(original(self, state)) or resumed[-1])
+    again = task.compress(**asked, folder=tmp_path / "c")
+    assert resumed == [True] * (stop % 4 != 0)
+    assert same(again.model, whole.model)
+    assert not list((tmp_path / "c" / "checkpoints").glob("*"))
+
+
 class Noisy(Dataset):
     """Changes what it gives at random, by torch's, NumPy's and Python's generators."""
 
@@ -289,6 +316,16 @@ def test_a_model_or_loader_that_is_none_is_one_sentence(task):
         compress(task.model, [], CROSS_ENTROPY, task.points)
     with pytest.raises(InputError, match="every batch of a DataLoader must be a pair of tensors"):
         compress(task.model, DataLoader(TensorDataset(task.x), batch_size=4), CROSS_ENTROPY, task.points)
+
+
+def test_weights_that_are_not_plain_are_told():
+    for change in (nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm):
+        model = nn.Sequential(change(nn.Linear(3, 3)), nn.Linear(3, 2))
+        with pytest.raises(ValueError, match=r"model must have plain weights .* got another kind at '0\.weight'"):
+            find_weights(model)
+        assert [place.key for place in find_weights(model, exempt=["0"])] == ["1.weight"]
+    with pytest.raises(ValueError, match=r"got another kind at 'weight'"):
+        find_weights(nn.LazyLinear(3))
 
 
 def test_a_training_that_diverges_is_taken_back(task):

@@ -44,8 +44,10 @@ class Net:
         """A copy of the model to train, with masks and constraints on its weights, and the constraints by key."""
         found = plain_copy(model, dict(self.shadow))
         constraints = {}
-        for key, mask in self.masks.items():
-            owner, name = places[key].module(found), places[key].name
+        for key, place in places.items():  # always in this order, by which the optimizer knows them
+            if (mask := self.masks.get(key)) is None:
+                continue
+            owner, name = place.module(found), place.name
             if key not in self.sigmas:
                 put_on(owner, name, Mask(mask.clone()))
                 continue

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 CONVOLUTIONS = (
@@ -52,7 +53,8 @@ def find_weights(
         recurrent: those of :class:`torch.nn.LSTM`, :class:`torch.nn.GRU` and :class:`torch.nn.RNN` as well.
 
     Raises:
-        ValueError: a name of ``exempt`` is of no module and no weight, or nothing is left.
+        ValueError: a name of ``exempt`` is of no module and no weight, nothing is left, or a weight is parametrized or
+            has no values yet.
 
     Example:
         >>> find_weights(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), exempt=["last"])
@@ -71,6 +73,13 @@ def find_weights(
     if not left:
         kinds = "convolution or linear layer" + " or embedding" * embeddings + " or recurrent layer" * recurrent
         raise ValueError(f"model must have a {kinds} whose weight is its own and not exempt, got none")
+    for place in left:
+        own = dict(place.module(model).named_parameters(recurse=False)).get(place.name)
+        if own is None or is_lazy(own):
+            raise ValueError(
+                f"model must have plain weights where it is made small, got another kind at {place.key!r}: remove its "
+                f"parametrization, call the model once, or name it in exempt"
+            )
     return left
 
 
