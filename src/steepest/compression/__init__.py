@@ -1,0 +1,1 @@
+"""Networks made small: most weights zero, the rest of two values for each layer."""
