@@ -1,5 +1,6 @@
 """A workload's network, or a checkpoint of it, made small; beside other ways to the same size."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -25,6 +26,7 @@ from steepest.compression.base import (
 )
 from steepest.compression.compress import check_options, detached
 from steepest.compression.folder import Folder
+from steepest.compression.inference import for_inference
 from steepest.compression.rivals import dense_bytes, in_eight_bits, pruned_to
 from steepest.compression.steps import Compression, Tried
 from steepest.compression.training import Trainer
@@ -39,6 +41,7 @@ from steepest.training.definitions.workload import Workload
 
 FILE = "compressed.steepest"
 PARTS = "measured"
+BATCHES = (1, 128)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,18 @@ class Course:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Milliseconds of a batch on this CPU: the compressed network as it is, ``dense``, and with each of its ternary
+    linear layers in the form that is the fastest here; ``forms`` of these, by layer."""
+
+    batch: int
+    threads: int
+    dense: float
+    after: float
+    forms: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Shrunk:
     """What was made. ``weights``: of each layer, flat, before and after; ``dense``: bytes of the base's tensors.
 
@@ -108,6 +123,7 @@ class Shrunk:
     courses: list[Course]
     rivals: list[Candidate]
     weights: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = field(repr=False)
+    speed: list[Speed] = field(default_factory=list)
 
     @property
     def chosen(self) -> Course:
@@ -211,7 +227,8 @@ class _Experiment:
         rivals = self._hold_against(best, bar.part(1 + len(courses))) if self.settings.rivals else []
         weights = {key: (_flatten(state[key]), _flatten(after[key])) for key in self.trainer.places}
         count = sum(p.numel() for p in base.model.parameters())
-        return Shrunk(self.settings, self.points.workload, count, dense, first, courses, rivals, weights)
+        speed = [self._time(model, batch) for batch in BATCHES]
+        return Shrunk(self.settings, self.points.workload, count, dense, first, courses, rivals, weights, speed)
 
     def _compress(self, sparsity: float, progress: Progress) -> tuple[Course, nn.Module]:
         asked, name = self.settings, f"sparsity-{sparsity:g}"
@@ -254,6 +271,17 @@ class _Experiment:
         rivals.append(Candidate("8-bit weights", len(format_file(stored)), **self._measure("eight", eight)))
         progress("8-bit weights", 1.0)
         return rivals
+
+    def _time(self, model: nn.Module, batch: int) -> Speed:
+        """Time the network on the CPU, once."""
+
+        def compute() -> dict[str, Any]:
+            example = self.points.splits.test.inputs[:batch].cpu()
+            _, report = for_inference(copy.deepcopy(model).cpu(), example)
+            forms = {layer.name: layer.chosen for layer in report.layers}
+            return {"threads": report.threads, "dense": report.model, "after": report.after, "forms": forms}
+
+        return Speed(batch=batch, **kept(self.folder, f"batch-{batch}", compute, PARTS))
 
     def _measure(self, name: str, model: nn.Module) -> dict[str, Any]:
         """Find the points on validation and test data, once."""

@@ -32,7 +32,7 @@ def story_of(found: Shrunk) -> Story:
             f"{asked.method}, {asked.epochs_per_layer} epoch{'s' * (asked.epochs_per_layer != 1)} a layer · "
             f"seed {asked.seed}"
         ),
-        sentences=[*_say_promise(found), _say_bound(found), *_say_others(found), *_say_time(found)],
+        sentences=[*_say_promise(found), _say_bound(found), *_say_others(found), *_say_time(found), *_say_speed(found)],
         conventions=(
             "Bytes are those of whole files, the base's those of its tensors. Points are "
             f"{'percent of ' if found.workload.percent else ''}{found.workload.metric_name}; the budget is kept on "
@@ -44,6 +44,7 @@ def story_of(found: Shrunk) -> Story:
         rows={
             "steps": [{"course": c.sparsity, **_plain(row)} for c in found.courses for row in c.log],
             "networks": [asdict(one) for one in candidates_of(found)],
+            "speed": [{k: v for k, v in asdict(one).items() if k != "forms"} for one in found.speed],
         },
         told={
             "settings": asdict(asked), "workload": found.workload.name, "parameters": found.parameters,
@@ -135,6 +136,19 @@ def _say_others(found: Shrunk) -> list[str]:
         f"{_points(found, one.validation)} on validation data, {_points(found, one.test)} on test data."
         for one in found.rivals
     ]
+
+
+def _say_speed(found: Shrunk) -> list[str]:
+    said = []
+    for one in found.speed:
+        changed = [f"{name or 'the layer'} as {form}" for name, form in one.forms.items() if form != "dense"]
+        what = (
+            f"{one.dense:.3g} ms dense, {one.after:.3g} ms with {', '.join(changed)}"
+            if changed
+            else (f"{one.dense:.3g} ms, no layer is faster in another form than dense")
+        )
+        said.append(f"A batch of {one.batch} on {one.threads} thread{'s' * (one.threads != 1)} of this CPU: {what}.")
+    return said
 
 
 def _say_time(found: Shrunk) -> list[str]:
