@@ -154,8 +154,8 @@ def _say_speed(found: Shrunk) -> list[str]:
 def _say_time(found: Shrunk) -> list[str]:
     taken, base = found.chosen.found.seconds, found.base.seconds
     if not base:
-        return [f"It took {taken:,.0f} s."]
-    return [f"It took {taken:,.0f} s, {taken / base:.2f} times the training of the base network."]
+        return [f"It took {taken:,.1f} s."]
+    return [f"It took {taken:,.1f} s, {taken / base:.2f} times the training of the base network."]
 
 
 def _tell_step(found: Shrunk, course: Course, row: Tried) -> dict[str, str]:
