@@ -1,12 +1,18 @@
 """State dicts to write and read."""
 
+import tempfile
+from pathlib import Path
+
 import torch
 from hypothesis import strategies as st
 
+from steepest.compression.file import load_compressed
+
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 OTHERS = (
-    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.bool,
-    torch.complex64, torch.complex128, torch.complex32, torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu,
+    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64,
+    torch.bool, torch.complex64, torch.complex128,
+    torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu,
 )  # fmt: skip
 SHAPES = ((), (0,), (3, 0, 2), (1,), (7,), (5, 9), (20, 1, 5, 5), (40, 50), (3000,))
 SPECIAL = (0.0, -0.0, float("nan"), -float("nan"), float("inf"), -float("inf"), 1e-45, 1.5)
@@ -51,7 +57,8 @@ def states(draw, most=6):
 
 
 def bits_of(tensor):
-    return tensor.contiguous().reshape(-1).view(torch.uint8)
+    flat = tensor.reshape(-1).clone(memory_format=torch.contiguous_format)  # of stride 1, if it has one entry too
+    return flat.view(torch.uint8)
 
 
 def assert_same(found, state):
@@ -60,3 +67,21 @@ def assert_same(found, state):
         assert found[name].dtype == tensor.dtype
         assert found[name].shape == tensor.shape
         assert torch.equal(bits_of(found[name]), bits_of(tensor.detach())), name
+
+
+SMALL = {
+    "ternary": make_tensor(0, torch.float32, (20, 30), "ternary", 0.93),
+    "half": make_tensor(1, torch.float32, (20, 30), "ternary", 0.5),
+    "sparse": make_tensor(2, torch.bfloat16, (500,), "normal", 0.8),
+    "few": make_tensor(2, torch.float64, (500,), "normal", 0.97),
+    "dense": torch.arange(5),
+    "bool": torch.tensor([True, False]),
+}
+
+
+def loaded(content):
+    """The tensors of a file of this content."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.stcn"
+        path.write_bytes(content)
+        return load_compressed(path)

@@ -71,7 +71,7 @@ def split_bytes(bits: Tensor) -> bytes:
 
 def join_bytes(data: bytes | bytearray, itemsize: int) -> Tensor:
     """The integers of :func:`split_bytes`."""
-    return tensor_of(data).view(itemsize, -1).t().flip(1).contiguous().view(INTEGERS[itemsize]).view(-1)
+    return tensor_of(data).view(itemsize, len(data) // itemsize).t().flip(1).reshape(-1).view(INTEGERS[itemsize])
 
 
 def _weights() -> Tensor:

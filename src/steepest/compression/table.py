@@ -19,11 +19,11 @@ DTYPES = {
     "F8_E4M3FNUZ": torch.float8_e4m3fnuz, "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
     "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8, "BOOL": torch.bool,
-    "C32": torch.complex32, "C64": torch.complex64, "C128": torch.complex128,
+    "C64": torch.complex64, "C128": torch.complex128,
 }  # fmt: skip
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 # Complex numbers that safetensors does not know: real ones, with a last dimension of 2.
-REAL = {"C32": "F16", "C128": "F64"}
+REAL = {"C128": "F64"}
 _KEYS = {
     "ternary": ({"nonzeros", "sigma"}, {"gaps"}),
     "sparse": ({"nonzeros"}, {"gaps"}),

@@ -10,7 +10,7 @@ from torch import Tensor
 from steepest._errors import require
 from steepest.compression.planes import INTEGERS, bytes_of, pack_bits, pack_gaps, split_bytes
 from steepest.compression.reading import HEAD, MAGIC, VERSION
-from steepest.compression.table import CODES, FLOATS, REAL, Row, format_table, parse_table, planes_in_order
+from steepest.compression.table import CODES, FLOATS, MOST, REAL, Row, format_table, planes_in_order
 
 # Measured on random masks by `python benchmarks/compressed_file.py filters`; told of in docs/compression-format.md.
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "lp": 0, "pb": 0, "dict_size": 2**20}]
@@ -50,11 +50,16 @@ def format_payload(tensors: Mapping[str, Tensor]) -> tuple[bytes, int]:
         if row.kind == "dense":
             dense[str(index)] = torch.view_as_real(tensor) if CODES[tensor.dtype] in REAL else tensor
     table = format_table(rows)
-    parse_table(table, 2**63)  # what is written can be read
-    parts = [table, *(planes[section, index] for section, index, _ in planes_in_order(rows))]
-    if dense:
-        parts.append(require("safetensors.torch", "compression").save({k: v.clone() for k, v in dense.items()}))
-    return b"".join(parts), len(table)
+    blob = _format_blob(dense) if dense else b""
+    if max(len(table), int.from_bytes(blob[:8], "little")) > MOST:
+        raise ValueError(f"tensors must be fewer, or have shorter names: their table takes more than {MOST} bytes")
+    return b"".join([table, *(planes[section, index] for section, index, _ in planes_in_order(rows)), blob]), len(table)
+
+
+def _format_blob(dense: dict[str, Tensor]) -> bytes:
+    """The tensors as a safetensors file; each in memory of its own, since that refuses what is shared."""
+    blob = require("safetensors.torch", "compression").save({key: tensor.clone() for key, tensor in dense.items()})
+    return bytes(blob)
 
 
 def _check(name: object, tensor: Tensor) -> Tensor:
