@@ -229,13 +229,13 @@ def _draw_weights(found: Shrunk) -> Figure:
     """Draw the weights of the largest layers, before and after."""
     keys = sorted(found.weights, key=lambda key: -len(found.weights[key][0]))[:DRAWN]
     keys = [key for key in found.weights if key in keys]
-    plot = make_subplots(
-        rows=len(keys), cols=1, subplot_titles=[label(key, 40) for key in keys], vertical_spacing=0.5 / (len(keys) + 1)
-    )
+    height = 200 * len(keys) + 120
+    plot = make_subplots(rows=len(keys), cols=1, vertical_spacing=80 / height)
     for row, key in enumerate(keys, 1):
         before, after = found.weights[key]
         far = max(float(np.abs(part).max(initial=0.0)) for part in (before, after)) or 1.0
         edges = np.linspace(-far, far, BINS + 1)
+        plot.update_xaxes(title=label(key, 40), row=row, col=1)
         middles = (edges[:-1] + edges[1:]) / 2
         for place, (name, values) in enumerate((("before", before), ("after, but for zeros", after[after != 0]))):
             counts, _ = np.histogram(values, edges)
@@ -244,7 +244,7 @@ def _draw_weights(found: Shrunk) -> Figure:
                 line={"color": PALETTE[place], "shape": "hvh", "dash": DASHES[0]}, legendgroup=name,
                 hovertemplate="%{x:.3~g}: %{y:.3~g} %", **named(name), row=row, col=1,
             )  # fmt: skip
-    plot.update_layout(showlegend=True, hovermode="closest", height=150 * len(keys) + 120)
+    plot.update_layout(showlegend=True, hovermode="closest", height=height)
     plot.update_yaxes(title="%")
     more = f" The {DRAWN} largest layers of {len(found.weights)}." if len(found.weights) > DRAWN else ""
     return Figure(
