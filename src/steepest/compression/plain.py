@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 # In torch's own modules these stand in this order.
 _ORDER = (
     "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "weight", "in_proj_bias", "bias",
-    "bias_k", "bias_v",
+    "bias_k", "bias_v", "running_mean", "running_var", "num_batches_tracked",
 )  # fmt: skip
 
 
@@ -64,10 +64,14 @@ def _own_tensors(module: nn.Module, prefix: str, state: dict[str, Tensor]) -> It
     """Give the tensors of a parametrised module itself, parameters first, in the plain order."""
     evaluated = {name: _evaluate(module, name) for name in _lists(module)}
     hidden = [name for name in evaluated if isinstance(next(_lists(module)[name].parameters(False), None), Tensor)]
-    parameters = [*module._parameters, *hidden]
     order = getattr(module, "_flat_weights_names", None) or _ORDER
-    parameters.sort(key=lambda name: order.index(name) if name in order else len(order))
-    for name in dict.fromkeys([*parameters, *module._buffers, *evaluated]):
+
+    def rank(name: str) -> int:
+        return order.index(name) if name in order else len(order)
+
+    parameters = sorted([*module._parameters, *hidden], key=rank)
+    buffers = sorted([*module._buffers, *(name for name in evaluated if name not in hidden)], key=rank)
+    for name in parameters + buffers:
         if name in evaluated:
             yield prefix + name, evaluated[name]
         elif prefix + name in state:
