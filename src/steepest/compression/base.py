@@ -133,8 +133,8 @@ def _load(workload: Workload, path: Path, splits: Splits) -> nn.Module:
     try:
         model.load_state_dict(safetensors.torch.load_file(str(path)))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        sentence = one_line(str(error).replace("\n", " "))
-        raise InputError(f"{path} must hold the weights of {workload.name!r}: {sentence}") from error
+        first = " ".join(line.strip() for line in str(error).splitlines()[:2])  # of mismatches the first is enough
+        raise InputError(f"{path} must hold the weights of {workload.name!r}: {one_line(first)}") from error
     return model.to(splits.train.inputs.device).eval()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from steepest._files import write_atomically
 from steepest._machine import device_named
@@ -149,6 +150,12 @@ def shrink(
             raise ValueError(f"subject must be a workload of one task, got {workload.name!r}")
         values = values_of(method, settings.lr, "lr", share=1 / 3)
         base_values = values_of(base_method, settings.base_lr, "base_lr")
+        find = partial(
+            find_weights, exempt=settings.exempt, embeddings=settings.embeddings, recurrent=settings.recurrent
+        )
+        fresh = workload.model()
+        if not any(map(is_lazy, fresh.parameters())):  # before anything is trained
+            find(fresh)
         take_experiment(folder, settings)
         trains = not settings.subject.endswith(SUFFIX)
         bar = _Bar(progress, [3.0 * trains, *[2.0 for _ in settings.sparsity], 1.0 * settings.rivals])
@@ -162,9 +169,7 @@ def shrink(
             base = trained_base(assignment, settings.subject, folder, tell)
         else:
             base = given_base(workload, Path(settings.subject), splits)
-        places = find_weights(
-            base.model, exempt=settings.exempt, embeddings=settings.embeddings, recurrent=settings.recurrent
-        )
+        places = find(base.model)
         trainer = Trainer(
             detached(base.model), {place.key: place for place in places}, splits.train, workload.batch_size,
             workload.loss, partial(make_optimizer, method, values), settings.schedule, settings.mode,  # type: ignore[arg-type]
