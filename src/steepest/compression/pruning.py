@@ -21,12 +21,12 @@ def global_masks(weights: Mapping[str, Tensor], sparsity: float) -> dict[str, Te
         >>> found["a"].tolist(), found["b"].tolist()
         ([True, False], [False, True])
     """
-    flat = torch.cat([weight.detach().abs().reshape(-1).double() for weight in weights.values()])
+    flat = torch.cat([weight.detach().abs().reshape(-1).cpu().double() for weight in weights.values()])
     kept = flat > 0
     kept[flat.argsort(stable=True)[: round(sparsity * len(flat))]] = False
     found, start = {}, 0
     for name, weight in weights.items():
-        found[name] = kept[start : start + weight.numel()].reshape(weight.shape)
+        found[name] = kept[start : start + weight.numel()].reshape(weight.shape).to(weight.device)
         start += weight.numel()
     return found
 
