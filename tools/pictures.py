@@ -71,6 +71,7 @@ STUDIES = {
         "steepest compare permutation-toy --methods reinforce+adam,loo+adam,relax-free+adam,neural-sort+adam "
         "--epochs 5 --trials 8 --seeds 5"
     ),
+    "compress": Study("steepest compress digits-mlp --budget 2 --sparsity 0.5,0.8 --epochs-per-layer 5"),
     "causal": Study(
         "steepest causal table.csv",
         before="from steepest.causal.simulation import linear_gaussian; "
@@ -102,6 +103,7 @@ PICTURES = {
     "committee-learning-rate": Picture("committee-learning-rate", FIGURE.format("end"), FIGURE.format("end")),
     "orders": Picture("orders", ".kicker", FOREST),
     "causal-graph": Picture("causal", FIGURE.format("graph"), FIGURE.format("graph")),
+    "compress": Picture("compress", FIGURE.format("comparison"), FIGURE.format("weights")),
     "tutorial-first": Picture("first", ".kicker", FOREST),
     "tutorial-second": Picture("second", ".kicker", "section:has(#results)"),
     "tutorial-curves": Picture("second", CURVES, CURVES, legend=True),
