@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from steepest._errors import InputError
-from steepest.compression import compress, folder
+from steepest.compression import compress, folder, load_compressed, save_compressed
 from steepest.compression.folder import Folder
 from steepest.compression.pruning import global_masks
 from steepest.compression.weights import find_weights
@@ -165,6 +165,53 @@ def test_embeddings_and_recurrent_layers_by_option():
     model["h"].weight = nn.Parameter(torch.zeros(5, 4))
     model["e"].weight = model["h"].weight
     assert [place.key for place in find_weights(model, embeddings=True, recurrent=True)] == keys[1:3]
+
+
+class Reader(nn.Module):
+    """Says whether a sequence had more ones than zeros."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.lstm, self.head = nn.Embedding(2, 6), nn.LSTM(6, 8, batch_first=True), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(self.lstm(self.embedding(x))[0][:, -1])
+
+
+def test_a_recurrent_network_is_made_small_with_its_embedding(tmp_path):
+    torch.manual_seed(0)
+    x = torch.randint(0, 2, (200, 7))
+    y = (x.sum(dim=1) > 3).long()
+    model = Reader()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        CROSS_ENTROPY(model(x), y).backward()
+        optimizer.step()
+
+    def loss_on_all(model):
+        return CROSS_ENTROPY(model(x), y).item()
+
+    found = compress(
+        model,
+        DataLoader(TensorDataset(x, y), batch_size=20, shuffle=True),
+        CROSS_ENTROPY,
+        loss_on_all,
+        higher_is_better=False,
+        budget=0.4,
+        sparsity=0.3,
+        epochs_per_layer=10,
+        embeddings=True,
+        recurrent=True,
+        optimizer=lambda p: torch.optim.Adam(p, lr=0.01),
+    )
+    assert set(found.constrained) == {"embedding.weight", "lstm.weight_ih_l0", "lstm.weight_hh_l0", "head.weight"}
+    assert found.accuracy - found.base <= 0.4
+    save_compressed(found.model, tmp_path / "net.steepest")
+    plain = Reader()
+    plain.load_state_dict(load_compressed(tmp_path / "net.steepest"), strict=True)
+    assert torch.equal(plain.eval()(x), found.model(x))
+    assert all(len(plain.state_dict()[key].unique()) <= 3 for key in found.constrained)
 
 
 def test_masks_leave_out_exactly_the_share_with_ties_and_zeros():
