@@ -24,7 +24,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], object] = lambda seen: None,
     ranks: Ranks = ALONE,
-    trained: Callable[[nn.Module], object] = lambda model: None,
+    trained: Callable[[nn.Module], object] | None = None,
 ) -> Outcome:
     """Train once and measure.
 
@@ -104,9 +104,10 @@ def train(
     seconds = time.perf_counter() - started
     if not diverged and not pruned:
         run.measure(instruments, "end")
-        with evaluated(run.optimizer):
-            run.model.eval()
-            trained(run.model)
+        if trained is not None:
+            with evaluated(run.optimizer):
+                run.model.eval()
+                trained(run.model)
     return Outcome(
         diverged=diverged,
         gradient_evaluations=run.spent,
