@@ -217,7 +217,7 @@ def test_more_tensors_than_the_limit_are_refused_before_they_take_memory(tmp_pat
 
 def test_a_stream_that_expands_beyond_its_table_takes_no_memory(tmp_path):
     path = tmp_path / "a.stcn"
-    path.write_bytes(forged([TERNARY], bytes(2**26)))
+    path.write_bytes(forged([TERNARY], bytes(2**25)))
     assert path.stat().st_size < 2**15
     tracemalloc.start()
     try:
