@@ -49,7 +49,8 @@ class RelaxedLasso:
         """The values (n,) of relaxed permutation matrices (n, d, d)."""
         later = matrices.flip(dims=[-2]).cumsum(dim=-2).flip(dims=[-2]) - matrices
         before = matrices.transpose(-2, -1) @ later
-        free, sure = (torch.as_tensor(part).to(before) for part in (self._free, self._sure))
+        free = torch.as_tensor(self._free, dtype=before.dtype, device=before.device)
+        sure = torch.as_tensor(self._sure, dtype=before.dtype, device=before.device)
         mask = (before * free + sure).transpose(-2, -1)  # (n, variable, other)
         inner = self._covariance.to(mask)
         with torch.no_grad():
