@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steepest.compression.file import inspect, save_compressed
-from steepest.compression.planes import bytes_of, pack_bits, pack_gaps
-from steepest.compression.report import bound_bits
+from steepest.compression.format.file import inspect, save_compressed
+from steepest.compression.format.planes import bytes_of, pack_bits, pack_gaps
+from steepest.compression.format.report import bound_bits
 
 SPARSITIES = (0.5, 0.8, 0.9, 0.935, 0.95, 0.99)
 FILTERS: dict[str, dict[str, int]] = {

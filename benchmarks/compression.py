@@ -19,8 +19,8 @@ from typing import Any
 
 from scipy.stats import t as student_t
 
-from steepest.compression.base import BASE
-from steepest.compression.experiment import Candidate, Settings, Shrunk, shrink
+from steepest.compression.experiments.base import BASE
+from steepest.compression.experiments.experiment import Candidate, Settings, Shrunk, shrink
 
 
 def settings_of(subject: str, given: list[str]) -> dict[str, Any]:

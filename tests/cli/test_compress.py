@@ -9,7 +9,7 @@ import torch
 
 from steepest.cli import run
 from steepest.compression import inspect, load_compressed
-from steepest.compression.base import save_weights
+from steepest.compression.experiments.base import save_weights
 from steepest.training.builtin import WORKLOADS
 from tests.cli.killed import killed_and_whole
 

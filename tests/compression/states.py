@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from hypothesis import strategies as st
 
-from steepest.compression.file import load_compressed
+from steepest.compression.format.file import load_compressed
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 OTHERS = (

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from steepest._errors import InputError, MissingExtraError
-from steepest.compression.file import inspect, load_compressed, save_compressed
-from steepest.compression.planes import join_bytes, pack_bits, pack_gaps, split_bytes, unpack_bits, unpack_gaps
-from steepest.compression.reading import HEAD
-from steepest.compression.report import bound_bits
-from steepest.compression.table import MOST
-from steepest.compression.writing import format_file
+from steepest.compression.format.file import inspect, load_compressed, save_compressed
+from steepest.compression.format.planes import join_bytes, pack_bits, pack_gaps, split_bytes, unpack_bits, unpack_gaps
+from steepest.compression.format.reading import HEAD
+from steepest.compression.format.report import bound_bits
+from steepest.compression.format.table import MOST
+from steepest.compression.format.writing import format_file
 from tests.compression.states import FLOATS, SMALL, assert_same, loaded, make_tensor, states
 from tests.markdown import ROOT
 

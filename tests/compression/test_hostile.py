@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steepest._errors import InputError
-from steepest.compression import writing
-from steepest.compression.file import inspect, load_compressed, save_compressed
-from steepest.compression.reading import HEAD, MAGIC
-from steepest.compression.table import MOST
+from steepest.compression.format import writing
+from steepest.compression.format.file import inspect, load_compressed, save_compressed
+from steepest.compression.format.reading import HEAD, MAGIC
+from steepest.compression.format.table import MOST
 from tests.compression.states import SMALL, assert_same, loaded
 
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
-from steepest.compression.file import load_compressed, save_compressed
-from steepest.compression.plain import plain_state_dict
+from steepest.compression.format.file import load_compressed, save_compressed
+from steepest.compression.format.plain import plain_state_dict
 from tests.compression.states import assert_same
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from steepest.compression.file import save_compressed
+from steepest.compression.format.file import save_compressed
 from tests.compression.states import bits_of, states
 from tests.markdown import ROOT
 

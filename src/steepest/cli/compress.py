@@ -82,8 +82,8 @@ def compress(
 
     The same command again computes nothing twice.
     """
-    from steepest.compression.experiment import Settings, shrink
-    from steepest.compression.page import FILES, comparison_of, story_of
+    from steepest.compression.experiments.experiment import Settings, shrink
+    from steepest.compression.experiments.page import FILES, comparison_of, story_of
 
     settings = Settings(
         subject=subject,

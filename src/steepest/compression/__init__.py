@@ -6,10 +6,10 @@ check_extra("compression", "numpy", "safetensors")
 
 from steepest.compression.compress import compress  # noqa: E402
 from steepest.compression.constraint import SigmaConstraint  # noqa: E402
-from steepest.compression.file import inspect, load_compressed, save_compressed  # noqa: E402
+from steepest.compression.format.file import inspect, load_compressed, save_compressed  # noqa: E402
+from steepest.compression.format.plain import plain_state_dict  # noqa: E402
+from steepest.compression.format.report import FileReport, bound_bits  # noqa: E402
 from steepest.compression.inference import InferenceReport, LayerTimes, for_inference  # noqa: E402
-from steepest.compression.plain import plain_state_dict  # noqa: E402
-from steepest.compression.report import FileReport, bound_bits  # noqa: E402
 from steepest.compression.steps import Compressed, Tried  # noqa: E402
 from steepest.compression.ternary_linear import ReducedLinear, TernaryLinear  # noqa: E402
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from steepest._kept import random_numbers_kept
 from steepest.compression.constraint import best_sigma
 from steepest.compression.folder import Folder
+from steepest.compression.format.writing import format_file
 from steepest.compression.net import Net
 from steepest.compression.pruning import global_masks, share_of_zeros
 from steepest.compression.training import Trainer
-from steepest.compression.writing import format_file
 
 Order = Literal["sparsest", "densest", "random", "together"]
 ORDERS = ("sparsest", "densest", "random", "together")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from steepest.compression.planes import INTEGERS, bytes_of, tensor_of
-from steepest.compression.reading import Contents
-from steepest.compression.table import Row, planes_in_order
+from steepest.compression.format.planes import INTEGERS, bytes_of, tensor_of
+from steepest.compression.format.reading import Contents
+from steepest.compression.format.table import Row, planes_in_order
 
 
 def bound_bits(sparsity: float) -> float:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from steepest._errors import InputError, one_line
 from steepest._files import reason_of
-from steepest.compression.planes import INTEGERS, join_bytes, tensor_of, unpack_bits, unpack_gaps
-from steepest.compression.table import MOST, DamageError, Row, is_count, parse_json, parse_table, planes_in_order
+from steepest.compression.format.planes import INTEGERS, join_bytes, tensor_of, unpack_bits, unpack_gaps
+from steepest.compression.format.table import MOST, DamageError, Row, is_count, parse_json, parse_table, planes_in_order
 
 MAGIC = b"\x89STCN\r\n\x1a"
 VERSION = 1

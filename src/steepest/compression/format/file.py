@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from steepest._errors import InputError, one_line
 from steepest._files import reason_of, write_atomically
-from steepest.compression.plain import check_tensor, plain_state_dict
-from steepest.compression.reading import read_contents
-from steepest.compression.report import FileReport, make_report
-from steepest.compression.writing import format_file
+from steepest.compression.format.plain import check_tensor, plain_state_dict
+from steepest.compression.format.reading import read_contents
+from steepest.compression.format.report import FileReport, make_report
+from steepest.compression.format.writing import format_file
 
 
 def save_compressed(model: nn.Module | Mapping[str, Tensor], path: str | PathLike[str]) -> int:

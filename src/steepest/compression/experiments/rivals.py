@@ -6,11 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from steepest.compression.format.writing import format_file
 from steepest.compression.net import Net
 from steepest.compression.pruning import global_masks
 from steepest.compression.training import Trainer
 from steepest.compression.weights import Place
-from steepest.compression.writing import format_file
 
 HALVINGS = 12  # of the sparsities between which a file has a size
 

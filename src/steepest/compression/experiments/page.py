@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from steepest.compression.experiment import FILE, Candidate, Course, Shrunk
-from steepest.compression.report import bound_bits
+from steepest.compression.experiments.experiment import FILE, Candidate, Course, Shrunk
+from steepest.compression.format.report import bound_bits
 from steepest.compression.steps import Tried
 from steepest.page.figure import Figure
 from steepest.page.look import DASHES, PALETTE, SYMBOLS, axis_title, label, named

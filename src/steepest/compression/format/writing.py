@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from steepest._errors import require
-from steepest.compression.planes import INTEGERS, bytes_of, pack_bits, pack_gaps, split_bytes
-from steepest.compression.reading import HEAD, MAGIC, VERSION
-from steepest.compression.table import CODES, FLOATS, MOST, REAL, Row, format_table, planes_in_order
+from steepest.compression.format.planes import INTEGERS, bytes_of, pack_bits, pack_gaps, split_bytes
+from steepest.compression.format.reading import HEAD, MAGIC, VERSION
+from steepest.compression.format.table import CODES, FLOATS, MOST, REAL, Row, format_table, planes_in_order
 
 # Measured on random masks by `python benchmarks/compressed_file.py filters`; told of in docs/compression-format.md.
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "lp": 0, "pb": 0, "dict_size": 2**20}]

@@ -15,7 +15,8 @@ from torch.nn.parameter import is_lazy
 
 from steepest._files import write_atomically
 from steepest._machine import device_named
-from steepest.compression.base import (
+from steepest.compression.compress import check_options, detached
+from steepest.compression.experiments.base import (
     SUFFIX,
     Base,
     Points,
@@ -25,14 +26,13 @@ from steepest.compression.base import (
     values_of,
     workload_of,
 )
-from steepest.compression.compress import check_options, detached
+from steepest.compression.experiments.rivals import dense_bytes, in_eight_bits, pruned_to
 from steepest.compression.folder import Folder
+from steepest.compression.format.writing import format_file
 from steepest.compression.inference import for_inference
-from steepest.compression.rivals import dense_bytes, in_eight_bits, pruned_to
 from steepest.compression.steps import Compression, Tried
 from steepest.compression.training import Trainer
 from steepest.compression.weights import find_weights
-from steepest.compression.writing import format_file
 from steepest.page.kept import Progress, kept, settings_refused, take_experiment
 from steepest.training.code.lookup import find_method, find_workload, load_data
 from steepest.training.definitions.assignment import Assignment

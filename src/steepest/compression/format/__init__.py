@@ -1,0 +1,1 @@
+"""The file of a compressed network: what it holds, written and read."""
