@@ -31,6 +31,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but what writers left behind that were killed."""
+    return all(path.match(f".*{_TEMPORARY}") for path in folder.iterdir())
+
+
 def sweep(folder: Path) -> None:
     """Remove what writers left behind that were killed; one that is at work takes less than a minute."""
     for path in folder.glob(f".*{_TEMPORARY}"):

@@ -7,6 +7,7 @@ import typer
 from rich.text import Text
 
 from steepest._errors import InputError, argument
+from steepest._files import is_empty
 from steepest.cli.streams import out
 
 
@@ -79,7 +80,7 @@ def _page_folder(folders: list[Path], page: str | None) -> Path:
     if page is None:
         raise InputError(f"{argument('out')} must name a folder for the page of several studies")
     into = values.path("out", page)
-    if into.exists() and (not into.is_dir() or any(into.iterdir())) and not (into / HTML).is_file():
+    if into.exists() and (not into.is_dir() or not is_empty(into)) and not (into / HTML).is_file():
         raise InputError(f"{argument('out')} must be a new folder, or one with such a page, got {page!r}")
     if (into / "spec.json").exists():
         raise InputError(f"{argument('out')} must be a new folder, and not that of a study, got {page!r}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from steepest._errors import InputError, argument, one_line
-from steepest._files import write_atomically
+from steepest._files import is_empty, sweep, write_atomically
 
 
 def take_folder(folder: Path, name: str, settings: Mapping[str, Any], what: str) -> None:
@@ -31,7 +31,8 @@ def take_folder(folder: Path, name: str, settings: Mapping[str, Any], what: str)
                     f"{value!r} is asked for; give another folder"
                 )
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         raise InputError(f"{argument('out')} must be a new or empty folder, or one of this {what}, got {folder}")
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     write_atomically(path, json.dumps(settings, indent=1))
