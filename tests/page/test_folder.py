@@ -46,5 +46,5 @@ def test_what_a_killed_writer_left_is_swept_when_it_is_old(tmp_path):
 @pytest.mark.parametrize("name", ["mine.txt", ".hidden", "some.tmp"])
 def test_a_folder_of_somebody_elses_is_refused(tmp_path, name):
     (tmp_path / name).write_text("")
-    with pytest.raises(InputError, match="--?out|out must be a new or empty folder"):
+    with pytest.raises(InputError, match="must be a new or empty folder"):
         take_folder(tmp_path, "settings.json", {}, "experiment")
