@@ -81,7 +81,7 @@ def test_the_picture_is_xml_and_a_name_is_no_markup():
     assert edge.get("stroke-width") == "2.00"
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(graphs())
 def test_nothing_is_drawn_beyond_the_picture(graph):
     arrows = [Arrow(cause, effect, 1.0, False, "") for cause, effect in graph.edges]
