@@ -252,6 +252,15 @@ def test_layers_with_hooks_and_shared_weights_stay(monkeypatch):
     assert len(fast[0]._forward_hooks) == 1
 
 
+def test_no_hook_is_left_while_it_is_measured(monkeypatch):
+    def looks(calls, _):
+        assert not any(layer._forward_pre_hooks for call in calls.values() for layer in call.func.modules())
+        return dict.fromkeys(calls, 1.0)
+
+    monkeypatch.setattr(inference, "medians", looks)
+    for_inference(Net(), normal(4, 20))
+
+
 def test_a_model_of_several_arguments_takes_them_as_a_tuple(monkeypatch):
     faked(monkeypatch, "csc")
 
