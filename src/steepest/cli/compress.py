@@ -16,7 +16,7 @@ def compress(
             help="A workload, by a built-in name, path/to/file.py:name or package.module:name, whose network is "
             "trained first; or the weights of one, FILE.safetensors.",
             show_default=False,
-            metavar="WORKLOAD|CHECKPOINT",
+            metavar="SUBJECT",
         ),
     ],
     budget: Annotated[

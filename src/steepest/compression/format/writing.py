@@ -57,7 +57,7 @@ def format_payload(tensors: Mapping[str, Tensor]) -> tuple[bytes, int]:
 
 
 def _format_blob(dense: dict[str, Tensor]) -> bytes:
-    """The tensors as a safetensors file; each in memory of its own, since that refuses what is shared."""
+    """Write the tensors as a safetensors file; each in memory of its own, since that refuses what is shared."""
     blob = require("safetensors.torch", "compression").save({key: tensor.clone() for key, tensor in dense.items()})
     return bytes(blob)
 
