@@ -49,7 +49,7 @@ BAD = [
     ("compare digits-mlp --methods sgd,sgnm", "unknown method 'sgnm'; did you mean 'sngm'"),
     ("compare digits-mlp --trails 3", "No such option"),
     ("compare digits-mlp --trails 3", "--trials"),
-    ("cmpare digits-mlp", "No such command 'cmpare'. Did you mean 'compare'?"),
+    ("cmpare digits-mlp", "No such command 'cmpare'. Did you mean 'compare'"),
     ("compare", "Missing argument"),
     ("compare digits-mlp --trials many", "Invalid value for '--trials': "),
     ("compare digits-mlp --trials many", "'many'"),

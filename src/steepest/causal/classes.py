@@ -32,7 +32,7 @@ def sid_bounds(found: ArrayLike, truth: ArrayLike) -> tuple[int, int]:
 
     Example:
         >>> sid_bounds([[0, 1], [1, 0]], [[0, 1], [0, 0]])
-        (0, 1)
+        (0, 2)
     """
     graph = checked_graph("found", found)
     effects = Effects(truth)
