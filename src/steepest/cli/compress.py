@@ -31,7 +31,7 @@ def compress(
     method: Annotated[str, typer.Option(help="The optimizer, a plain one; see 'steepest methods'.")] = "sgd",
     lr: Annotated[
         float | None,
-        typer.Option(help="Its lr. Default: a third of the middle of its range.", show_default=False),
+        typer.Option(help="Its lr. Default: the middle of its range.", show_default=False),
     ] = None,
     schedule: Annotated[str, typer.Option(help="Of the lr, anew for each layer.")] = "linear",
     epochs_per_layer: Annotated[int, typer.Option(help="Of training for each layer.")] = 1,

@@ -20,7 +20,7 @@ from steepest.data.loaded import Loaded
 from steepest.optim.arguments import check_choice, check_flag, check_integer, check_number
 from steepest.training.definitions.schedule import SCHEDULES
 
-_SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
+_SGD = partial(torch.optim.SGD, lr=0.03, momentum=0.9)
 
 
 def compress(
@@ -69,7 +69,7 @@ def compress(
         sparsity: the share of weights that is pruned, in [0, 1), of all layers together.
         mode: ``"straight-through"`` or ``"project"``, as ``clip`` and ``sigma_lr``: see :class:`SigmaConstraint`.
         optimizer: a function of named parameters that makes one, of ours or torch's, anew for each training; by default
-            SGD with lr 0.01 and momentum 0.9.
+            SGD with lr 0.03 and momentum 0.9.
         schedule: of its lr in each training: ``"linear"``, ``"constant"``, ``"cosine"``, ``"polynomial"``, ``"step"``.
         epochs_per_layer: of each layer's training.
         retrain_epochs: after pruning; ``None`` for as many as for a layer.

@@ -69,8 +69,8 @@ def workload_of(subject: str, workload: str | None) -> str:
     return found
 
 
-def values_of(method: Method, lr: float | None, name: str, share: float = 1.0) -> dict[str, float]:
-    """A method's hyperparameters: the middle of their ranges, of the lr a share of that unless it is given.
+def values_of(method: Method, lr: float | None, name: str) -> dict[str, float]:
+    """A method's hyperparameters: the middle of their ranges, unless the lr is given.
 
     Raises:
         ValueError: the lr is out of range; ``name`` is what the user calls it.
@@ -78,7 +78,7 @@ def values_of(method: Method, lr: float | None, name: str, share: float = 1.0) -
     if lr is not None and not 0 < lr < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, got {lr}")
     found = {own: searched.middle for own, searched in method.space.items()}
-    return {**found, "lr": share * found["lr"] if lr is None else lr}
+    return found if lr is None else {**found, "lr": lr}
 
 
 def make_optimizer(method: Method, values: Mapping[str, float], named: Any) -> Optimizer:

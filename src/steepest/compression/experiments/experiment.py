@@ -148,7 +148,7 @@ def shrink(
         splits = load_data(workload, data_dir).to(torch.device(device_named(settings.device)))
         if len(splits.tasks) > 1:
             raise ValueError(f"subject must be a workload of one task, got {workload.name!r}")
-        values = values_of(method, settings.lr, "lr", share=1 / 3)
+        values = values_of(method, settings.lr, "lr")
         base_values = values_of(base_method, settings.base_lr, "base_lr")
         find = partial(
             find_weights, exempt=settings.exempt, embeddings=settings.embeddings, recurrent=settings.recurrent
