@@ -62,6 +62,8 @@ def test_a_checkpoint_says_of_which_workload_it_is(here, capsys):
     told = json.loads((here / "compress/mine/compress.json").read_text())
     assert told["constrained"] == ["1.weight"]
     assert [one["name"] for one in told["networks"]] == ["base", "compressed"]
+    assert run([*asked, "--base-lr", "0.1"]) == 2
+    assert "--base-lr must be left out where the subject is a trained network, got 0.1" in capsys.readouterr().err
     save_weights(state, here / "plain.safetensors", {})
     assert run(["compress", "plain.safetensors"]) == 2
     assert "plain.safetensors does not say of which workload it is: give --workload" in capsys.readouterr().err
@@ -80,6 +82,7 @@ def test_a_checkpoint_says_of_which_workload_it_is(here, capsys):
         ("digits-mlp --lr 0", "--lr must be a finite number above 0, got 0.0"),
         ("digits-mlp --base-epochs 0", "--base-epochs must be an integer of at least 1, got 0"),
         ("digits-mlp --workload digits-mlp", "--workload must be left out where the subject is one, got 'digits-mlp'"),
+        ("digits-mlp --mode project --clip 2", "--clip must be None in mode 'project'"),
         ("digits", "digits"),
         ("none.safetensors", "none.safetensors cannot be read as safetensors"),
     ],
@@ -89,6 +92,17 @@ def test_bad_input_is_one_sentence(here, capsys, arguments, sentence):
     said = capsys.readouterr().err
     assert sentence in said
     assert len(said.strip().splitlines()) <= 3
+
+
+def test_a_workload_whose_file_changed_has_another_folder(here, capsys):
+    text = "from steepest.training.builtin import WORKLOADS\nmine = WORKLOADS['digits-mlp']\n"
+    (here / "work.py").write_text(text)
+    asked = ["compress", "work.py:mine", "--base-epochs", "1", "--budget", "100", "--no-rivals"]
+    assert run(asked) == 0
+    assert (here / "compress/work.py-mine/report.html").exists()
+    (here / "work.py").write_text(text + "# another\n")
+    assert run(asked) == 2
+    assert "holds another experiment: its source is" in capsys.readouterr().err
 
 
 def test_a_killed_compression_goes_on_to_the_same_file(here):

@@ -264,6 +264,8 @@ def test_it_goes_on_where_it_was_stopped(task, tmp_path, monkeypatch, stop):
     assert [(r.step, r.layers, r.after, r.kept, r.bytes) for r in again.log] == [
         (r.step, r.layers, r.after, r.kept, r.bytes) for r in whole.log
     ]
+    with pytest.raises(InputError, match=r"its optimizer is 'SGD lr=0\.03 momentum=0\.9', and 'AdamW "):
+        task.compress(budget=30.0, folder=tmp_path / "c", optimizer=partial(torch.optim.AdamW, lr=0.01))
     with pytest.raises(InputError, match=r"holds another compression: its budget is 30\.0, and 29\.0 is asked for"):
         task.compress(budget=29.0, folder=tmp_path / "c")
 
@@ -319,6 +321,8 @@ def test_a_dataset_that_changes_at_random_is_seeded_too(task, workers):
         ({"budget": math.nan}, ValueError, "budget must be a finite number of points of at least 0, got nan"),
         ({"sparsity": 1.0}, ValueError, "sparsity must be a share of at least 0 and below 1, got 1.0"),
         ({"mode": "hard"}, ValueError, "mode must be 'straight-through' or 'project', got 'hard'"),
+        ({"mode": "project", "clip": 1.0}, ValueError, "clip must be None in mode 'project'"),
+        ({"mode": "project", "sigma_lr": 0.5}, ValueError, "sigma_lr must be 1 in mode 'project'"),
         ({"order": "best"}, ValueError, "order must be 'sparsest', 'densest', 'random' or 'together', got 'best'"),
         ({"schedule": "one-cycle"}, ValueError, "schedule must be .* got 'one-cycle'"),
         ({"epochs_per_layer": 0}, ValueError, "epochs_per_layer must be an integer of at least 1, got 0"),

@@ -202,6 +202,10 @@ def test_recurrent_layers_convolutions_and_embeddings_can_be_held():
             "sigma_lr must be a finite number of at least 0, got -1.0",
         ),
         (
+            lambda: SigmaConstraint(nn.Linear(2, 2), sigma_lr=2.0, mode="project"),
+            "sigma_lr must be 1 in mode 'project'",
+        ),
+        (
             lambda: SigmaConstraint(nn.Linear(2, 2)).attach(torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)),
             "optimizer must have the weights of the constraint, got SGD",
         ),

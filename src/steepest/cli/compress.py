@@ -54,7 +54,9 @@ def compress(
     workload: Annotated[
         str | None, typer.Option(help="Of a CHECKPOINT that does not say it itself.", show_default=False)
     ] = None,
-    base_method: Annotated[str, typer.Option(help="The optimizer of the base network.")] = "sgd",
+    base_method: Annotated[
+        str | None, typer.Option(help="The optimizer of the base network. Default: sgd.", show_default=False)
+    ] = None,
     base_lr: Annotated[
         float | None, typer.Option(help="Its lr. Default: the middle of its range.", show_default=False)
     ] = None,
@@ -109,7 +111,7 @@ def compress(
         seed=seed,
         device=device,
     )
-    where = folder or Path("compress", Path(subject.replace(":", "-")).name.split(".")[0])
+    where = folder or Path("compress", Path(subject.replace(":", "-")).name.removesuffix(".safetensors"))
     with Bar() as bar:
         found = shrink(settings, where, data_dir, bar.show)
     return tell(

@@ -1,6 +1,5 @@
 """A network made small layer by layer, within a budget of accuracy."""
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -11,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from steepest._kept import random_numbers_kept
-from steepest.compression.constraint import MODES, Mode
+from steepest.compression.constraint import Mode, check_mode
 from steepest.compression.folder import Folder
 from steepest.compression.steps import ORDERS, Compressed, Compression, Order, Progress
 from steepest.compression.training import Make, Trainer
-from steepest.compression.weights import find_weights
+from steepest.compression.weights import detached, find_weights
 from steepest.data.loaded import Loaded
 from steepest.optim.arguments import check_choice, check_flag, check_integer, check_number
 from steepest.training.definitions.schedule import SCHEDULES
@@ -78,7 +77,9 @@ def compress(
         order: ``"sparsest"`` first, which is the method; ``"densest"`` first, ``"random"``, or all ``"together"`` in
             as many epochs, to compare.
         seed: of all that is random.
-        folder: where each step is kept, and a training every half a minute: the same call again goes on from there.
+        folder: where each step is kept, and a training every half a minute: the same call again goes on from there. It
+            knows the model, the optimizer's values and all numbers here by itself, but neither the data nor what the
+            functions do.
         progress: called with what is done, and the share that is behind.
 
     Raises:
@@ -128,14 +129,6 @@ def compress(
         return run.all(sparsity, epochs_per_layer, retrain, order)
 
 
-def detached(model: nn.Module) -> nn.Module:
-    """Copy the model without what is left of a training."""
-    found = copy.deepcopy(model)
-    for parameter in found.parameters():
-        parameter.grad = None
-    return found
-
-
 def check_options(given: Mapping[str, Any]) -> None:
     """Raise unless the options of a compression can be used.
 
@@ -144,10 +137,7 @@ def check_options(given: Mapping[str, Any]) -> None:
     """
     check_number("budget", given["budget"], "a finite number of points of at least 0", lambda x: 0 <= x < math.inf)
     check_number("sparsity", given["sparsity"], "a share of at least 0 and below 1", lambda x: 0 <= x < 1)
-    check_number("sigma_lr", given["sigma_lr"], "a finite number of at least 0", lambda x: 0 <= x < math.inf)
-    if given["clip"] is not None:
-        check_number("clip", given["clip"], "a number above 0", lambda x: x > 0)
-    check_choice("mode", given["mode"], MODES)
+    check_mode(given["mode"], given["clip"], given["sigma_lr"])
     check_choice("order", given["order"], ORDERS)
     check_choice("schedule", given["schedule"], tuple(SCHEDULES))
     for name in ("embeddings", "recurrent"):

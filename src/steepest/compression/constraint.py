@@ -124,12 +124,7 @@ class SigmaConstraint:
         clip: float | None = None,
         sigma_lr: float = 1.0,
     ) -> None:
-        check_choice("mode", mode, MODES)
-        check_number("sigma_lr", sigma_lr, "a finite number of at least 0", lambda x: 0 <= x < float("inf"))
-        if clip is not None:
-            check_number("clip", clip, "a number above 0", lambda x: x > 0)
-            if mode == "project":
-                raise ValueError(f"clip must be None in mode 'project', which keeps no shadow weights, got {clip}")
+        check_mode(mode, clip, sigma_lr)
         weight = getattr(module, name, None)
         if not isinstance(weight, Tensor) or not weight.is_floating_point():
             raise ValueError(f"name must be a weight of the module, got {name!r} of {type(module).__name__}")
@@ -212,6 +207,22 @@ class SigmaConstraint:
         parametrize.remove_parametrizations(self.module, self.name)
         with torch.no_grad():
             getattr(self.module, self.name).copy_(values)
+
+
+def check_mode(mode: str, clip: float | None, sigma_lr: float) -> None:
+    """Raise unless a mode can be had with these options.
+
+    Raises:
+        ValueError: one is out of range, or the mode has no use for it.
+    """
+    check_choice("mode", mode, MODES)
+    check_number("sigma_lr", sigma_lr, "a finite number of at least 0", lambda x: 0 <= x < float("inf"))
+    if clip is not None:
+        check_number("clip", clip, "a number above 0", lambda x: x > 0)
+        if mode == "project":
+            raise ValueError(f"clip must be None in mode 'project', which keeps no shadow weights, got {clip}")
+    if mode == "project" and sigma_lr != 1:
+        raise ValueError(f"sigma_lr must be 1 in mode 'project', which trains no sigma, got {sigma_lr}")
 
 
 def _check_mask(mask: Tensor | None, weight: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """The steps of a compression, each of them kept or taken back."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from numbers import Real
@@ -17,7 +16,7 @@ from steepest.compression.folder import Folder
 from steepest.compression.format.writing import format_file
 from steepest.compression.net import Net
 from steepest.compression.pruning import global_masks, share_of_zeros
-from steepest.compression.training import Trainer
+from steepest.compression.training import Trained, Trainer
 
 Order = Literal["sparsest", "densest", "random", "together"]
 ORDERS = ("sparsest", "densest", "random", "together")
@@ -30,8 +29,8 @@ class Tried:
     """A step of a compression that was kept or taken back.
 
     ``step``: ``"base"``, ``"prune"`` or ``"constrain"``; ``layers``: the weights that it is about; ``sparsity``: of
-    these; ``before``, ``after``: what ``evaluate`` gave; ``sigma``: of a single constrained weight; ``epochs``: of
-    training; ``seconds``; ``bytes``: of the file if it ended here.
+    these; ``before``, ``after``: what ``evaluate`` gave; ``sigma``: of a single constrained weight; ``epochs`` and
+    ``seconds`` of training; ``bytes``: of the file if it ended here.
     """
 
     step: str
@@ -106,7 +105,7 @@ class Compression:
     def _begin(self) -> Net:
         """Judge the base network, once."""
         net = Net.of(self.trainer.model)
-        row, _ = self._step(0, "base", tuple(self.trainer.places), net, lambda: net, 0)
+        row, _ = self._step(0, "base", tuple(self.trainer.places), net, lambda: (net, 0.0), 0)
         if not math.isfinite(row.after):
             raise ValueError(f"evaluate must return a finite number for the given model, got {row.after}")
         self.base = self.accuracy = row.after
@@ -142,13 +141,13 @@ class Compression:
         self.accuracy = row.after
         return after
 
-    def _train(self, net: Net, epochs: int, name: str, share: tuple[float, float]) -> Callable[[], Net | None]:
+    def _train(self, net: Net, epochs: int, name: str, share: tuple[float, float]) -> Callable[[], Trained]:
         low, high = share
 
         def tell(done: float) -> None:
             self.progress(name, low + (high - low) * done)
 
-        def run() -> Net | None:
+        def run() -> Trained:
             tell(0.0)
             with self.folder.checkpoint(name) as checkpoint:
                 return self.trainer.train(net, epochs, name, checkpoint, tell)
@@ -156,15 +155,19 @@ class Compression:
         return run
 
     def _step(
-        self, number: int, step: str, keys: tuple[str, ...], start: Net, run: Callable[[], Net | None], epochs: int
+        self,
+        number: int,
+        step: str,
+        keys: tuple[str, ...],
+        start: Net,
+        run: Callable[[], Trained],
+        epochs: int,
     ) -> tuple[Tried, Net | None]:
         """Train and judge, or read from the folder what came of it; log it."""
         there = self.folder.read(number)
         if there is None:
-            began = time.perf_counter()
-            net = run()
+            net, seconds = run()
             after = math.nan if net is None else self._judge(net)
-            seconds = time.perf_counter() - began
             masks = [start.masks[key] for key in keys if key in start.masks]
             zeros = sum(share_of_zeros(mask) * mask.numel() for mask in masks)
             count = sum(start.shadow[key].numel() for key in keys)

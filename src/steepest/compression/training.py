@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from steepest.compression.batch_norm import reestimate
 from steepest.compression.constraint import Mode, SigmaConstraint
 from steepest.compression.net import Net
-from steepest.compression.weights import Place
+from steepest.compression.weights import Place, detached
 from steepest.data import Split, Splits
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
@@ -25,6 +25,7 @@ from steepest.training.process.randomness import derived_seed
 from steepest.training.train import train
 
 Make = Callable[[Any], Optimizer]
+Trained = tuple[Net | None, float]  # and the seconds that it took
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,13 @@ class Trainer:
         """What a result depends on, as far as it has words."""
         named = ("schedule", "mode", "clip", "sigma_lr", "seed", "batch_size")
         sizes = [len(self.part), *self.part.inputs.shape[1:]]
-        return {**{name: getattr(self, name) for name in named}, "weights": list(self.places), "samples": sizes}
+        made = self.make(list(detached(self.model).named_parameters()))
+        values = {key: value for key, value in made.defaults.items() if isinstance(value, int | float | str | tuple)}
+        optimizer = " ".join(
+            [type(made).__name__, *(f"{key}={value}" for key, value in sorted(values.items()) if value)]
+        )
+        own = {name: getattr(self, name) for name in named}
+        return {**own, "weights": list(self.places), "samples": sizes, "optimizer": optimizer}
 
     def train(
         self,
@@ -61,8 +68,9 @@ class Trainer:
         name: str,
         checkpoint: Checkpoint | None = None,
         progress: Callable[[float], object] = lambda share: None,
-    ) -> Net | None:
-        """The network after so many epochs, BatchNorm re-estimated; ``None`` where the loss is no longer finite.
+    ) -> Trained:
+        """The network after so many epochs, BatchNorm re-estimated, and the seconds of its training, before an
+        interruption and after; ``None`` where the loss is no longer finite.
 
         Args:
             name: of the part, from which its random numbers come.
@@ -119,8 +127,8 @@ class Trainer:
             progress(seen.fraction)
             return False
 
-        train(assignment, with_test=False, checkpoint=checkpoint, progress=tell, trained=keep)
-        return self.reestimated(found[0], seed) if found else None
+        outcome = train(assignment, with_test=False, checkpoint=checkpoint, progress=tell, trained=keep)
+        return self.reestimated(found[0], seed) if found else None, outcome.seconds
 
     def reestimated(self, net: Net, seed: int) -> Net:
         """The same with the statistics of BatchNorm that its own weights give on the training data."""

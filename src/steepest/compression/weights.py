@@ -125,3 +125,11 @@ def plain_copy(model: nn.Module, state: "dict[str, Tensor] | None" = None) -> nn
         with torch.no_grad():
             found.load_state_dict(state)
     return found
+
+
+def detached(model: nn.Module) -> nn.Module:
+    """Copy the model without what is left of a training."""
+    found = copy.deepcopy(model)
+    for parameter in found.parameters():
+        parameter.grad = None
+    return found

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from steepest._files import write_atomically
 from steepest._machine import device_named
-from steepest.compression.compress import check_options, detached
+from steepest.compression.compress import check_options
 from steepest.compression.experiments.base import (
     SUFFIX,
     Base,
@@ -32,9 +32,9 @@ from steepest.compression.format.writing import format_file
 from steepest.compression.inference import for_inference
 from steepest.compression.steps import Compression, Tried
 from steepest.compression.training import Trainer
-from steepest.compression.weights import find_weights
+from steepest.compression.weights import detached, find_weights
 from steepest.page.kept import Progress, kept, settings_refused, take_experiment
-from steepest.training.code.lookup import find_method, find_workload, load_data
+from steepest.training.code.lookup import find_method, find_workload, load_data, source_digest
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.schedule import SCHEDULES
@@ -65,12 +65,19 @@ class Settings:
     clip: float | None = None
     sigma_lr: float = 1.0
     workload: str | None = None
-    base_method: str = "sgd"
+    base_method: str | None = None
     base_lr: float | None = None
     base_epochs: int | None = None
     rivals: bool = True
     seed: int = 0
     device: str = "auto"
+
+
+@dataclass(frozen=True)
+class _Asked(Settings):
+    """Settings with what a workload's file holds, by which a folder knows its own."""
+
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,8 @@ def shrink(
         fresh = workload.model()
         if not any(map(is_lazy, fresh.parameters())):  # before anything is trained
             find(fresh)
-        take_experiment(folder, settings)
+        source = source_digest(workload_of(settings.subject, settings.workload))
+        take_experiment(folder, _Asked(**asdict(settings), source=source))
         trains = not settings.subject.endswith(SUFFIX)
         bar = _Bar(progress, [3.0 * trains, *[2.0 for _ in settings.sparsity], 1.0 * settings.rivals])
         if trains:
@@ -184,12 +192,15 @@ def _check(settings: Settings) -> tuple[Workload, Method, Method]:
         raise ValueError("sparsity must be at least one share, got none")
     for sparsity in settings.sparsity:
         check_options({**asdict(settings), "sparsity": sparsity})
-    for name in ("base_epochs",):
-        if (value := getattr(settings, name)) is not None and value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, got {value}")
+    if settings.base_epochs is not None and settings.base_epochs < 1:
+        raise ValueError(f"base_epochs must be an integer of at least 1, got {settings.base_epochs}")
+    if settings.subject.endswith(SUFFIX):
+        for name in ("base_method", "base_lr", "base_epochs"):
+            if (value := getattr(settings, name)) is not None:
+                raise ValueError(f"{name} must be left out where the subject is a trained network, got {value!r}")
     methods = []
     for name in ("method", "base_method"):
-        found = find_method(getattr(settings, name))
+        found = find_method(getattr(settings, name) or "sgd")
         if found.estimators or found.schedule or found.prepare or found.closure:
             raise ValueError(f"{name} must be a plain optimizer, such as 'sgd' or 'adamw', got {found.name!r}")
         methods.append(found)
@@ -262,7 +273,7 @@ class _Experiment:
         if there is None:
             net = pruned_to(trainer, best.bytes)
             with folder.checkpoint(name) as checkpoint:
-                trained = trainer.train(net, max(best.epochs, 1), name, checkpoint, partial(progress, name))
+                trained, _ = trainer.train(net, max(best.epochs, 1), name, checkpoint, partial(progress, name))
             folder.write(0, {"kept": trained is not None}, trained)
         else:
             trained = there[1]
