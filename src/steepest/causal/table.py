@@ -134,10 +134,10 @@ def _check_rank(table: Table) -> None:
     if alike.any():
         i, j = np.argwhere(alike)[0]
         raise ValueError(
-            f"columns {table.names[i]!r} and {table.names[j]!r} must differ by more than scale: one gives the other"
+            f"data columns {table.names[i]!r} and {table.names[j]!r} must differ by more than scale: one gives the other"
         )
     values, vectors = np.linalg.eigh(np.cov(table.values.T))
     if values[0] < ALIKE * values[-1]:
         worst = np.flatnonzero(np.abs(vectors[:, 0]) > 1e-3)
         listed = ", ".join(repr(table.names[i]) for i in worst[:6])
-        raise ValueError(f"columns {listed} must be linearly independent: together they determine one another")
+        raise ValueError(f"data columns {listed} must be linearly independent: together they determine one another")
