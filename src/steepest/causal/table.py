@@ -134,7 +134,8 @@ def _check_rank(table: Table) -> None:
     if alike.any():
         i, j = np.argwhere(alike)[0]
         raise ValueError(
-            f"data columns {table.names[i]!r} and {table.names[j]!r} must differ by more than scale: one gives the other"
+            f"data columns {table.names[i]!r} and {table.names[j]!r} must differ by more than scale: one gives the "
+            f"other"
         )
     values, vectors = np.linalg.eigh(np.cov(table.values.T))
     if values[0] < ALIKE * values[-1]:
