@@ -309,3 +309,47 @@ def test_a_pruner_knows_every_validation_of_a_sequence(tmp_path):
     assert spec.spent(spec.method("twice")) == whole.gradient_evaluations == 20
     assert misfit(study.spec, study.records()) == ""
     assert [plan.steps for plan in study.plan().methods] == [21, 10]
+
+
+def test_parts_are_told_before_and_after_every_task():
+    told = []
+
+    class Part:
+        def begin_task(self, view):
+            told.append(("begin", view.task, view.step))
+
+        def finish_task(self, view):
+            told.append(("finish", view.task, view.step))
+            with torch.no_grad():
+                for p in view.model.parameters():
+                    p.zero_()  # what is validated is what it leaves
+
+        def end_task(self, view):
+            told.append(("end", view.task, view.step))
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            pass
+
+    epochs = []
+
+    @contextmanager
+    def held(model, optimizer, seed):
+        def take(batch):
+            epochs.append((batch.task, batch.epoch))
+            return batch.backward()
+
+        yield Resumable(take, (Part(),))
+
+    outcome = run(dataclasses.replace(SGD, estimators=(Estimator("told", held, "points"),)))
+    steps = [(0, 12), (1, 20), (2, 30)]
+    begin = dict(zip((0, 1, 2), (0, 12, 20), strict=True))
+    expected = [
+        x for task, at in steps for x in (("begin", task, begin[task]), ("finish", task, at), ("end", task, at))
+    ]
+    assert told == expected[:-1]
+    assert epochs == [(t, e) for t, n in ((0, 6), (1, 4), (2, 5)) for e in (0, 1) for _ in range(n)]
+    zero = [sum(row) / 3 for row in outcome.task_matrix]
+    assert zero == pytest.approx([zero[0]] * 3)

@@ -70,6 +70,8 @@ def train(
         started -= run.seconds
         while run.step < steps:
             run.take_step()
+            if run.task_is_over:
+                run.finish_task()
             validates = run.validation_is_due
             if validates:
                 run.validate()

@@ -26,6 +26,7 @@ class Batch:
     ranks: Ranks = ALONE
     task: int = 0  # of a sequence of tasks, counted from 0
     see: Callable[[Any, Tensor], object] | None = None  # a controller's, which is shown every forward pass
+    epoch: int = 0  # of the task, counted from 0
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -81,9 +82,11 @@ class Resumable:
     Args:
         take: the function, or ``None`` for a calibration.
         parts: what changes from step to step, as objects with ``state_dict()`` and ``load_state_dict(state)``; the
-            states may hold tensors, numbers, strings and containers of them. Empty if nothing does. Where a workload is
-            a sequence of tasks, one that has ``end_task(view)`` is told of the end of each but the last, with a
-            :class:`RunView`; what gradients it takes then are not counted.
+            states may hold tensors, numbers, strings and containers of them. Empty if nothing does. One that has
+            ``begin_task(view)`` or ``finish_task(view)`` is told, with a :class:`RunView`, before the first step of
+            each task of a sequence and after its last, before it is validated; most workloads are one task. One that
+            has ``end_task(view)`` is told between two tasks, after the validation. What gradients they take then are
+            not counted.
     """
 
     take: Take | None = None

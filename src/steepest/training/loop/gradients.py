@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -32,11 +32,11 @@ class Gradients:
     def __call__(self, batch: Batch) -> Tensor:
         return self._take(batch)
 
-    def end_task(self, view: RunView) -> None:
-        """Call ``end_task(view)`` of every part that has it, between two tasks of a sequence."""
+    def tell(self, moment: Literal["begin_task", "finish_task", "end_task"], view: RunView) -> None:
+        """Call the method of that name of every part that has it."""
         for part in self._parts:
-            if callable(end := getattr(part, "end_task", None)):
-                end(view)
+            if callable(told := getattr(part, moment, None)):
+                told(view)
 
     def state_dict(self) -> list[dict[str, Any]]:
         return [part.state_dict() for part in self._parts]

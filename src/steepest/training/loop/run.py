@@ -110,6 +110,7 @@ class Run:
             if held is not None:
                 self._attached.enter_context(held)
         set_task(self.model, task)
+        self.gradients.tell("begin_task", self.view)
 
     def release(self) -> None:
         """Undo what the controller has attached to the model."""
@@ -118,8 +119,12 @@ class Run:
     def end_task(self) -> None:
         """Tell those who want to know, and go on to the next."""
         with evaluated(self.optimizer):
-            self.gradients.end_task(self.view)
+            self.gradients.tell("end_task", self.view)
         self.begin_task(self.task + 1)
+
+    def finish_task(self) -> None:
+        """Tell those who want to know that the last step of a task has been taken."""
+        self.gradients.tell("finish_task", self.view)
 
     @property
     def view(self) -> RunView:
@@ -130,7 +135,8 @@ class Run:
         """One step, at what the controller sets."""
         self.controller.before_step(self.step - self.leg.start)
         see = getattr(self.controller, "see", None)
-        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks, self.task, see)
+        epoch = (self.step - self.leg.start) * self.method.cost // self.leg.per_epoch
+        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks, self.task, see, epoch)
         self.evaluations.reset()
         losses: list[Tensor] = []
 
