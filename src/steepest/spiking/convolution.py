@@ -1,0 +1,203 @@
+"""Convolutions of spikes with neurons that do not leak, of which one at each location spikes, once."""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from steepest.optim.arguments import check_number
+
+MANTISSA = 24  # bits of a float32
+TOGETHER = 4  # images, of which the potentials are held at a time
+
+
+class First(NamedTuple):
+    """The only spike of each location: of N images at H' by W' locations.
+
+    ``when``: the time step (N, H', W'), or T where there is none; ``which``: the map; ``potential``: that map's, at
+    that time; both are of no meaning where there is no spike.
+    """
+
+    when: Tensor
+    which: Tensor
+    potential: Tensor
+
+
+class SpikingConv2d(nn.Module):
+    r"""A valid convolution of spikes, with instantaneous neurons that do not leak.
+
+    .. code-block:: text
+
+        P_t = P_(t-1) + conv(spikes_t, weight)     0 at the beginning of each image
+
+    A neuron spikes where its potential is at least the threshold. Lateral inhibition: at each location only the map of
+    the largest potential may spike, of equals the first; and where one has spiked, none spikes again for this image.
+
+    No gradients flow: the weights learn by :class:`~steepest.spiking.STDP`. Potentials are computed with the weights
+    rounded to a binary fraction, fine enough for float32 and coarse enough that their sums are exact: the spikes are
+    the same to the last bit for every batch size, number of threads and device.
+
+    Args:
+        in_channels: of the input, 2 for encoded images.
+        out_channels: number of maps.
+        kernel_size: side of the square kernel.
+        threshold: of the potential.
+        mean, std: of the normal distribution that the weights begin with, drawn from torch's global generator; values
+            outside of (0, 1) become the mean. ``weight`` has the shape (out, in, kernel, kernel).
+        inhibition: without it every neuron spikes once on its own.
+
+    Raises:
+        ValueError: an argument is of the wrong kind or range.
+
+    Source: Vaila, Chiasson, Saxena, arXiv 1903.12272, and its author's code (known).
+
+    Example:
+        >>> layer = SpikingConv2d(1, 2, 3, threshold=4.0)
+        >>> with torch.no_grad():
+        ...     _ = layer.weight[0].fill_(0.5), layer.weight[1].fill_(0.75)
+        >>> spikes = torch.zeros(3, 1, 1, 3, 3, dtype=torch.bool)  # T, N, C, H, W
+        >>> spikes[1, 0, 0, :2] = True
+        >>> layer(spikes).nonzero().tolist()  # step 1, map 1
+        [[1, 0, 1, 0, 0]]
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 5,
+        threshold: float = 15.0,
+        *,
+        mean: float = 0.8,
+        std: float = 0.01,
+        inhibition: bool = True,
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("in_channels", in_channels),
+            ("out_channels", out_channels),
+            ("kernel_size", kernel_size),
+        ):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+        check_number("threshold", threshold, "a finite number above 0", lambda x: 0 < x < math.inf)
+        check_number("mean", mean, "a number between 0 and 1", lambda x: 0 < x < 1)
+        check_number("std", std, "a finite number of at least 0", lambda x: 0 <= x < math.inf)
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
+        self.threshold, self.inhibition = float(threshold), bool(inhibition)
+        self.mean, self.std = float(mean), float(std)
+        shape = (out_channels, in_channels, kernel_size, kernel_size)
+        self.weight = nn.Parameter(torch.empty(shape, dtype=torch.float32), requires_grad=False)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw the weights anew."""
+        self.weight.normal_(self.mean, self.std)
+        self.weight.masked_fill_((self.weight <= 0) | (self.weight >= 1), self.mean)
+
+    @torch.no_grad()
+    def potentials(self, spikes: Tensor) -> Tensor:
+        """The potentials after each time step: (T, N, C, H, W) to float32 (T, N, out, H', W').
+
+        Raises:
+            TypeError, ValueError: the spikes are of another shape or dtype.
+        """
+        self._check(spikes)
+        return self._convolve(spikes, len(spikes))
+
+    def _convolve(self, spikes: Tensor, most: int) -> Tensor:
+        """Find potentials where a cell of the input has at most so many spikes."""
+        steps, count = spikes.shape[:2]
+        seen = spikes.to(torch.float32).cumsum(dim=0)
+        weight, scale = self._round(most)
+        if seen.is_cuda:  # where a convolution of float32 is not a plain sum
+            exact = F.conv2d(seen.flatten(0, 1).double(), weight.double())
+            found = ((exact * scale).round() / scale).to(torch.float32)
+        else:
+            found = F.conv2d(seen.flatten(0, 1), weight)
+        return found.unflatten(0, (steps, count))
+
+    @torch.no_grad()
+    def first_spikes(self, spikes: Tensor) -> First:
+        """When and in which map each location spikes, under lateral inhibition.
+
+        Raises:
+            TypeError, ValueError: the spikes are of another shape or dtype.
+        """
+        self._check(spikes)
+        found = [self._find_first(part, len(spikes)) for part in spikes.split(TOGETHER, dim=1)]
+        return First(*map(torch.cat, zip(*found, strict=True)))
+
+    def _find_first(self, spikes: Tensor, never: int) -> First:
+        """Of few images, so that their potentials stay in the cache."""
+        steps = len(spikes)
+        while steps > 1 and not bool(spikes[steps - 1].any()):  # potentials stay as they were
+            steps -= 1
+        potential = self._convolve(spikes[:steps], never)
+        fires = potential.amax(dim=2) >= self.threshold
+        when = torch.where(fires.any(dim=0), fires.to(torch.uint8).argmax(dim=0), never)
+        at = when.clamp(max=steps - 1)[None, :, None].expand(-1, -1, self.out_channels, -1, -1)
+        highest, which = potential.gather(0, at)[0].max(dim=1)
+        return First(when, which, highest)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Spikes (T, N, C, H, W), bool or 0 and 1, to bool (T, N, out, H', W').
+
+        Raises:
+            TypeError, ValueError: the spikes are of another shape or dtype.
+        """
+        steps = torch.arange(len(spikes), dtype=torch.int64, device=spikes.device)[:, None, None, None, None]
+        if self.inhibition:
+            first = self.first_spikes(spikes)
+            maps = torch.arange(self.out_channels, dtype=torch.int64, device=spikes.device)[:, None, None]
+            return (first.when[:, None] == steps) & (first.which[:, None] == maps)
+        fired = (self.potentials(spikes) >= self.threshold).to(torch.uint8).cummax(dim=0).values.bool()
+        return torch.cat([fired[:1], fired[1:] & ~fired[:-1]])
+
+    def extra_repr(self) -> str:
+        rest = "" if self.inhibition else ", inhibition=False"
+        return f"{self.in_channels}, {self.out_channels}, {self.kernel_size}, threshold={self.threshold:g}{rest}"
+
+    def _check(self, spikes: Tensor) -> None:
+        if not isinstance(spikes, Tensor):
+            raise TypeError(f"spikes must be a tensor, got {type(spikes).__name__}")
+        least = self.kernel_size
+        if spikes.ndim != 5 or spikes.shape[2] != self.in_channels or min(spikes.shape[-2:]) < least or not len(spikes):
+            raise ValueError(
+                f"spikes must have the shape (T, N, {self.in_channels}, H, W), with sides of at least {least}, got "
+                f"{tuple(spikes.shape)}"
+            )
+
+    def _round(self, spikes: int) -> tuple[Tensor, float]:
+        """Round the weights to whole parts of a scale, so that no sum of a potential is inexact in float32."""
+        weight = self.weight.detach()
+        most = spikes * weight[0].numel() * max(1.0, float(weight.abs().max()))
+        scale = 2.0 ** (MANTISSA - math.ceil(math.log2(most)))
+        return (weight * scale).round() / scale, scale
+
+
+def pool_spikes(spikes: Tensor, size: int = 2) -> Tensor:
+    """Windows of ``size`` by ``size``, side by side, in which something spikes: (T, N, C, H, W) to (T, N, C, H', W').
+
+    Rows and columns that fill no window are left out.
+
+    Raises:
+        ValueError: an argument is of another shape or range.
+
+    Example:
+        >>> pool_spikes(torch.eye(4, dtype=torch.bool)[None, None, None])[0, 0, 0].long()
+        tensor([[1, 0],
+                [0, 1]])
+    """
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ValueError(f"size must be an integer of at least 1, got {size!r}")
+    if spikes.ndim != 5 or min(spikes.shape[-2:]) < size:
+        raise ValueError(
+            f"spikes must have the shape (T, N, C, H, W), with sides of at least {size}, got {tuple(spikes.shape)}"
+        )
+    height, width = (side // size for side in spikes.shape[-2:])
+    windows = spikes[..., : height * size, : width * size].unflatten(-1, (width, size)).unflatten(-3, (height, size))
+    return windows.bool().any(dim=-1).any(dim=-2)

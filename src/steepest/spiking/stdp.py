@@ -1,0 +1,180 @@
+"""Spike-timing-dependent plasticity of a spiking convolution, as an estimator: any optimizer takes the step."""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from steepest.optim.arguments import check_number
+from steepest.spiking.convolution import SpikingConv2d
+
+
+class Winner(NamedTuple):
+    """A neuron that learns: of a map, at a row and a column, with the time step of its spike."""
+
+    map: int
+    row: int
+    column: int
+    when: int
+
+
+class STDP:
+    r"""Fill ``layer.weight.grad`` with -dw, from spikes alone: without labels, and without a graph.
+
+    .. code-block:: text
+
+        dw = rate w (1 - w)              where the input has spiked, up to the time of the winner's spike
+           = -ratio rate w (1 - w)       elsewhere
+
+    for each winner's patch. Winners are sought among the spikes of an image, in order of time, then of potential, the
+    largest first, then of their places: a map has one at most, and no other map has one within ``radius`` of it. An
+    optimizer with lr 1 takes exactly that step (``torch.optim.SGD(layer.parameters(), lr=1.0)``); weights that another
+    one has taken out of [0, 1] are put back at the next call.
+
+    A synapse whose input has spiked with probability p by the time of its winner is driven to 1 where p exceeds
+    ratio / (1 + ratio), 3/7, else to 0; :meth:`convergence` tells how far all are.
+
+    Homeostasis: a map that has won more than a third of the last ``history`` images pauses: it cannot win, and decays
+    by ``decay`` w (1 - w) an image.
+
+    One image at a time is the method. Several at once learn from the same weights, and their changes are added, so that
+    a map may learn once for each: faster, and a little different.
+
+    Args:
+        layer: with lateral inhibition.
+        rate: of potentiation, A+ in the paper; it doubles every ``double_every`` images up to ``most``. The paper's are
+            .002, 500 and .15 for a first layer, .0002 and 1,500 for a second.
+        ratio: of depression's rate to it.
+        radius: 5 blocks 11 by 11 locations around a winner, 1 blocks 3 by 3.
+        history: images that homeostasis looks back on; 0 is none. 5 and 3 in the paper.
+        decay: .003 and .0003 in the paper.
+
+    Raises:
+        TypeError, ValueError: an argument is of the wrong kind or range.
+
+    Source: Vaila, Chiasson, Saxena, arXiv 1903.12272, and its author's code (known); that winners are sought over time,
+    block for the rest of the image, and that the change is made at its end, is our reading.
+
+    Example:
+        >>> from steepest.spiking import SpikingConv2d, encode
+        >>> _ = torch.manual_seed(0)
+        >>> layer = SpikingConv2d(2, 4, threshold=8.0)
+        >>> stdp, optimizer = STDP(layer), torch.optim.SGD(layer.parameters(), lr=1.0)
+        >>> before = stdp.convergence()
+        >>> for image in torch.rand(3, 1, 27, 27):
+        ...     winners = stdp(encode(image))
+        ...     optimizer.step()
+        >>> stdp.images, stdp.convergence() < before
+        (3, True)
+    """
+
+    def __init__(
+        self,
+        layer: SpikingConv2d,
+        *,
+        rate: float = 0.002,
+        ratio: float = 0.75,
+        double_every: int = 500,
+        most: float = 0.15,
+        radius: int = 5,
+        history: int = 5,
+        decay: float = 0.003,
+    ) -> None:
+        if not isinstance(layer, SpikingConv2d):
+            raise TypeError(f"layer must be a SpikingConv2d, got {type(layer).__name__}")
+        if not layer.inhibition:
+            raise ValueError("layer must have lateral inhibition, as winners are sought among its spikes")
+        check_number("rate", rate, "a number above 0 and below 1", lambda x: 0 < x < 1)
+        check_number("most", most, f"a number from rate, {rate:g}, to below 1", lambda x: rate <= x < 1)
+        check_number("ratio", ratio, "a number above 0 with ratio times most below 1", lambda x: 0 < x * most < 1)
+        check_number("decay", decay, "a number of at least 0 and below 1", lambda x: 0 <= x < 1)
+        for name, value, least in (("double_every", double_every, 1), ("radius", radius, 0), ("history", history, 0)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        self.layer = layer
+        self.ratio, self.radius, self.decay = ratio, radius, decay
+        self.double_every, self.most, self.history = double_every, most, history
+        self.images = 0
+        self._first_rate = rate
+        self._won: deque[frozenset[int]] = deque(maxlen=history)  # by the maps, the latest last
+
+    @property
+    def rate(self) -> float:
+        """Of the next image."""
+        doublings = min(self.images // self.double_every, 64)
+        return float(min(self._first_rate * 2.0**doublings, self.most))
+
+    @property
+    def pausing(self) -> frozenset[int]:
+        """Maps that have won too often."""
+        if not self._won:
+            return frozenset()
+        counts = [sum(number in won for won in self._won) for number in range(self.layer.out_channels)]
+        return frozenset(number for number, count in enumerate(counts) if 3 * count > self.history)
+
+    @torch.no_grad()
+    def __call__(self, spikes: Tensor) -> list[list[Winner]]:
+        """Set ``layer.weight.grad`` to -dw for spikes (T, N, C, H, W): zero where none wins.
+
+        Returns:
+            The winners of each image.
+
+        Raises:
+            TypeError, ValueError: the spikes are of another shape or dtype.
+        """
+        weight = self.layer.weight
+        weight.clamp_(0, 1)
+        when, which, potential = (part.cpu() for part in self.layer.first_spikes(spikes))
+        change = torch.zeros_like(weight)
+        slope = weight * (1 - weight)
+        size, found = self.layer.kernel_size, []
+        for image in range(spikes.shape[1]):
+            rate, pausing = self.rate, self.pausing
+            winners = self._find_winners(when[image], which[image], potential[image], len(spikes), pausing)
+            for number, row, column, step in winners:
+                patch = spikes[: step + 1, image, :, row : row + size, column : column + size]
+                sign = patch.bool().any(dim=0).to(weight.dtype) * (1 + self.ratio) - self.ratio
+                change[number].add_(sign * slope[number], alpha=rate)
+            for number in pausing:
+                change[number].sub_(slope[number], alpha=self.decay)
+            found.append(winners)
+            self.images += 1
+            if self.history:
+                self._won.append(frozenset(winner.map for winner in winners))
+        weight.grad = change.neg_()
+        return found
+
+    def convergence(self) -> float:
+        """The mean of w (1 - w) over the weights: .16 as they begin at .8, towards 0 as each nears 0 or 1."""
+        weight = self.layer.weight.detach()
+        return float((weight * (1 - weight)).mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What changes but for the layer's weights."""
+        return {"images": self.images, "won": [sorted(won) for won in self._won]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.images = int(state["images"])
+        self._won = deque((frozenset(won) for won in state["won"]), maxlen=self.history)
+
+    def _find_winners(
+        self, when: Tensor, which: Tensor, potential: Tensor, steps: int, pausing: frozenset[int]
+    ) -> list[Winner]:
+        """Choose greedily from the spikes of one image, of each location one."""
+        width = when.shape[1]
+        places = (when.flatten() < steps).nonzero()[:, 0]
+        times, maps, heights = (part.flatten()[places].tolist() for part in (when, which, potential))
+        order = sorted(range(len(times)), key=lambda i: (times[i], -heights[i], i))
+        at, done, found, left = places.tolist(), set(pausing), [], self.layer.out_channels - len(pausing)
+        for i in order:
+            if len(found) == left:
+                break
+            row, column = divmod(at[i], width)
+            if maps[i] in done or any(
+                max(abs(row - other.row), abs(column - other.column)) <= self.radius for other in found
+            ):
+                continue
+            done.add(maps[i])
+            found.append(Winner(maps[i], row, column, times[i]))
+        return found
