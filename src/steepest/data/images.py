@@ -36,6 +36,16 @@ def images(name: str, data_dir: str | Path | None = None) -> Splits:
     Raises:
         InputError: there is no such folder or file, or the hub cannot be reached.
     """
+    found = grey_images(name, data_dir)
+    return standardize(Splits(*(Split(_pixels(split), split.targets) for split in found)))
+
+
+def grey_images(name: str, data_dir: str | Path | None = None) -> Splits:
+    """The same images as they are: inputs uint8 of shape (N, 28, 28), targets int64.
+
+    Raises:
+        InputError: there is no such folder or file, or the hub cannot be reached.
+    """
     folder = existing_data_folder(data_dir)
     places = None if folder is None else {file: _find(folder / name, file) for file in FILES}
     if places is not None and all(places.values()):
@@ -49,7 +59,7 @@ def images(name: str, data_dir: str | Path | None = None) -> Splits:
     else:
         raise InputError(f"{_missing(name, folder)}, or let the hub bring them: pip install 'steepest[hub]'")
     rest, validation = hold_out(train, 0.1)
-    return standardize(Splits(*(Split(_pixels(s), s.targets.to(torch.int64)) for s in (rest, validation, test))))
+    return Splits(*(Split(s.inputs, s.targets.to(torch.int64)) for s in (rest, validation, test)))
 
 
 def _pixels(split: Split) -> torch.Tensor:

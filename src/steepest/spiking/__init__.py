@@ -1,7 +1,20 @@
 """Spiking features learnt without labels, a classifier with binary activations, and learning without forgetting."""
 
+from steepest.spiking.binary import BinaryClassifier, binary_step
 from steepest.spiking.convolution import SpikingConv2d, pool_spikes
 from steepest.spiking.encoding import encode
+from steepest.spiking.features import FeatureSettings, extract_features, learn_filters
 from steepest.spiking.stdp import STDP, Winner
 
-__all__ = ["STDP", "SpikingConv2d", "Winner", "encode", "pool_spikes"]
+__all__ = [
+    "STDP",
+    "BinaryClassifier",
+    "FeatureSettings",
+    "SpikingConv2d",
+    "Winner",
+    "binary_step",
+    "encode",
+    "extract_features",
+    "learn_filters",
+    "pool_spikes",
+]

@@ -118,7 +118,7 @@ class SpikingConv2d(nn.Module):
             found = ((exact * scale).round() / scale).to(torch.float32)
         else:
             found = F.conv2d(seen.flatten(0, 1), weight)
-        return found.unflatten(0, (steps, count))
+        return found.reshape(steps, count, *found.shape[1:])
 
     @torch.no_grad()
     def first_spikes(self, spikes: Tensor) -> First:
@@ -128,7 +128,7 @@ class SpikingConv2d(nn.Module):
             TypeError, ValueError: the spikes are of another shape or dtype.
         """
         self._check(spikes)
-        found = [self._find_first(part, len(spikes)) for part in spikes.split(TOGETHER, dim=1)]
+        found = [self._find_first(part, len(spikes)) for part in torch.split(spikes, TOGETHER, dim=1)]
         return First(*map(torch.cat, zip(*found, strict=True)))
 
     def _find_first(self, spikes: Tensor, never: int) -> First:
@@ -199,5 +199,5 @@ def pool_spikes(spikes: Tensor, size: int = 2) -> Tensor:
             f"spikes must have the shape (T, N, C, H, W), with sides of at least {size}, got {tuple(spikes.shape)}"
         )
     height, width = (side // size for side in spikes.shape[-2:])
-    windows = spikes[..., : height * size, : width * size].unflatten(-1, (width, size)).unflatten(-3, (height, size))
-    return windows.bool().any(dim=-1).any(dim=-2)
+    kept = spikes[..., : height * size, : width * size].bool()
+    return kept.reshape(*spikes.shape[:3], height, size, width, size).any(dim=-1).any(dim=-2)

@@ -72,7 +72,8 @@ def encode(
     both = torch.where(both >= max(threshold, torch.finfo(both.dtype).tiny), both, 0.0)
     both[..., :BORDER, :], both[..., -BORDER:, :] = 0.0, 0.0
     both[..., :BORDER], both[..., -BORDER:] = 0.0, 0.0
-    return _rank(_normalize(both).flatten(2), steps, silent).unflatten(-1, grey.shape[-2:])
+    found = _rank(_normalize(both).flatten(2), steps, silent)
+    return found.reshape(*found.shape[:3], *grey.shape[-2:])
 
 
 def _check_whole(name: str, value: object, least: int) -> None:

@@ -128,7 +128,8 @@ class STDP:
         when, which, potential = (part.cpu() for part in self.layer.first_spikes(spikes))
         change = torch.zeros_like(weight)
         slope = weight * (1 - weight)
-        size, found = self.layer.kernel_size, []
+        size = self.layer.kernel_size
+        found: list[list[Winner]] = []
         for image in range(spikes.shape[1]):
             rate, pausing = self.rate, self.pausing
             winners = self._find_winners(when[image], which[image], potential[image], len(spikes), pausing)
@@ -166,7 +167,8 @@ class STDP:
         places = (when.flatten() < steps).nonzero()[:, 0]
         times, maps, heights = (part.flatten()[places].tolist() for part in (when, which, potential))
         order = sorted(range(len(times)), key=lambda i: (times[i], -heights[i], i))
-        at, done, found, left = places.tolist(), set(pausing), [], self.layer.out_channels - len(pausing)
+        at, done, left = places.tolist(), set(pausing), self.layer.out_channels - len(pausing)
+        found: list[Winner] = []
         for i in order:
             if len(found) == left:
                 break
