@@ -15,6 +15,7 @@ from steepest.cli.compress import compress
 from steepest.cli.diagnose import diagnose
 from steepest.cli.lr_range import lr_range
 from steepest.cli.report import report
+from steepest.cli.spiking import spiking
 from steepest.cli.streams import err, guarded_output, never_fail_to_encode, out
 from steepest.cli.theory import theory
 from steepest.cli.watch import watch
@@ -35,6 +36,7 @@ app.command()(watch)
 app.command("lr-range")(lr_range)
 app.command()(causal)
 app.command()(compress)
+app.command()(spiking)
 app.add_typer(theory, name="theory")
 app.command("methods")(lists.methods)
 app.command("workloads")(lists.workloads)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,16 +38,25 @@ def take_experiment(folder: Path, settings: Any) -> None:
     take_folder(folder, SETTINGS, json.loads(json.dumps({"format": FORMAT, **asdict(settings)})), "experiment")
 
 
-def kept(folder: Path, name: str, compute: Callable[[], Mapping[str, Any]], parts: str = "simulated") -> dict[str, Any]:
+def kept(
+    folder: Path,
+    name: str,
+    compute: Callable[[], Mapping[str, Any]],
+    parts: str = "simulated",
+    one_thread: bool = True,
+) -> dict[str, Any]:
     """Numbers: from their file in the folder's ``parts``, or computed, and written there whole.
 
     Arrays are written with all their digits and come back as such, so that nothing shows where they came from.
+
+    Args:
+        one_thread: compute with one: more only get into each other's way over small matrices.
     """
     path = folder / parts / f"{name}.json"
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        with threads(1):  # more only get into each other's way over matrices so small
+        with threads(1) if one_thread else nullcontext():
             plain = {key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in compute().items()}
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, json.dumps(plain))

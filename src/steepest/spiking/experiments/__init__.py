@@ -1,0 +1,1 @@
+"""What `steepest spiking` does, and its page."""
