@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from steepest._errors import InputError
 from steepest.data import Split, Splits
@@ -26,7 +27,7 @@ from steepest.training import Workload
 DATASETS: dict[str, tuple[Callable[[Path | None], Splits], int, float, str]] = {
     "mnist": (partial(grey_images, "mnist"), 10, 0.98, "MNIST"),
     "fashion-mnist": (partial(grey_images, "fashion-mnist"), 10, 0.84, "Fashion-MNIST"),
-    "emnist": (emnist, 47, 0.7, "the EMNIST ByMerge-test subset"),
+    "emnist": (emnist, 47, 0.7, "EMNIST ByMerge-test subset"),
 }
 """Of each: its grey images, its number of classes, a target of accuracy, and what it is called."""
 
@@ -43,21 +44,28 @@ def load_grey(dataset: str, data_dir: Path | None = None) -> Splits:
 
 
 def spiking_features(
-    dataset: str,
-    settings: FeatureSettings,
-    data_dir: Path | None = None,
-    progress: Progress = lambda name, share: None,
+    grey: Splits, settings: FeatureSettings, chosen: Tensor | None = None, progress: Progress = lambda name, share: None
 ) -> tuple[Splits, Learnt]:
-    """Features of all three parts, bool (N, count), and the filters; both from the cache if it has them."""
-    grey, cache = load_grey(dataset, data_dir), cache_folder()
+    """Features of all three parts, bool (N, count), and the filters; both from the cache if it has them.
+
+    Args:
+        grey: images uint8 (N, H, W).
+        chosen: indices of the training images of which features are wanted; the filters learn from all.
+    """
+    cache = cache_folder()
     learnt = learn_filters(grey.train.inputs, settings, cache, progress)
+    grey = grey if chosen is None else some_of(grey, chosen)
     extract = partial(extract_features, learnt.layer, contrast=settings.contrast, cache=cache, progress=progress)
     return Splits(*(Split(extract(part.inputs), part.targets) for part in grey)), learnt
 
 
-def pixels(dataset: str, data_dir: Path | None = None) -> Splits:
-    """The images alone, float32 (N, 784) from 0 to 1."""
-    grey = load_grey(dataset, data_dir)
+def some_of(splits: Splits, chosen: Tensor) -> Splits:
+    """The same with these training images only."""
+    return Splits(Split(splits.train.inputs[chosen], splits.train.targets[chosen]), splits.validation, splits.test)
+
+
+def pixels(grey: Splits) -> Splits:
+    """Images alone, float32 (N, H * W) from 0 to 1."""
     return Splits(*(Split(part.inputs.flatten(1).float() / 255, part.targets) for part in grey))
 
 
@@ -92,7 +100,7 @@ def spiking_workload(
     model = partial(BinaryClassifier, features, hidden, classes, **options)
     with torch.device("meta"):
         model()  # refuses what cannot be built
-    data = partial(pixels, dataset) if on_pixels else partial(_load_features, dataset, settings)
+    data = partial(_load, dataset, None if on_pixels else settings)
     return Workload(
         f"spiking-{dataset}",
         data=data,
@@ -104,8 +112,9 @@ def spiking_workload(
     )
 
 
-def _load_features(dataset: str, settings: FeatureSettings, data_dir: Path | None) -> Splits:
-    return spiking_features(dataset, settings, data_dir)[0]
+def _load(dataset: str, settings: FeatureSettings | None, data_dir: Path | None) -> Splits:
+    grey = load_grey(dataset, data_dir)
+    return pixels(grey) if settings is None else spiking_features(grey, settings)[0]
 
 
 spiking_mnist = spiking_workload("mnist")

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from steepest._errors import InputError, argument
 from steepest._files import write_atomically
 from steepest._machine import device_named
-from steepest.data import Split, Splits
+from steepest.data import Split
 from steepest.page.kept import Progress, kept, settings_refused, take_experiment
 from steepest.spiking.encoding import encode
 from steepest.spiking.features import FeatureSettings, Learnt
-from steepest.spiking.workloads import DATASETS, load_grey, pixels, spiking_features, spiking_workload
+from steepest.spiking.workloads import DATASETS, load_grey, pixels, some_of, spiking_features, spiking_workload
 from steepest.training.builtin import METHODS
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
@@ -133,14 +133,13 @@ def recognize(
                 f"train_images must be at most the {len(grey.train)} there are, got {settings.train_images}"
             )
         take_experiment(folder, settings)
-        learnt = None
+        chosen = _choose(len(grey.train), settings)
         if settings.pixels:
-            splits = pixels(settings.dataset, data_dir)
+            splits, learnt = pixels(grey if chosen is None else some_of(grey, chosen)), None
         else:
             splits, learnt = spiking_features(
-                settings.dataset, settings.of_features, data_dir, lambda name, share: progress(name, 0.3 * share)
+                grey, settings.of_features, chosen, lambda name, share: progress(name, 0.3 * share)
             )
-        splits = _fewer(splits, settings.train_images, settings.seed)
         assignment = Assignment(
             workload, method, splits.to(device), values, settings.seed, settings.epochs, settings.batch_size,
             SCHEDULES[settings.schedule],
@@ -195,12 +194,10 @@ def _check(settings: Settings) -> tuple[Method, dict[str, float]]:
     return method, values if settings.lr is None else {**values, "lr": settings.lr}
 
 
-def _fewer(splits: Splits, count: int | None, seed: int) -> Splits:
-    if count is None:
-        return splits
-    chosen = torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(seed))[:count]
-    train = Split(splits.train.inputs[chosen], splits.train.targets[chosen])
-    return Splits(train, splits.validation, splits.test)
+def _choose(there: int, settings: Settings) -> Tensor | None:
+    if settings.train_images is None:
+        return None
+    return torch.randperm(there, generator=torch.Generator().manual_seed(settings.seed))[: settings.train_images]
 
 
 def _train(assignment: Assignment, folder: Path, learnt: Learnt | None, progress: Progress) -> dict[str, Any]:

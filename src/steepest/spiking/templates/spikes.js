@@ -60,10 +60,10 @@
       return step === undefined ? null : [ON, early(step)];
     });
     const counts = new Map();
-    for (const [step, map] of image.maps) counts.set(map * told.steps + step, (counts.get(map * told.steps + step) ?? 0) + 1);
+    for (const [step, map] of image.maps) counts.set(step * told.maps + map, (counts.get(step * told.maps + map) ?? 0) + 1);
     const most = Math.max(1, ...counts.values());
-    paint("raster", told.steps, told.maps, (x, y) => {
-      const count = counts.get(y * told.steps + x);
+    paint("raster", told.maps, told.steps, (x, y) => {
+      const count = counts.get(y * told.maps + x);
       return count && [text, 0.25 + 0.75 * count / most];
     });
   };
