@@ -105,13 +105,12 @@ def learn_filters(
     """
     key = _digest(images, asdict(settings))
     state = _read(cache, f"filters-{key}.pt")
-    if state is None:
-        with torch.random.fork_rng([]):
-            torch.manual_seed(settings.seed)
+    with torch.random.fork_rng([]), torch.no_grad():
+        torch.manual_seed(settings.seed)
+        if state is None:
             state = _learn(images, settings, cache, progress)
-        _write(cache, f"filters-{key}.pt", state)
-    layer = SpikingConv2d(2, settings.maps, settings.kernel_size, state["threshold"])
-    with torch.no_grad():
+            _write(cache, f"filters-{key}.pt", state)
+        layer = SpikingConv2d(2, settings.maps, settings.kernel_size, state["threshold"])
         layer.weight.copy_(state["snapshots"][-1])
     return Learnt(layer, state["seen"], state["snapshots"], state["convergence"])
 
