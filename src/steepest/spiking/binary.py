@@ -16,7 +16,7 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 STD = 0.01  # of the initial weights
 
 
-def _slope(surrogate: str, x: Tensor, tau: float) -> Tensor:
+def _find_slope(surrogate: str, x: Tensor, tau: float) -> Tensor:
     if surrogate == "box":
         return ((x >= 0) & (x <= tau / 4)).to(x.dtype)
     if surrogate == "two-sided":
@@ -41,7 +41,7 @@ class _Step(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        return grads[0] * _slope(ctx.surrogate, x, ctx.tau), None, None
+        return grads[0] * _find_slope(ctx.surrogate, x, ctx.tau), None, None
 
 
 def binary_step(x: Tensor, surrogate: Surrogate = "box", tau: float = 0.5) -> Tensor:

@@ -47,6 +47,7 @@ class SpikingConv2d(nn.Module):
         mean, std: of the normal distribution that the weights begin with, drawn from torch's global generator; values
             outside of (0, 1) become the mean. ``weight`` has the shape (out, in, kernel, kernel).
         inhibition: without it every neuron spikes once on its own.
+        device: of the weights; torch's default by default.
 
     Raises:
         ValueError: an argument is of the wrong kind or range.
@@ -73,6 +74,7 @@ class SpikingConv2d(nn.Module):
         mean: float = 0.8,
         std: float = 0.01,
         inhibition: bool = True,
+        device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
         for name, value in (
@@ -89,7 +91,7 @@ class SpikingConv2d(nn.Module):
         self.threshold, self.inhibition = float(threshold), bool(inhibition)
         self.mean, self.std = float(mean), float(std)
         shape = (out_channels, in_channels, kernel_size, kernel_size)
-        self.weight = nn.Parameter(torch.empty(shape, dtype=torch.float32), requires_grad=False)
+        self.weight = nn.Parameter(torch.empty(shape, dtype=torch.float32, device=device), requires_grad=False)
         self.reset_parameters()
 
     @torch.no_grad()
@@ -132,7 +134,7 @@ class SpikingConv2d(nn.Module):
         return First(*map(torch.cat, zip(*found, strict=True)))
 
     def _find_first(self, spikes: Tensor, never: int) -> First:
-        """Of few images, so that their potentials stay in the cache."""
+        """Find them of few images, so that their potentials stay in the cache."""
         steps = len(spikes)
         while steps > 1 and not bool(spikes[steps - 1].any()):  # potentials stay as they were
             steps -= 1

@@ -82,7 +82,7 @@ def _check_whole(name: str, value: object, least: int) -> None:
 
 
 def _read_grey(images: Tensor) -> Tensor:
-    """Whole grey levels from 0 to 255, float64 (N, H, W)."""
+    """Read whole grey levels from 0 to 255, float64 (N, H, W)."""
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor, got {type(images).__name__}")
     channels = images.shape[1] if images.ndim == 4 else 1
@@ -128,11 +128,11 @@ def _matrix_to(size: int, side: int) -> Tensor:
 
 def _filter(grey: Tensor) -> Tensor:
     """Filter by the difference of Gaussians: a sum of three separable kernels, each of whole numbers."""
-    (narrow, wide), mean, top = _factors()
+    (narrow, wide), mean, top = _make_factors()
     height, width = grey.shape[-2:]
 
     def by(factor: tuple[float, ...]) -> Tensor:
-        rows, columns = (_band(factor, side, grey.device) for side in (height, width))
+        rows, columns = (_make_band(factor, side, grey.device) for side in (height, width))
         return rows @ grey @ columns
 
     found = by(narrow) - by(wide) / 2 - by((GRID,) * len(narrow)) * mean
@@ -140,8 +140,8 @@ def _filter(grey: Tensor) -> Tensor:
 
 
 @cache
-def _factors() -> tuple[tuple[tuple[float, ...], ...], float, float]:
-    """Both Gaussians in one dimension, times GRID; the kernel's mean and maximum, without the factor 1/sqrt(2 pi)."""
+def _make_factors() -> tuple[tuple[tuple[float, ...], ...], float, float]:
+    """Make both Gaussians in one dimension, times GRID; the kernel's mean and maximum, without the factor 1/sqrt(2 pi)."""
     reach = range(-RADIUS, RADIUS + 1)
     factors = tuple(tuple(float(round(GRID * math.exp(-x * x / (2 * s * s)))) for x in reach) for s in (1, 2))
     narrow, wide = (sum(factor) ** 2 / GRID**2 for factor in factors)
@@ -150,8 +150,8 @@ def _factors() -> tuple[tuple[tuple[float, ...], ...], float, float]:
 
 
 @cache
-def _band(factor: tuple[float, ...], side: int, device: torch.device) -> Tensor:
-    """The symmetric matrix that filters along one dimension, with zeros beyond the edge."""
+def _make_band(factor: tuple[float, ...], side: int, device: torch.device) -> Tensor:
+    """Make the symmetric matrix that filters along one dimension, with zeros beyond the edge."""
     found = torch.zeros((side, side), dtype=torch.float64, device=device)
     for shift, value in enumerate(factor, start=-(len(factor) // 2)):
         found.diagonal(shift).fill_(value)
@@ -162,13 +162,13 @@ def _normalize(response: Tensor) -> Tensor:
     """Divide by the mean in a box."""
     # Steps of 2^-20 make the sums over the box exact.
     steps = (response * 2.0**20).round()
-    rows, columns = (_band((1.0,) * WINDOW, side, response.device) for side in response.shape[-2:])
+    rows, columns = (_make_band((1.0,) * WINDOW, side, response.device) for side in response.shape[-2:])
     mean = rows @ steps @ columns / (2.0**20 * WINDOW**2)
     return response / (mean + 1e-4)
 
 
 def _rank(values: Tensor, steps: int, silent: int) -> Tensor:
-    """Spikes (steps + silent, N, kinds, cells) of positive values (N, kinds, cells), the largest first."""
+    """Say when each spikes: (steps + silent, N, kinds, cells) of positive values (N, kinds, cells), the largest first."""
     order = values.argsort(dim=-1, descending=True, stable=True)
     count = (values > 0).sum(dim=-1, keepdim=True)
     place = torch.arange(values.shape[-1], dtype=torch.int64, device=values.device)

@@ -110,7 +110,7 @@ def learn_filters(
         if state is None:
             state = _learn(images, settings, cache, progress)
             _write(cache, f"filters-{key}.pt", state)
-        layer = SpikingConv2d(2, settings.maps, settings.kernel_size, state["threshold"])
+        layer = SpikingConv2d(2, settings.maps, settings.kernel_size, state["threshold"], device="cpu")
         layer.weight.copy_(state["snapshots"][-1])
     return Learnt(layer, state["seen"], state["snapshots"], state["convergence"])
 
@@ -149,12 +149,12 @@ def cache_folder() -> Path:
 
 
 def _learn(images: Tensor, settings: FeatureSettings, cache: Path | None, progress: Progress) -> dict[str, Any]:
-    layer = SpikingConv2d(2, settings.maps, settings.kernel_size, settings.threshold)
+    layer = SpikingConv2d(2, settings.maps, settings.kernel_size, settings.threshold, device="cpu")
     if settings.filters == "initial":
         return _state_of(layer, [0], [layer.weight.detach().clone()])
     if settings.filters == "random":
         return _draw_alike(layer, images, settings, cache, progress)
-    order = torch.randperm(len(images))
+    order = torch.randperm(len(images), device="cpu")
     count = settings.images
     stdp = STDP(layer, radius=settings.radius, history=settings.history)
     optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)

@@ -197,7 +197,8 @@ def _check(settings: Settings) -> tuple[Method, dict[str, float]]:
 def _choose(there: int, settings: Settings) -> Tensor | None:
     if settings.train_images is None:
         return None
-    return torch.randperm(there, generator=torch.Generator().manual_seed(settings.seed))[: settings.train_images]
+    generator = torch.Generator("cpu").manual_seed(settings.seed)
+    return torch.randperm(there, generator=generator, device="cpu")[: settings.train_images]
 
 
 def _train(assignment: Assignment, folder: Path, learnt: Learnt | None, progress: Progress) -> dict[str, Any]:
