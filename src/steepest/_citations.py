@@ -220,6 +220,34 @@ _COMPRESSION = _entry("""
       year          = {2018},
     }
 """)
+_SPIKING = _entry("""
+    @misc{vaila2019spiking,
+      author        = {Vaila and Chiasson and Saxena},
+      title         = {Deep convolutional spiking neural networks for image classification},
+      year          = {2019},
+      eprint        = {1903.12272},
+      archiveprefix = {arXiv},
+    }
+""")
+_BINARIZED = _entry("""
+    @misc{vaila2020binarized,
+      author        = {Vaila and Chiasson and Saxena},
+      title         = {A deep unsupervised feature learning spiking neural network with binarized classification
+                       layers for {EMNIST} classification},
+      year          = {2020},
+      eprint        = {2002.11843},
+      archiveprefix = {arXiv},
+    }
+""")
+_COST_PER_SYNAPSE = _entry("""
+    @misc{vaila2020continuous,
+      author        = {Vaila and Chiasson and Saxena},
+      title         = {Continuous learning in a single-incremental-task scenario with spike features},
+      year          = {2020},
+      eprint        = {2005.04167},
+      archiveprefix = {arXiv},
+    }
+""")
 # By the names of public classes and functions, then by those of `steepest methods`.
 _PAPERS = {
     "SNGM": _SNGM,
@@ -252,6 +280,12 @@ _PAPERS = {
     "CausalOrder": _PERMUTATIONS,
     "compress": _COMPRESSION,
     "SigmaConstraint": _COMPRESSION,
+    "encode": _SPIKING,
+    "SpikingConv2d": _SPIKING,
+    "STDP": _SPIKING,
+    "BinaryClassifier": _BINARIZED,
+    "binary_step": _BINARIZED,
+    "CostPerSynapse": _COST_PER_SYNAPSE,
     "sngm": _SNGM,
     "bng": _BLOCK_NORMALIZED,
     "bng-ratio": _BLOCK_NORMALIZED,

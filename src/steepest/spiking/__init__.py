@@ -1,15 +1,17 @@
 """Spiking features learnt without labels, a classifier with binary activations, and learning without forgetting."""
 
 from steepest.spiking.binary import BinaryClassifier, binary_step
-from steepest.spiking.convolution import SpikingConv2d, pool_spikes
+from steepest.spiking.convolution import First, SpikingConv2d, pool_spikes
 from steepest.spiking.encoding import encode
-from steepest.spiking.features import FeatureSettings, extract_features, learn_filters
+from steepest.spiking.features import FeatureSettings, Learnt, extract_features, learn_filters
 from steepest.spiking.stdp import STDP, Winner
 
 __all__ = [
     "STDP",
     "BinaryClassifier",
     "FeatureSettings",
+    "First",
+    "Learnt",
     "SpikingConv2d",
     "Winner",
     "binary_step",
