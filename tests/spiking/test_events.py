@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steepest._errors import InputError
+from steepest.spiking.convolution import SpikingConv2d
 from steepest.spiking.events import Events, encode_events, read_events, read_nmnist
 
 LAST = 2**23 - 1  # the largest time of a record
@@ -286,3 +287,12 @@ def test_recordings_of_a_folder_are_encoded_as_they_are(folder):
     train, _ = read_nmnist(folder)
     assert torch.equal(encode_events(train), encode_events(list(train)))
     assert encode_events(train[:2]).shape[1] == 2
+
+
+def test_layers_of_spikes_take_encoded_events():
+    events = made((5, 5, 1, 0), (6, 5, 1, 1), (5, 6, 1, 2), (6, 6, 1, 3))
+    layer = SpikingConv2d(2, 3, 5, threshold=3.0, inhibition=False)
+    spikes = layer(encode_events([made((0, 0, 0, 0)), events], steps=4))
+    assert spikes.shape == (6, 2, 3, 30, 30)
+    assert not spikes[:, 0].any()
+    assert spikes[3, 1, :, 2:6, 2:6].all()
