@@ -1,6 +1,7 @@
 """Convolutions of spikes with neurons that do not leak, of which one at each location spikes, once."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from steepest.optim.arguments import check_number
 
 MANTISSA = 24  # bits of a float32
-TOGETHER = 4  # images, of which the potentials are held at a time
+TOGETHER = 16  # images at a time
 
 
 class First(NamedTuple):
@@ -108,19 +109,13 @@ class SpikingConv2d(nn.Module):
             TypeError, ValueError: the spikes are of another shape or dtype.
         """
         self._check(spikes)
-        return self._convolve(spikes, len(spikes))
-
-    def _convolve(self, spikes: Tensor, most: int) -> Tensor:
-        """Find potentials where a cell of the input has at most so many spikes."""
         steps, count = spikes.shape[:2]
-        seen = spikes.to(torch.float32).cumsum(dim=0)
-        weight, scale = self._round(most)
-        if seen.is_cuda:  # where a convolution of float32 is not a plain sum
-            exact = F.conv2d(seen.flatten(0, 1).double(), weight.double())
-            found = ((exact * scale).round() / scale).to(torch.float32)
-        else:
-            found = F.conv2d(seen.flatten(0, 1), weight)
+        seen = spikes.to(torch.float32).cumsum(dim=0).flatten(0, 1)
+        found = self._convolve(seen, *self._round(steps))
         return found.reshape(steps, count, *found.shape[1:])
+
+    def _convolve(self, seen: Tensor, weight: Tensor, scale: float) -> Tensor:
+        return _exactly(F.conv2d, seen, weight, scale)
 
     @torch.no_grad()
     def first_spikes(self, spikes: Tensor) -> First:
@@ -129,21 +124,66 @@ class SpikingConv2d(nn.Module):
         Raises:
             TypeError, ValueError: the spikes are of another shape or dtype.
         """
-        self._check(spikes)
-        found = [self._find_first(part, len(spikes)) for part in torch.split(spikes, TOGETHER, dim=1)]
-        return First(*map(torch.cat, zip(*found, strict=True)))
+        return self.first_spikes_and_times(spikes)[0]
 
-    def _find_first(self, spikes: Tensor, never: int) -> First:
-        """Find them of few images, so that their potentials stay in the cache."""
-        steps = len(spikes)
-        while steps > 1 and not bool(spikes[steps - 1].any()):  # potentials stay as they were
-            steps -= 1
-        potential = self._convolve(spikes[:steps], never)
+    @torch.no_grad()
+    def first_spikes_and_times(self, spikes: Tensor) -> tuple[First, Tensor]:
+        """The same, and when each cell of the input spikes first: float32 (N, C, H, W), T where it never does."""
+        self._check(spikes)
+        found, times = [], []
+        for part in torch.split(spikes, TOGETHER, dim=1):  # few, so that what is computed stays in the cache
+            when, most = _find_times(part)
+            if most > 1 or bool((self.weight < 0).any()):
+                found.append(self._find_by_potentials(part))
+            else:
+                found.append(self.first_of_times(when, len(spikes)))
+            times.append(when)
+        return First(*map(torch.cat, zip(*found, strict=True))), torch.cat(times)
+
+    def _find_by_potentials(self, spikes: Tensor) -> First:
+        potential = self.potentials(spikes)
         fires = potential.amax(dim=2) >= self.threshold
-        when = torch.where(fires.any(dim=0), fires.to(torch.uint8).argmax(dim=0), never)
-        at = when.clamp(max=steps - 1)[None, :, None].expand(-1, -1, self.out_channels, -1, -1)
+        when = torch.where(fires.any(dim=0), fires.to(torch.uint8).argmax(dim=0), len(spikes))
+        at = when.clamp(max=len(spikes) - 1)[None, :, None].expand(-1, -1, self.out_channels, -1, -1)
         highest, which = potential.gather(0, at)[0].max(dim=1)
         return First(when, which, highest)
+
+    @torch.no_grad()
+    def first_of_times(self, times: Tensor, steps: int) -> First:
+        """The same where every cell of the input spikes once at most, and no weight is below 0.
+
+        Potentials then only rise: those of the last step tell which locations spike at all, and of these the step is
+        found by bisection.
+
+        Args:
+            times: float32 (N, C, H, W), whole; ``steps`` for a cell that never spikes.
+        """
+        weight, scale = self._round(steps)
+        seen = self._convolve((steps - times).clamp_(0, 1), weight, scale)
+        fires = seen.amax(dim=1) >= self.threshold
+        image, row, column = places = fires.nonzero(as_tuple=True)
+        size = self.kernel_size
+        patches = times.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)[places].flatten(1)
+        low, high = torch.zeros_like(image), torch.full_like(image, steps - 1)
+        flat = weight.flatten(1)
+
+        def potentials_at(step: Tensor) -> Tensor:
+            seen = (step[:, None] + 1 - patches).clamp_(0, 1)  # 1 where a cell has spiked by that step
+            return _exactly(torch.mm, seen, flat.t(), scale).t()
+
+        for _ in range((steps - 1).bit_length()):
+            middle = (low + high) >> 1
+            reached = potentials_at(middle).amax(dim=0) >= self.threshold
+            low, high = torch.where(reached, low, middle + 1), torch.where(reached, middle, high)
+        highest, best = potentials_at(high).max(dim=0)
+        found = First(
+            torch.full_like(fires, steps, dtype=torch.int64),
+            torch.zeros_like(fires, dtype=torch.int64),
+            torch.zeros_like(fires, dtype=flat.dtype),
+        )
+        for part, values in zip(found, (high, best, highest), strict=True):
+            part[image, row, column] = values
+        return found
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Spikes (T, N, C, H, W), bool or 0 and 1, to bool (T, N, out, H', W').
@@ -179,6 +219,26 @@ class SpikingConv2d(nn.Module):
         most = spikes * weight[0].numel() * max(1.0, float(weight.abs().max()))
         scale = 2.0 ** (MANTISSA - math.ceil(math.log2(most)))
         return (weight * scale).round() / scale, scale
+
+
+def _exactly(multiply: Callable[[Tensor, Tensor], Tensor], seen: Tensor, weight: Tensor, scale: float) -> Tensor:
+    """Multiply without rounding, also on a GPU, where a product of float32 need not be a plain sum."""
+    if seen.is_cuda:
+        return ((multiply(seen.double(), weight.double()) * scale).round() / scale).to(torch.float32)
+    return multiply(seen, weight)
+
+
+def _find_times(spikes: Tensor) -> tuple[Tensor, int]:
+    """Find when each cell spikes first, and the most spikes of one cell."""
+    steps = len(spikes)
+    late = torch.arange(-steps, 0, dtype=torch.float32, device=spikes.device)
+    as_numbers = spikes.to(torch.float32).flatten(1)
+    summed, counts = (torch.stack([late, torch.ones_like(late)]) @ as_numbers).reshape(2, *spikes.shape[1:])
+    most = int(counts.max()) if counts.numel() else 0
+    if most <= 1:
+        return summed.add_(steps), most
+    waited = as_numbers.cumsum(dim=0) == 0
+    return waited.sum(dim=0, dtype=torch.float32).reshape(spikes.shape[1:]), most
 
 
 def pool_spikes(spikes: Tensor, size: int = 2) -> Tensor:

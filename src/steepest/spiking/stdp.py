@@ -1,6 +1,6 @@
 """Spike-timing-dependent plasticity of a spiking convolution, as an estimator: any optimizer takes the step."""
 
-from collections import deque
+from collections import Counter, deque
 from typing import Any, NamedTuple
 
 import torch
@@ -110,8 +110,8 @@ class STDP:
         """Maps that have won too often."""
         if not self._won:
             return frozenset()
-        counts = [sum(number in won for won in self._won) for number in range(self.layer.out_channels)]
-        return frozenset(number for number, count in enumerate(counts) if 3 * count > self.history)
+        counts = Counter(number for won in self._won for number in won)
+        return frozenset(number for number, count in counts.items() if 3 * count > self.history)
 
     @torch.no_grad()
     def __call__(self, spikes: Tensor) -> list[list[Winner]]:
@@ -125,20 +125,22 @@ class STDP:
         """
         weight = self.layer.weight
         weight.clamp_(0, 1)
-        when, which, potential = (part.cpu() for part in self.layer.first_spikes(spikes))
+        first, times = self.layer.first_spikes_and_times(spikes)
+        when, which, potential = (part.cpu() for part in first)
+        size, slope = self.layer.kernel_size, weight * (1 - weight)
+        patches = times.unfold(2, size, 1).unfold(3, size, 1)  # (N, C, H', W', k, k)
         change = torch.zeros_like(weight)
-        slope = weight * (1 - weight)
-        size = self.layer.kernel_size
         found: list[list[Winner]] = []
         for image in range(spikes.shape[1]):
-            rate, pausing = self.rate, self.pausing
+            pausing = self.pausing
             winners = self._find_winners(when[image], which[image], potential[image], len(spikes), pausing)
-            for number, row, column, step in winners:
-                patch = spikes[: step + 1, image, :, row : row + size, column : column + size]
-                sign = patch.bool().any(dim=0).to(weight.dtype) * (1 + self.ratio) - self.ratio
-                change[number].add_(sign * slope[number], alpha=rate)
-            for number in pausing:
-                change[number].sub_(slope[number], alpha=self.decay)
+            if winners:
+                maps, rows, columns, steps = torch.tensor(winners, dtype=torch.int64, device=times.device).t()
+                seen = (patches[image][:, rows, columns].transpose(0, 1) <= steps[:, None, None, None]).to(weight.dtype)
+                change[maps] += (seen * (1 + self.ratio) - self.ratio) * slope[maps] * self.rate
+            if pausing:
+                paused = torch.tensor(sorted(pausing), dtype=torch.int64, device=weight.device)
+                change[paused] -= slope[paused] * self.decay
             found.append(winners)
             self.images += 1
             if self.history:
@@ -165,18 +167,23 @@ class STDP:
         """Choose greedily from the spikes of one image, of each location one."""
         width = when.shape[1]
         places = (when.flatten() < steps).nonzero()[:, 0]
-        times, maps, heights = (part.flatten()[places].tolist() for part in (when, which, potential))
-        order = sorted(range(len(times)), key=lambda i: (times[i], -heights[i], i))
-        at, done, left = places.tolist(), set(pausing), self.layer.out_channels - len(pausing)
+        times, maps, heights = (part.flatten()[places] for part in (when, which, potential))
+        # Exact: a potential is a whole multiple of a small power of 2, and far below 2^20.
+        order = (times.double() * 2.0**20 - heights).argsort(stable=True)
+        columns = zip(maps[order].tolist(), places[order].tolist(), times[order].tolist(), strict=True)
+        left = [
+            Winner(number, place // width, place % width, time)
+            for number, place, time in columns
+            if number not in pausing
+        ]
         found: list[Winner] = []
-        for i in order:
-            if len(found) == left:
-                break
-            row, column = divmod(at[i], width)
-            if maps[i] in done or any(
-                max(abs(row - other.row), abs(column - other.column)) <= self.radius for other in found
-            ):
-                continue
-            done.add(maps[i])
-            found.append(Winner(maps[i], row, column, times[i]))
+        while left:
+            best = left[0]
+            found.append(best)
+            left = [
+                other
+                for other in left
+                if other.map != best.map
+                and (abs(other.row - best.row) > self.radius or abs(other.column - best.column) > self.radius)
+            ]
         return found
