@@ -26,7 +26,7 @@ def layer_of(seed=0, maps=5, kernel=3, threshold=2.0, channels=2, **options):
 
 def convolve_slowly(layer, spikes):
     """Spikes of one image (T, C, H, W) by loops; potentials as exact sums of the rounded weights."""
-    weight, _ = layer._round(len(spikes))
+    weight, _ = layer.rounded(len(spikes))
     size = layer.kernel_size
     height, width = (side - size + 1 for side in spikes.shape[-2:])
     out = torch.zeros(len(spikes), layer.out_channels, height, width, dtype=torch.bool)
@@ -69,7 +69,7 @@ def test_any_batch_gives_the_same_spikes():
 
 def test_potentials_add_up_over_time():
     layer, spikes = layer_of(), spikes_of(3)
-    weight, _ = layer._round(len(spikes))
+    weight, _ = layer.rounded(len(spikes))
     step_by_step = torch.stack([torch.nn.functional.conv2d(s.float(), weight) for s in spikes]).cumsum(dim=0)
     assert torch.equal(layer.potentials(spikes), step_by_step)
     assert (weight - layer.weight).abs().max() < 1e-4
@@ -169,6 +169,52 @@ def test_a_synapse_is_driven_to_1_where_its_input_spikes_in_more_than_three_of_s
     ends = (layer.weight > 0.5).float().mean().item()
     assert ends == (1.0 if rate > 3 / 7 else 0.0)
     assert learner.convergence() < 0.12
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.15])  # at the higher one cells spike several times
+def test_learning_from_one_after_another_is_the_same_in_one_call(rate):
+    def run(together):
+        layer = layer_of(5, maps=6)
+        learner, optimizer = STDP(layer, rate=0.05, history=4), torch.optim.SGD(layer.parameters(), lr=1.0)
+        spikes, winners = spikes_of(1, count=40, rate=rate), []
+        if together:
+            winners = learner.learn(spikes, optimizer)
+        else:
+            for i in range(40):
+                winners += learner(spikes[:, i : i + 1])
+                optimizer.step()
+        return winners, layer.weight.detach().clone(), learner.state_dict()
+
+    (one, first, state), (other, second, again) = run(True), run(False)
+    assert one == other
+    assert sum(map(len, one)) > 10
+    assert torch.equal(first, second)
+    assert state == again
+
+
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_potentials_that_only_rise_are_searched_and_those_of_all_steps_say_the_same(few, monkeypatch):
+    monkeypatch.setattr("steepest.spiking.convolution.FEW", few)
+    for seed in range(5):
+        for steps in (1, 2, 3, 7, 12):
+            layer, spikes = layer_of(seed), spikes_of(seed, steps=1, count=8, rate=0.3)
+            when = torch.randint(steps, spikes.shape, generator=torch.Generator().manual_seed(seed))
+            once = (torch.arange(steps)[:, None, None, None, None] == when) & spikes
+            found, slow = layer.first_spikes(once), layer._find_by_potentials(once)
+            fires = slow.when < steps
+            assert fires.sum() > 0
+            assert torch.equal(found.when, slow.when)
+            assert torch.equal(found.which[fires], slow.which[fires])
+            assert torch.equal(found.potential[fires], slow.potential[fires])
+
+
+def test_weights_below_0_are_right_too():
+    layer, spikes = layer_of(), spikes_of(2)
+    with torch.no_grad():
+        layer.weight[:, :, 1] = -0.5
+    found = layer(spikes)
+    for image in range(2):
+        assert torch.equal(found[:, image], convolve_slowly(layer, spikes[:, image]))
 
 
 def test_several_images_at_once_add_what_each_alone_would_change():

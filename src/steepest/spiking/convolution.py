@@ -12,6 +12,7 @@ from steepest.optim.arguments import check_number
 
 MANTISSA = 24  # bits of a float32
 TOGETHER = 16  # images at a time
+FEW = 512  # locations
 
 
 class First(NamedTuple):
@@ -108,10 +109,10 @@ class SpikingConv2d(nn.Module):
         Raises:
             TypeError, ValueError: the spikes are of another shape or dtype.
         """
-        self._check(spikes)
+        self.check(spikes)
         steps, count = spikes.shape[:2]
         seen = spikes.to(torch.float32).cumsum(dim=0).flatten(0, 1)
-        found = self._convolve(seen, *self._round(steps))
+        found = self._convolve(seen, *self.rounded(steps))
         return found.reshape(steps, count, *found.shape[1:])
 
     def _convolve(self, seen: Tensor, weight: Tensor, scale: float) -> Tensor:
@@ -129,16 +130,27 @@ class SpikingConv2d(nn.Module):
     @torch.no_grad()
     def first_spikes_and_times(self, spikes: Tensor) -> tuple[First, Tensor]:
         """The same, and when each cell of the input spikes first: float32 (N, C, H, W), T where it never does."""
-        self._check(spikes)
+        self.check(spikes)
         found, times = [], []
         for part in torch.split(spikes, TOGETHER, dim=1):  # few, so that what is computed stays in the cache
-            when, most = _find_times(part)
-            if most > 1 or bool((self.weight < 0).any()):
+            when, most = find_times(part)
+            if most > 1 or not self.only_rises:
                 found.append(self._find_by_potentials(part))
             else:
-                found.append(self.first_of_times(when, len(spikes)))
+                found.append(self.first_of_times(self.patches_of(when), len(spikes)))
             times.append(when)
         return First(*map(torch.cat, zip(*found, strict=True))), torch.cat(times)
+
+    @property
+    def only_rises(self) -> bool:
+        """Whether no weight is below 0, so that potentials never fall."""
+        return not bool((self.weight < 0).any())
+
+    def patches_of(self, times: Tensor) -> Tensor:
+        """What each location sees of (N, C, H, W): (C * k * k, N, H', W')."""
+        size = self.kernel_size
+        windows = times.unfold(2, size, 1).unfold(3, size, 1).permute(1, 4, 5, 0, 2, 3)
+        return windows.reshape(-1, *windows.shape[3:])
 
     def _find_by_potentials(self, spikes: Tensor) -> First:
         potential = self.potentials(spikes)
@@ -149,41 +161,46 @@ class SpikingConv2d(nn.Module):
         return First(when, which, highest)
 
     @torch.no_grad()
-    def first_of_times(self, times: Tensor, steps: int) -> First:
-        """The same where every cell of the input spikes once at most, and no weight is below 0.
-
-        Potentials then only rise: those of the last step tell which locations spike at all, and of these the step is
-        found by bisection.
+    def first_of_times(self, patches: Tensor, steps: int) -> First:
+        """The first spikes where every cell of the input spikes once at most, and no weight is below 0.
 
         Args:
-            times: float32 (N, C, H, W), whole; ``steps`` for a cell that never spikes.
+            patches: of times, from :meth:`patches_of`; ``steps`` for a cell that never spikes.
         """
-        weight, scale = self._round(steps)
-        seen = self._convolve((steps - times).clamp_(0, 1), weight, scale)
-        fires = seen.amax(dim=1) >= self.threshold
-        image, row, column = places = fires.nonzero(as_tuple=True)
-        size = self.kernel_size
-        patches = times.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)[places].flatten(1)
-        low, high = torch.zeros_like(image), torch.full_like(image, steps - 1)
+        places, when, which, potential = self.spikes_of_times(patches.flatten(1), steps, *self.rounded(steps))
+        shape, count = patches.shape[1:], patches[0].numel()
+        return First(
+            places.new_full((count,), steps).index_copy_(0, places, when.long()).reshape(shape),
+            places.new_zeros(count).index_copy_(0, places, which).reshape(shape),
+            potential.new_zeros(count).index_copy_(0, places, potential).reshape(shape),
+        )
+
+    def spikes_of_times(
+        self, patches: Tensor, steps: int, weight: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same of patches (C * k * k, L): places (S,) that spike, when (float), in which map, at what potential.
+
+        Potentials only rise: those of the last step tell which locations spike at all, and only for these the step is
+        searched.
+        """
         flat = weight.flatten(1)
 
-        def potentials_at(step: Tensor) -> Tensor:
-            seen = (step[:, None] + 1 - patches).clamp_(0, 1)  # 1 where a cell has spiked by that step
-            return _exactly(torch.mm, seen, flat.t(), scale).t()
+        def potentials_at(step: Tensor | float, seen: Tensor) -> Tensor:
+            spiked = (step + 1 - seen).clamp_(0, 1)  # 1 where a cell has spiked by that step
+            return _exactly(torch.mm, flat, spiked.flatten(1), scale).reshape(len(flat), *spiked.shape[1:])
 
-        for _ in range((steps - 1).bit_length()):
-            middle = (low + high) >> 1
-            reached = potentials_at(middle).amax(dim=0) >= self.threshold
-            low, high = torch.where(reached, low, middle + 1), torch.where(reached, middle, high)
-        highest, best = potentials_at(high).max(dim=0)
-        found = First(
-            torch.full_like(fires, steps, dtype=torch.int64),
-            torch.zeros_like(fires, dtype=torch.int64),
-            torch.zeros_like(fires, dtype=flat.dtype),
-        )
-        for part, values in zip(found, (high, best, highest), strict=True):
-            part[image, row, column] = values
-        return found
+        places = (potentials_at(steps - 1, patches).amax(dim=0) >= self.threshold).nonzero()[:, 0]
+        seen = patches.index_select(1, places)
+        ways = steps if len(places) <= FEW else 2  # few searches are not worth several rounds
+        first, span = torch.zeros_like(seen[0]), steps
+        while span > 1:  # the step is one of so many from ``first`` on
+            parts = min(ways, span)
+            span = -(-span // parts)
+            ends = torch.arange(span - 1, span * (parts - 1), span, dtype=seen.dtype, device=seen.device)
+            highest = potentials_at(first + ends[:, None], seen[:, None]).amax(dim=0)
+            first += (highest < self.threshold).sum(dim=0) * span
+        highest, which = potentials_at(first, seen).max(dim=0)
+        return places, first, which, highest
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Spikes (T, N, C, H, W), bool or 0 and 1, to bool (T, N, out, H', W').
@@ -203,7 +220,8 @@ class SpikingConv2d(nn.Module):
         rest = "" if self.inhibition else ", inhibition=False"
         return f"{self.in_channels}, {self.out_channels}, {self.kernel_size}, threshold={self.threshold:g}{rest}"
 
-    def _check(self, spikes: Tensor) -> None:
+    def check(self, spikes: Tensor) -> None:
+        """Raise unless the layer can take the spikes."""
         if not isinstance(spikes, Tensor):
             raise TypeError(f"spikes must be a tensor, got {type(spikes).__name__}")
         least = self.kernel_size
@@ -213,8 +231,12 @@ class SpikingConv2d(nn.Module):
                 f"{tuple(spikes.shape)}"
             )
 
-    def _round(self, spikes: int) -> tuple[Tensor, float]:
-        """Round the weights to whole parts of a scale, so that no sum of a potential is inexact in float32."""
+    def rounded(self, spikes: int) -> tuple[Tensor, float]:
+        """The weights in whole parts of a scale, and the scale, so that float32 adds them without rounding.
+
+        Args:
+            spikes: that a cell of the input has at most.
+        """
         weight = self.weight.detach()
         most = spikes * weight[0].numel() * max(1.0, float(weight.abs().max()))
         scale = 2.0 ** (MANTISSA - math.ceil(math.log2(most)))
@@ -228,8 +250,8 @@ def _exactly(multiply: Callable[[Tensor, Tensor], Tensor], seen: Tensor, weight:
     return multiply(seen, weight)
 
 
-def _find_times(spikes: Tensor) -> tuple[Tensor, int]:
-    """Find when each cell spikes first, and the most spikes of one cell."""
+def find_times(spikes: Tensor) -> tuple[Tensor, int]:
+    """When each cell spikes first, float32 (N, C, H, W), T where it never does; and the most spikes of one cell."""
     steps = len(spikes)
     late = torch.arange(-steps, 0, dtype=torch.float32, device=spikes.device)
     as_numbers = spikes.to(torch.float32).flatten(1)

@@ -13,6 +13,7 @@ GRID = 2.0**16  # factors of the kernels are whole multiples of 1/GRID, so that 
 RADIUS = 3  # of the kernel of 7 by 7
 BORDER = 2  # pixels at the edge that do not respond
 WINDOW = 17  # side of the box that responses are divided by
+TOGETHER = 64  # images
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -66,7 +67,14 @@ def encode(
     _check_whole("silent", silent, 0)
     if size is not None:
         _check_whole("size", size, 2 * RADIUS + 1)
-    grey = _resize(_read_grey(images), size)
+    grey = _read_grey(images)
+    parts = [_encode(part, size, threshold, steps, silent) for part in torch.split(grey, TOGETHER)]
+    return torch.cat(parts, dim=1)
+
+
+def _encode(grey: Tensor, size: int | None, threshold: float, steps: int, silent: int) -> Tensor:
+    """Encode few images, so that what is computed stays in the cache."""
+    grey = _resize(grey, size)
     response = _filter(grey)
     both = torch.stack([response, -response], dim=1)
     both = torch.where(both >= max(threshold, torch.finfo(both.dtype).tiny), both, 0.0)
@@ -141,7 +149,7 @@ def _filter(grey: Tensor) -> Tensor:
 
 @cache
 def _make_factors() -> tuple[tuple[tuple[float, ...], ...], float, float]:
-    """Make both Gaussians in one dimension, times GRID; the kernel's mean and maximum, without the factor 1/sqrt(2 pi)."""
+    """Make both Gaussians in one dimension, times GRID; and the kernel's mean and maximum, but for 1/sqrt(2 pi)."""
     reach = range(-RADIUS, RADIUS + 1)
     factors = tuple(tuple(float(round(GRID * math.exp(-x * x / (2 * s * s)))) for x in reach) for s in (1, 2))
     narrow, wide = (sum(factor) ** 2 / GRID**2 for factor in factors)
@@ -168,7 +176,7 @@ def _normalize(response: Tensor) -> Tensor:
 
 
 def _rank(values: Tensor, steps: int, silent: int) -> Tensor:
-    """Say when each spikes: (steps + silent, N, kinds, cells) of positive values (N, kinds, cells), the largest first."""
+    """Say when each spikes, the largest first: (steps + silent, N, kinds, cells) of values (N, kinds, cells)."""
     order = values.argsort(dim=-1, descending=True, stable=True)
     count = (values > 0).sum(dim=-1, keepdim=True)
     place = torch.arange(values.shape[-1], dtype=torch.int64, device=values.device)

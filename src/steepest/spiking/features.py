@@ -164,9 +164,10 @@ def _learn(images: Tensor, settings: FeatureSettings, cache: Path | None, progre
         progress("filters", start / count)
         chosen = [order[i % len(order)] for i in range(start, min(start + TOGETHER, count))]
         spikes = encode(images[torch.stack(chosen)], threshold=settings.contrast)
-        for i in range(spikes.shape[1]):
-            stdp(spikes[:, i : i + 1])
-            optimizer.step()
+        done = 0
+        for mark in [*sorted(m - start for m in marks if start < m < start + spikes.shape[1]), spikes.shape[1]]:
+            stdp.learn(spikes[:, done:mark], optimizer)
+            done = mark
             if stdp.images in marks:
                 seen.append(stdp.images)
                 snapshots.append(layer.weight.detach().clone())

@@ -1,13 +1,15 @@
 """Spike-timing-dependent plasticity of a spiking convolution, as an estimator: any optimizer takes the step."""
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from steepest.optim.arguments import check_number
-from steepest.spiking.convolution import SpikingConv2d
+from steepest.spiking.convolution import TOGETHER, SpikingConv2d, find_times
 
 
 class Winner(NamedTuple):
@@ -61,11 +63,11 @@ class STDP:
         >>> _ = torch.manual_seed(0)
         >>> layer = SpikingConv2d(2, 4, threshold=8.0)
         >>> stdp, optimizer = STDP(layer), torch.optim.SGD(layer.parameters(), lr=1.0)
-        >>> before = stdp.convergence()
-        >>> for image in torch.rand(3, 1, 27, 27):
-        ...     winners = stdp(encode(image))
-        ...     optimizer.step()
-        >>> stdp.images, stdp.convergence() < before
+        >>> spikes = encode(torch.rand(3, 27, 27))
+        >>> winners = stdp(spikes[:, :1])
+        >>> optimizer.step()
+        >>> winners = stdp.learn(spikes[:, 1:], optimizer)  # the same for the others, one by one
+        >>> stdp.images, 0 < stdp.convergence() < 0.25
         (3, True)
     """
 
@@ -123,30 +125,79 @@ class STDP:
         Raises:
             TypeError, ValueError: the spikes are of another shape or dtype.
         """
-        weight = self.layer.weight
-        weight.clamp_(0, 1)
-        first, times = self.layer.first_spikes_and_times(spikes)
-        when, which, potential = (part.cpu() for part in first)
-        size, slope = self.layer.kernel_size, weight * (1 - weight)
-        patches = times.unfold(2, size, 1).unfold(3, size, 1)  # (N, C, H', W', k, k)
-        change = torch.zeros_like(weight)
-        found: list[list[Winner]] = []
+        layer, steps = self.layer, len(spikes)
+        layer.weight.clamp_(0, 1)
+        first, times = layer.first_spikes_and_times(spikes)
+        patches = layer.patches_of(times)
+        change, found = torch.zeros_like(layer.weight), []
         for image in range(spikes.shape[1]):
-            pausing = self.pausing
-            winners = self._find_winners(when[image], which[image], potential[image], len(spikes), pausing)
-            if winners:
-                maps, rows, columns, steps = torch.tensor(winners, dtype=torch.int64, device=times.device).t()
-                seen = (patches[image][:, rows, columns].transpose(0, 1) <= steps[:, None, None, None]).to(weight.dtype)
-                change[maps] += (seen * (1 + self.ratio) - self.ratio) * slope[maps] * self.rate
-            if pausing:
-                paused = torch.tensor(sorted(pausing), dtype=torch.int64, device=weight.device)
-                change[paused] -= slope[paused] * self.decay
-            found.append(winners)
-            self.images += 1
-            if self.history:
-                self._won.append(frozenset(winner.map for winner in winners))
-        weight.grad = change.neg_()
+            when, which, potential = (part[image].flatten() for part in first)
+            places = (when < steps).nonzero()[:, 0]
+            candidates = places, when[places], which[places], potential[places]
+            found.append(self._learn(change, patches[:, image].flatten(1), patches.shape[-1], *candidates))
+        layer.weight.grad = change.neg_()
         return found
+
+    @torch.no_grad()
+    def learn(self, spikes: Tensor, optimizer: Optimizer) -> list[list[Winner]]:
+        """Learn from one image of (T, N, C, H, W) after another, with a step of the optimizer for each.
+
+        The same as to call this, and ``optimizer.step()``, for each image alone, and faster.
+
+        Returns:
+            The winners of each image.
+
+        Raises:
+            TypeError, ValueError: the spikes are of another shape or dtype.
+        """
+        layer, steps = self.layer, len(spikes)
+        layer.check(spikes)
+        found: list[list[Winner]] = []
+        for part in torch.split(spikes, TOGETHER, dim=1):
+            times, most = find_times(part)
+            patches = layer.patches_of(times)
+            for image in range(part.shape[1]):
+                if most > 1:
+                    found += self(part[:, image : image + 1])
+                else:
+                    layer.weight.clamp_(0, 1)
+                    one = patches[:, image].flatten(1)
+                    change = torch.zeros_like(layer.weight)
+                    candidates = layer.spikes_of_times(one, steps, *layer.rounded(steps))
+                    found.append(self._learn(change, one, patches.shape[-1], *candidates))
+                    layer.weight.grad = change.neg_()
+                optimizer.step()
+        return found
+
+    def _learn(
+        self,
+        change: Tensor,
+        patches: Tensor,
+        width: int,
+        places: Tensor,
+        when: Tensor,
+        which: Tensor,
+        potential: Tensor,
+    ) -> list[Winner]:
+        """Add to the change what one image teaches, of which the places spike."""
+        weight, pausing = self.layer.weight, self.pausing
+        # Exact: a potential is a whole multiple of a small power of 2, and far below 2^20.
+        order = (when.double() * 2.0**20 - potential).argsort(stable=True)
+        told = torch.stack([which, places, when.long()])[:, order].tolist()
+        winners = self._find_winners(zip(*told, strict=True), width, pausing)
+        if winners:
+            maps, at = [w.map for w in winners], [w.row * width + w.column for w in winners]
+            steps = patches.new_tensor([w.when for w in winners])
+            seen = (patches[:, at] <= steps).t().reshape(-1, *weight.shape[1:])
+            own = weight[maps]
+            change[maps] += torch.where(seen, self.rate, -self.ratio * self.rate) * (own * (1 - own))
+        if pausing:
+            own = weight[paused := sorted(pausing)]
+            change[paused] -= own * (1 - own) * self.decay
+        self.images += 1
+        if self.history:
+            self._won.append(frozenset(winner.map for winner in winners))
+        return winners
 
     def convergence(self) -> float:
         """The mean of w (1 - w) over the weights: .16 as they begin at .8, towards 0 as each nears 0 or 1."""
@@ -162,28 +213,14 @@ class STDP:
         self._won = deque((frozenset(won) for won in state["won"]), maxlen=self.history)
 
     def _find_winners(
-        self, when: Tensor, which: Tensor, potential: Tensor, steps: int, pausing: frozenset[int]
+        self, candidates: Iterable[tuple[int, int, int]], width: int, pausing: frozenset[int]
     ) -> list[Winner]:
-        """Choose greedily from the spikes of one image, of each location one."""
-        width = when.shape[1]
-        places = (when.flatten() < steps).nonzero()[:, 0]
-        times, maps, heights = (part.flatten()[places] for part in (when, which, potential))
-        # Exact: a potential is a whole multiple of a small power of 2, and far below 2^20.
-        order = (times.double() * 2.0**20 - heights).argsort(stable=True)
-        columns = zip(maps[order].tolist(), places[order].tolist(), times[order].tolist(), strict=True)
-        left = [
-            Winner(number, place // width, place % width, time)
-            for number, place, time in columns
-            if number not in pausing
-        ]
+        """Choose greedily from the spikes of one image: map, place and time step, the best first."""
+        left = [Winner(m, place // width, place % width, time) for m, place, time in candidates if m not in pausing]
         found: list[Winner] = []
         while left:
-            best = left[0]
+            number, row, column, _ = best = left[0]
             found.append(best)
-            left = [
-                other
-                for other in left
-                if other.map != best.map
-                and (abs(other.row - best.row) > self.radius or abs(other.column - best.column) > self.radius)
-            ]
+            far = self.radius
+            left = [c for c in left if c[0] != number and (abs(c[1] - row) > far or abs(c[2] - column) > far)]
         return found
