@@ -65,9 +65,7 @@ def ours(start: Tensor) -> Contestant:
     optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
 
     def train(images: list[Tensor]) -> None:
-        for image in images:
-            stdp(image)
-            optimizer.step()
+        stdp.learn(torch.cat(images, dim=1), optimizer)
 
     return Contestant(train, layer, lambda: layer.weight, torch.bool)
 

@@ -208,11 +208,13 @@ class SpikingConv2d(nn.Module):
         Raises:
             TypeError, ValueError: the spikes are of another shape or dtype.
         """
-        steps = torch.arange(len(spikes), dtype=torch.int64, device=spikes.device)[:, None, None, None, None]
         if self.inhibition:
-            first = self.first_spikes(spikes)
-            maps = torch.arange(self.out_channels, dtype=torch.int64, device=spikes.device)[:, None, None]
-            return (first.when[:, None] == steps) & (first.which[:, None] == maps)
+            when, which, _ = self.first_spikes(spikes)
+            image, row, column = places = (when < len(spikes)).nonzero(as_tuple=True)
+            shape = (len(spikes), len(when), self.out_channels, *when.shape[1:])
+            found = torch.zeros(shape, dtype=torch.bool, device=spikes.device)
+            found[when[places], image, which[places], row, column] = True
+            return found
         fired = (self.potentials(spikes) >= self.threshold).to(torch.uint8).cummax(dim=0).values.bool()
         return torch.cat([fired[:1], fired[1:] & ~fired[:-1]])
 
