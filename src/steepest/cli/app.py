@@ -12,6 +12,7 @@ from steepest.cli import lists
 from steepest.cli.causal import causal
 from steepest.cli.compare import StoppedError, compare
 from steepest.cli.compress import compress
+from steepest.cli.continual import continual
 from steepest.cli.diagnose import diagnose
 from steepest.cli.lr_range import lr_range
 from steepest.cli.report import report
@@ -37,6 +38,7 @@ app.command("lr-range")(lr_range)
 app.command()(causal)
 app.command()(compress)
 app.command()(spiking)
+app.command()(continual)
 app.add_typer(theory, name="theory")
 app.command("methods")(lists.methods)
 app.command("workloads")(lists.workloads)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from steepest._errors import one_line
-from steepest.cli.tables import across_table, pairs_table, plan_sentence, plan_table, result_table
+from steepest.cli.tables import across_table, pairs_table, plan_sentence, plan_table, result_table, task_tables
 from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.records.lines import attempts_note
@@ -61,6 +61,8 @@ def _print_comparison(out: Console, summary: Summary) -> None:
     out.print(Text(one_line(verdict_sentence(summary)), style="bold"))
     if (pairs := pairs_table(summary)) is not None:
         out.print(pairs)
+    if (matrices := task_tables(summary)) is not None:
+        out.print(matrices)
     for sentence in caveats(summary):
         out.print(Text(one_line(sentence)))
     for note in filter(None, [*cost_notes(summary), pruning_note(summary), *instrument_notes(summary.spec)]):

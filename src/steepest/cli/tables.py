@@ -9,8 +9,9 @@ from rich.text import Text
 from steepest._errors import one_line
 from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.summary import Row, Summary
+from steepest.compare.analysis.tasks import mean_matrix
 from steepest.compare.results.columns import format_pair, pair_columns, pairs_of, result_columns
-from steepest.compare.results.formats import format_ratio
+from steepest.compare.results.formats import format_metric, format_ratio
 from steepest.page.table import Plain
 
 if TYPE_CHECKING:
@@ -62,6 +63,23 @@ def across_table(found: Sequence[Across], baseline: str) -> Table:
         reached = f"{row.reached} of {len(row.costs)}"
         cells = (row.method, f"{row.score:.3f}", format_ratio(row.geometric_mean), format_ratio(row.median), reached)
         table.add_row(*map(_make_cell, cells))
+    return table
+
+
+def task_tables(summary: Summary) -> Table | None:
+    """What each method knew of every task after each of them, for the terminal; ``None`` if there is one task."""
+    matrices = {row.method.name: mean_matrix(row) for row in summary.rows if summary.spec.workload.tasks}
+    if not any(matrices.values()):
+        return None
+    table = plain_table()
+    table.add_column(Text("method"), no_wrap=True, overflow="fold")
+    table.add_column(Text("after task"), justify="right")
+    for task in range(1, max(map(len, matrices.values())) + 1):
+        table.add_column(Text(f"on {task}"), justify="right")
+    for name, matrix in matrices.items():
+        for after, values in enumerate(matrix):
+            told = [format_metric(summary.spec, value) for value in values]
+            table.add_row(_make_cell(name if after == 0 else ""), str(after + 1), *map(_make_cell, told))
     return table
 
 

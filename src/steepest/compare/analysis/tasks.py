@@ -31,3 +31,16 @@ def final_metrics(row: Row, task: int) -> list[float]:
 def learnt_metrics(row: Row, task: int) -> list[float]:
     """The validation metric on a task right after it, in each final run that came so far."""
     return [r.task_matrix[task][task] for r in row.finals if r.task_matrix and len(r.task_matrix) > task]
+
+
+def mean_matrix(row: Row) -> list[list[float]]:
+    """The mean over the final runs of the validation metric after each task (row) on all of them (column).
+
+    Empty unless a run has seen every task.
+    """
+    count = max((len(r.task_matrix[0]) for r in row.finals if r.task_matrix), default=0)
+    whole = [r.task_matrix for r in row.finals if r.task_matrix and len(r.task_matrix) == count]
+    return [
+        [statistics.fmean(matrix[after][task] for matrix in whole) for task in range(count)]
+        for after in range(count if whole else 0)
+    ]

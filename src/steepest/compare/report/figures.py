@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.trust import searched
 from steepest.compare.report.forest import forest, forest_caption, forest_rows
+from steepest.compare.report.matrices import task_matrices
 from steepest.compare.report.run_figures import curves, finals
 from steepest.compare.report.search_figures import best_so_far, expected_best, lr_sensitivity
 from steepest.compare.results.formats import format_metric_name, format_target
@@ -65,7 +66,20 @@ def _of_final_runs(summary: Summary) -> list[Figure]:
             switches=("x", "y"),
         ),
         *(_draw_series(summary, rows, instrument) for instrument in spec.series),
+        *([_draw_matrices(summary)] if spec.workload.tasks else []),
     ]
+
+
+def _draw_matrices(summary: Summary) -> Figure:
+    metric = format_metric_name(summary.spec)
+    return Figure(
+        "matrices",
+        "What was known after each task",
+        f"Validation {metric} after each task, from top to bottom, on every task, from left to right: the mean over "
+        "the seeds. Above the diagonal stand tasks that have not been learnt yet; what a column loses below it is "
+        "forgotten.",
+        task_matrices(summary),
+    )
 
 
 def _draw_series(summary: Summary, rows: Sequence[Row], instrument: InstrumentSpec) -> Figure:
