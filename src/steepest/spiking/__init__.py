@@ -1,0 +1,1 @@
+"""Spiking features by STDP, classifiers on top of them, and learning one task after the other."""
