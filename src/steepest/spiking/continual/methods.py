@@ -140,7 +140,7 @@ def _held(name: str, description: str, estimator: Estimator, strength: Range, *,
     )
 
 
-_COST_STRENGTH, _EWC_STRENGTH, _SI_STRENGTH = Range(1e2, 1e8), Range(1e-1, 1e4), Range(1e-3, 1e1)
+_COST_STRENGTH, _EWC_STRENGTH, _SI_STRENGTH = Range(1e3, 1e9), Range(1.0, 1e4), Range(1e-1, 1e3)
 naive = _plain("naive", "SGD, and nothing against forgetting", blocks=False)
 blocks = _plain("blocks", "output blocks, each trained alone and centred where they are put together")
 cost_per_synapse = _held(
