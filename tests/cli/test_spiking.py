@@ -99,7 +99,10 @@ def test_a_killed_run_comes_to_the_same(here):
         (["mnist", "--batch-size", "0"], "--batch-size must be an integer of at least 1, got 0"),
         (["fashion-mnist"], "fashion-mnist needs the files"),
         (["emnist"], "emnist needs the file"),
-        (["mnist", *FAST, "--activation", "relu", "--lr", "1e30"], "--lr 1e+30 is too high for sgd: the classifier diverged"),
+        (
+            ["mnist", *FAST, "--activation", "relu", "--lr", "1e30"],
+            "--lr 1e+30 is too high for sgd: the classifier diverged",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(here, capsys, options, sentence):
