@@ -12,7 +12,8 @@ thread computes, not that in which other programs do.
 the columns set to zero for it (the others keep them); int8 is torch's dynamic quantisation, whose error is printed as
 a share of the outputs' deviation; two bits is torch's table of 2-bit embeddings with the weight's codes, for one input
 alone. KB held: of dense, csr (csc and bag hold the same), and two bits. The last column is the fastest of those that
-are exact. `convolutions`: torch's own; the unfolded image times the dense weight; the same by csr.
+are exact. `convolutions`: torch's own; the unfolded image times the dense weight; the same by csr and by bag, which is
+SparsePointwise. A kernel of 1 needs no unfolding, and there the last two are what for_inference puts in its place.
 Prints figures, asserts nothing.
 """
 
@@ -27,7 +28,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from steepest._machine import machine
-from steepest.compression.inference import ReducedLinear, TernaryLinear, count_bytes, medians
+from steepest.compression import sparse_pointwise
+from steepest.compression.inference import ReducedLinear, SparsePointwise, TernaryLinear, count_bytes, medians
 from steepest.compression.ternary_linear import FORMS
 
 LAYERS = ((800, 500), (500, 10), (3136, 64), (4096, 4096))
@@ -99,28 +101,22 @@ def linear(seconds: float) -> None:
 
 
 def convolutions(seconds: float) -> None:
-    print(
-        f"{'in, out, kernel, image':24}{'batch':>6}{'zeros':>6}{'dense ms':>10}{'unfold dense':>14}{'unfold csr':>12}"
-    )
+    names = ["dense", *sparse_pointwise.FORMS]
+    print(f"{'in, out, kernel, image':24}{'batch':>6}{'zeros':>6}{'dense ms':>10}", end="")
+    print("".join(f"{f'unfold {name}':>14}" for name in names))
     for inputs, outputs, kernel, image in IMAGES:
         for batch in (1, 8):
             for sparsity in (0.9, 0.99):
                 weight = ternary(outputs, inputs, kernel, kernel, sparsity=sparsity)
                 x = torch.randn(batch, inputs, image, image)
                 flat, side = weight.flatten(1), image - kernel + 1
-                layer = TernaryLinear(flat)
+                layers = {form: SparsePointwise(flat[:, :, None], form=form) for form in sparse_pointwise.FORMS}
 
                 def unfolded(multiply: Callable[[Tensor], Tensor], x: Tensor = x, kernel: int = kernel) -> Tensor:
                     return multiply(functional.unfold(x, kernel) if kernel > 1 else x.flatten(2))
 
-                def dense_product(columns: Tensor, flat: Tensor = flat) -> Tensor:
-                    return flat @ columns
-
-                def by_csr(columns: Tensor, layer: TernaryLinear = layer) -> Tensor:
-                    matrix = layer._matrix()
-                    return torch.stack([matrix @ one for one in columns])
-
-                calls: dict[str, Call] = {"dense": partial(unfolded, dense_product), "csr": partial(unfolded, by_csr)}
+                calls: dict[str, Call] = {"dense": partial(unfolded, partial(torch.matmul, flat))}
+                calls |= {form: partial(unfolded, layer) for form, layer in layers.items()}
                 with torch.no_grad():
                     right = functional.conv2d(x, weight)
                     for name, call in calls.items():
@@ -128,10 +124,8 @@ def convolutions(seconds: float) -> None:
                             raise RuntimeError(f"{name} multiplies wrongly")
                     dense, ratios = timed(partial(functional.conv2d, x, weight), calls, seconds)
                 shape = f"{inputs}, {outputs}, {kernel}, {image}"
-                print(
-                    f"{shape:24}{batch:6}{sparsity:6}{dense:10.4f}{ratios['dense']:14.2f}{ratios['csr']:12.2f}",
-                    flush=True,
-                )
+                print(f"{shape:24}{batch:6}{sparsity:6}{dense:10.4f}", end="")
+                print("".join(f"{ratios[name]:14.2f}" for name in names), flush=True)
 
 
 def timed(base: Call, others: dict[str, Call], seconds: float) -> tuple[float, dict[str, float]]:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import prune
 
 from steepest.compression import inference
-from steepest.compression.inference import ReducedLinear, TernaryLinear, for_inference
+from steepest.compression.inference import ReducedLinear, SparseLinear, TernaryLinear, for_inference
 from steepest.compression.ternary_linear import FORMS
 
 DTYPES = [torch.float32, torch.float64]
@@ -32,6 +33,15 @@ def linear(rows, columns, **options):
     return layer
 
 
+def pruned(rows, columns, zeros):
+    """A layer of normal weights of which exactly so many are zero."""
+    layer = nn.Linear(columns, rows)
+    with torch.no_grad():
+        layer.weight.copy_(normal(rows, columns, seed=3))
+        layer.weight.view(-1)[torch.randperm(rows * columns, generator=torch.Generator().manual_seed(4))[:zeros]] = 0
+    return layer
+
+
 def allowed(x, weight, bias):
     """The documented bound on how far an output may be from torch's."""
     number = (weight != 0).sum(dim=1) + 2
@@ -40,13 +50,15 @@ def allowed(x, weight, bias):
 
 
 @st.composite
-def cases(draw):
+def cases(draw, is_ternary=True):
     dtype = draw(st.sampled_from(DTYPES))
     rows, columns = draw(st.integers(1, 9)), draw(st.integers(1, 12))
     width = 32 if dtype == torch.float32 else 64
     sigma = draw(st.floats(2**-10, 2**10, width=32))
     codes = draw(st.lists(st.sampled_from([-1, 0, 0, 1]), min_size=rows * columns, max_size=rows * columns))
     weight = torch.tensor(codes, dtype=dtype).view(rows, columns) * sigma
+    if not is_ternary:
+        weight = weight * torch.linspace(0.5, 3.0, columns, dtype=dtype)
     shape = draw(st.sampled_from([(), (1,), (3,), (0,), (2, 1, 3)]))
     numbers = st.floats(-1e6, 1e6, width=width)
     count = columns * int(torch.tensor(shape, dtype=torch.int64).prod())
@@ -56,10 +68,20 @@ def cases(draw):
 
 
 @settings(deadline=None, max_examples=200)
-@given(cases(), st.sampled_from(FORMS))
-def test_outputs_are_torchs_within_the_documented_rounding(case, form):
-    x, weight, bias = case
-    layer = TernaryLinear(weight, bias, form)
+@given(cases(), st.sampled_from(FORMS), st.sampled_from([SparseLinear, TernaryLinear]))
+def test_outputs_are_torchs_within_the_documented_rounding(case, form, kind):
+    check_outputs(kind, form, *case)
+
+
+@settings(deadline=None, max_examples=200)
+@given(cases(is_ternary=False), st.sampled_from(FORMS))
+def test_weights_of_any_values_give_torchs_outputs_and_come_back_exactly(case, form):
+    check_outputs(SparseLinear, form, *case)
+    assert torch.equal(SparseLinear(case[1], form=form).weight, case[1])
+
+
+def check_outputs(kind, form, x, weight, bias):
+    layer = kind(weight, bias, form)
     right = functional.linear(x, weight, bias)
     found = layer(x)
     assert found.shape == right.shape
@@ -144,6 +166,23 @@ def test_a_layer_is_made_from_torchs_and_shares_nothing_with_it():
 def test_a_layer_tells_what_it_is():
     text = "in_features=2, out_features=2, bias=False, sigma=0.25, sparsity=0.7500, form='csc'"
     assert repr(TernaryLinear(torch.tensor([[0.25, 0.0], [0.0, 0.0]]), form="csc")) == f"TernaryLinear({text})"
+
+
+def test_a_sparse_layer_is_made_from_torchs_and_tells_what_it_is():
+    source = pruned(4, 6, 18)
+    layer = SparseLinear.from_linear(source, "bag")
+    assert type(layer) is SparseLinear
+    assert repr(layer) == "SparseLinear(in_features=6, out_features=4, bias=True, sparsity=0.7500, form='bag')"
+    torch.testing.assert_close(layer(normal(2, 6)), source(normal(2, 6)).detach())
+
+
+def test_a_ternary_layer_is_a_sparse_one_whose_state_has_the_same_keys():
+    weight = ternary(6, 9)
+    assert issubclass(TernaryLinear, SparseLinear)
+    assert list(TernaryLinear(weight, normal(6)).state_dict()) == ["crow", "col", "values", "bias"]
+    other = SparseLinear(torch.zeros(6, 9), torch.zeros(6))
+    other.load_state_dict(TernaryLinear(weight, normal(6)).state_dict())
+    assert torch.equal(other.weight, weight)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +289,31 @@ def test_layers_with_hooks_and_shared_weights_stay(monkeypatch):
     assert all(type(layer) is nn.Linear for layer in fast)
     assert not fast[1]._forward_pre_hooks
     assert len(fast[0]._forward_hooks) == 1
+
+
+@pytest.mark.parametrize(("zeros", "measured"), [(29, False), (30, True), (54, True)])
+def test_layers_of_any_values_are_measured_where_half_of_them_are_zero(zeros, measured, monkeypatch):
+    faked(monkeypatch, "csr")
+    model = pruned(6, 10, zeros)
+    fast, report = for_inference(model, normal(2, 10))
+    assert [layer.sparsity for layer in report.layers] == [zeros / 60] * measured
+    assert type(fast) is (SparseLinear if measured else nn.Linear)
+    torch.testing.assert_close(fast(normal(2, 10)), model(normal(2, 10)))
+
+
+def test_layers_that_torch_still_masks_stay_until_the_mask_is_removed(monkeypatch):
+    faked(monkeypatch, "csr")
+    model = nn.Sequential(nn.Linear(10, 6))
+    prune.l1_unstructured(model[0], "weight", amount=0.8)
+    with torch.no_grad():
+        right = model(normal(2, 10))  # torch copies a masked layer only after a call that asks for no gradients
+    fast, report = for_inference(model, normal(2, 10))
+    assert report.layers == ()
+    assert type(fast[0]) is nn.Linear
+    prune.remove(model[0], "weight")
+    fast, _ = for_inference(model, normal(2, 10))
+    assert type(fast[0]) is SparseLinear
+    torch.testing.assert_close(fast(normal(2, 10)), right)
 
 
 def test_no_hook_is_left_while_it_is_measured(monkeypatch):

@@ -10,6 +10,8 @@ from steepest.compression.format.file import inspect, load_compressed, save_comp
 from steepest.compression.format.plain import plain_state_dict  # noqa: E402
 from steepest.compression.format.report import FileReport, bound_bits  # noqa: E402
 from steepest.compression.inference import InferenceReport, LayerTimes, for_inference  # noqa: E402
+from steepest.compression.sparse_linear import SparseLinear  # noqa: E402
+from steepest.compression.sparse_pointwise import SparsePointwise  # noqa: E402
 from steepest.compression.steps import Compressed, Tried  # noqa: E402
 from steepest.compression.ternary_linear import ReducedLinear, TernaryLinear  # noqa: E402
 
@@ -20,6 +22,8 @@ __all__ = [
     "LayerTimes",
     "ReducedLinear",
     "SigmaConstraint",
+    "SparseLinear",
+    "SparsePointwise",
     "TernaryLinear",
     "Tried",
     "bound_bits",

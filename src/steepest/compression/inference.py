@@ -1,4 +1,4 @@
-"""A network for inference on a CPU: each ternary layer in the form that is measured to be the fastest here."""
+"""A network for inference on a CPU: each layer of many zeros in the form that is measured to be the fastest here."""
 
 import copy
 import statistics
@@ -11,10 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from steepest.compression.ternary_linear import FORMS, ReducedLinear, TernaryLinear, find_fault
+from steepest.compression.inference_forms import Replaceable, is_replaceable, make_forms, share_zeros
+from steepest.compression.sparse_linear import SparseLinear
+from steepest.compression.sparse_pointwise import SparsePointwise
+from steepest.compression.ternary_linear import ReducedLinear, TernaryLinear
 from steepest.optim.arguments import check_number
 
-__all__ = ["InferenceReport", "LayerTimes", "ReducedLinear", "TernaryLinear", "for_inference"]
+__all__ = [
+    "InferenceReport",
+    "LayerTimes",
+    "ReducedLinear",
+    "SparseLinear",
+    "SparsePointwise",
+    "TernaryLinear",
+    "for_inference",
+]
 
 WARM_UP = 1  # rounds that do not count
 LEAST, MOST = 5, 500  # rounds that do
@@ -24,11 +35,11 @@ GAIN = 0.95  # of dense's time that another form may take at most to replace it,
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """How long a ternary linear layer takes.
+    """How long a linear layer or a convolution of 1 by 1 takes.
 
-    ``name`` in the model; ``shape`` (out, in); ``inputs``: rows of x that it got; ``sparsity``: share of zeros;
-    ``milliseconds``: median for each form that was tried, ``dense`` among them; ``chosen``: the form taken; ``held``
-    and ``held_dense``: bytes of the layer as chosen and as it was.
+    ``name`` in the model; ``shape`` (out, in); ``inputs``: rows of x, or places of all images, that it got;
+    ``sparsity``: share of zeros; ``milliseconds``: median for each form that was tried, ``dense`` among them;
+    ``chosen``: the form taken; ``held`` and ``held_dense``: bytes of the layer as chosen and as it was.
     """
 
     name: str
@@ -77,16 +88,20 @@ class InferenceReport:
 
 
 def for_inference(model: nn.Module, example: Any, seconds: float = 0.5) -> tuple[nn.Module, InferenceReport]:
-    """A copy of a model in which each ternary linear layer has the form that is fastest here, for such an input.
+    """A copy of a model in which each layer of many zeros has the form that is fastest here, for such an input.
 
-    The forms are torch's own layer, which stays unless another is at least 5 % faster, :class:`TernaryLinear`'s three,
-    and :class:`ReducedLinear` where whole rows or columns are zero. Each layer gets what it gets in the model from the
-    example; all forms take turns, and medians decide. Outputs change by rounding alone. The copy is in evaluation mode,
-    and the model is left as it is.
+    Measured are linear layers and convolutions of 1 by 1 (torch.nn.Conv1d and Conv2d of stride 1, no padding and 1
+    group) of which at least half of the weights are zero, and those that are ternary, whatever their zeros. The forms
+    are torch's own layer, which stays unless another is at least 5 % faster; for a linear layer the three of
+    :class:`TernaryLinear`, or of :class:`SparseLinear` where it is not ternary, and :class:`ReducedLinear` where whole
+    rows or columns are zero; for a convolution the two of :class:`SparsePointwise`. Each layer gets what it gets in the
+    model from the example; all forms take turns, and medians decide. Outputs change by rounding alone. The copy is in
+    evaluation mode, and the model is left as it is.
 
-    Layers of other values, subclasses of torch.nn.Linear, layers with hooks, those that share their weight,
-    convolutions and what the example does not reach stay. A layer that is called more than once is measured by its
-    first input. That a layer is faster alone does not promise that the model is: the report tells both.
+    Other layers, subclasses of torch's, layers with hooks (those that torch.nn.utils.prune still masks have one: see
+    its ``remove``), those that share their weight, and what the example does not reach stay. A layer that is called
+    more than once is measured by its first input. That a layer is faster alone does not promise that the model is: the
+    report tells both.
 
     Args:
         model: on the CPU.
@@ -154,18 +169,18 @@ def medians(calls: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str,
     return {name: statistics.median(values) * 1000 for name, values in took.items()}
 
 
-def _find_inputs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, tuple[nn.Linear, Tensor]]:
-    """Run the model: the ternary linear layers that it calls, with the first input of each."""
+def _find_inputs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, tuple[Replaceable, Tensor]]:
+    """Run the model: the layers to measure that it calls, with the first input of each."""
     users: dict[int, int] = {}
     for module in model.modules():
         for parameter in module.parameters(recurse=False):
             users[id(parameter)] = users.get(id(parameter), 0) + 1
-    found: dict[str, tuple[nn.Linear, Tensor]] = {}
+    found: dict[str, tuple[Replaceable, Tensor]] = {}
     handles = []
     for name, layer in model.named_modules():
-        if type(layer) is nn.Linear and users[id(layer.weight)] == 1 and _is_replaceable(layer):
+        if is_replaceable(layer) and users.get(id(layer.weight)) == 1:
 
-            def keep(module: nn.Module, inputs: tuple[Any, ...], name: str = name, layer: nn.Linear = layer) -> None:
+            def keep(module: nn.Module, inputs: tuple[Any, ...], name: str = name, layer: Replaceable = layer) -> None:
                 if inputs:
                     found.setdefault(name, (layer, inputs[0].detach().clone()))
 
@@ -178,33 +193,16 @@ def _find_inputs(model: nn.Module, arguments: tuple[Any, ...]) -> dict[str, tupl
     return found
 
 
-def _is_replaceable(layer: nn.Linear) -> bool:
-    hooked = layer._forward_hooks or layer._forward_pre_hooks
-    known = layer.weight.dtype in (torch.float32, torch.float64)
-    return known and not hooked and find_fault(layer.weight) is None
-
-
-def _measure_layer(name: str, layer: nn.Linear, x: Tensor, seconds: float) -> tuple[LayerTimes, nn.Module]:
+def _measure_layer(name: str, layer: Replaceable, x: Tensor, seconds: float) -> tuple[LayerTimes, nn.Module]:
     """Time every form of a layer: what was found, and the module to take."""
-    weight, bias = layer.weight, layer.bias
-    forms: dict[str, nn.Module] = {"dense": layer}
-    zero = weight == 0
-    if bool(zero.all(dim=0).any() or zero.all(dim=1).any()):
-        forms["reduced"] = ReducedLinear(weight, bias)
-    for form in FORMS:
-        candidate = TernaryLinear(weight, bias, form)
-        try:
-            candidate(x)
-        except RuntimeError:  # this build of torch, without MKL, cannot multiply so
-            continue
-        forms[form] = candidate
+    forms = make_forms(layer, x)
     found = medians({form: partial(module, x) for form, module in forms.items()}, seconds)
     best = min(found, key=lambda form: found[form])
     chosen = best if found[best] <= GAIN * found["dense"] else "dense"
-    inputs = x.numel() // layer.in_features
+    rows, columns = layer.weight.shape[:2]
     held = count_bytes(forms[chosen]), count_bytes(layer)
-    shape = (layer.out_features, layer.in_features)
-    return LayerTimes(name, shape, inputs, float(zero.double().mean()), found, chosen, *held), forms[chosen]
+    zeros = share_zeros(layer.weight)
+    return LayerTimes(name, (rows, columns), x.numel() // columns, zeros, found, chosen, *held), forms[chosen]
 
 
 def _replace(copied: nn.Module, model: nn.Module, layer: nn.Module, chosen: nn.Module) -> nn.Module:

@@ -1,39 +1,26 @@
-"""Linear layers of few non-zero weights, for inference on a CPU: what they hold, and how they multiply."""
+"""Linear layers of three values, or of empty rows and columns, for inference on a CPU."""
 
-import warnings
-from typing import Any, Literal, Self, get_args
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Form = Literal["csr", "csc", "bag"]
-FORMS: tuple[Form, ...] = get_args(Form)
+from steepest.compression.sparse_linear import FORMS, Form, SparseLinear, check_linear
+
+__all__ = ["FORMS", "Form", "ReducedLinear", "TernaryLinear", "check_linear", "find_fault"]
 
 
-class TernaryLinear(nn.Module):
-    r"""``x W' + b`` with a W of the values -sigma, 0 and sigma, of which only the non-zero are held: for inference.
-
-    .. code-block:: text
-
-        csr    W x'                 torch's sparse matrix, by rows
-        csc    x W'                 the same matrix, transposed
-        bag    sum of rows of x'    torch's embedding_bag, one bag for each output
-
-    All hold the same: 8 bytes for each non-zero weight of float32, 12 of float64, and 4 for each output. An output with
-    k non-zero weights differs from torch's by at most (k + 2) eps (sum |x w| + |b|), in the dtype's eps; where x is not
-    finite, torch's is NaN by 0 times infinity and this one is not.
+class TernaryLinear(SparseLinear):
+    """A :class:`SparseLinear` of the values -sigma, 0 and sigma alone.
 
     Args:
         weight: (out, in), float32 or float64, on the CPU.
         bias: (out,), or None.
-        form: how to multiply; the result is the same. Which is fastest depends on the machine and on the number of
-            inputs: :func:`steepest.compression.inference.for_inference` measures it.
+        form: how to multiply, as there.
 
     Raises:
         TypeError, ValueError: the weight has other values, or an argument is of the wrong kind.
 
     Example:
+        >>> import torch
         >>> layer = TernaryLinear(torch.tensor([[0.5, 0.0, -0.5], [0.0, 0.0, 0.5]]))
         >>> layer(torch.tensor([1.0, 2.0, 3.0]))
         tensor([-1.0000,  1.5000])
@@ -41,105 +28,18 @@ class TernaryLinear(nn.Module):
         TernaryLinear(in_features=3, out_features=2, bias=False, sigma=0.5, sparsity=0.5000, form='csr')
     """
 
-    crow: Tensor
-    col: Tensor
-    values: Tensor
-    bias: Tensor | None
-
     def __init__(self, weight: Tensor, bias: Tensor | None = None, form: Form = "csr") -> None:
-        super().__init__()
-        check_linear(weight, bias)
-        if form not in FORMS:
-            raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+        super().__init__(weight, bias, form)
         if (fault := find_fault(weight)) is not None:
             raise ValueError(fault)
-        weight = weight.detach()
-        self.form = form
-        self.out_features, self.in_features = weight.shape
-        rows, columns = weight.nonzero(as_tuple=True)
-        crow = functional.pad((weight != 0).sum(dim=1).cumsum(dim=0), (1, 0))
-        self.register_buffer("crow", crow.to(torch.int32))
-        self.register_buffer("col", columns.to(torch.int32))
-        self.register_buffer("values", weight[rows, columns])
-        self.register_buffer("bias", None if bias is None else bias.detach().clone())
-        with warnings.catch_warnings():  # torch tells once for each process that CSR may change
-            warnings.simplefilter("ignore", UserWarning)
-            self._matrix()
-
-    @classmethod
-    def from_linear(cls, linear: nn.Linear, form: Form = "csr") -> Self:
-        """The same layer, of a torch.nn.Linear whose weights have at most three values."""
-        if not isinstance(linear, nn.Linear):
-            raise TypeError(f"linear must be a torch.nn.Linear, got {type(linear).__name__}")
-        return cls(linear.weight, linear.bias, form)
 
     @property
     def sigma(self) -> float:
         """The absolute value of the weights that are not zero; 0 where all are."""
         return float(self.values[0].abs()) if len(self.values) else 0.0
 
-    @property
-    def weight(self) -> Tensor:
-        """:meth:`dense_weight`, for code that asks a linear layer for it."""
-        return self.dense_weight()
-
-    def dense_weight(self) -> Tensor:
-        """The weight (out, in) itself, exactly."""
-        found = self.values.new_zeros((self.out_features, self.in_features))
-        rows = torch.arange(self.out_features, dtype=torch.int64, device=self.col.device)
-        found[rows.repeat_interleave(self.crow.diff()), self.col.long()] = self.values
-        return found
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``torch.nn.functional.linear`` of x (..., in): (..., out).
-
-        Raises:
-            ValueError: x has another dtype than the weight, or another number of values in its last dimension.
-        """
-        if x.dim() == 0 or x.shape[-1] != self.in_features or x.dtype != self.values.dtype:
-            wanted = f"{self.in_features} values of {self.values.dtype} in its last dimension"
-            raise ValueError(f"x must have {wanted}, got shape {tuple(x.shape)} of {x.dtype}")
-        flat = x.reshape(-1, self.in_features)
-        found = self._multiply(flat) if len(self.values) and len(flat) else flat.new_zeros(len(flat), self.out_features)
-        if self.bias is not None:
-            found = found + self.bias
-        return found.reshape(*x.shape[:-1], self.out_features)
-
     def extra_repr(self) -> str:
-        zeros = 1 - len(self.values) / max(self.in_features * self.out_features, 1)
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}, "
-            f"sigma={self.sigma:.6g}, sparsity={zeros:.4f}, form={self.form!r}"
-        )
-
-    def _matrix(self) -> Tensor:
-        size = (self.out_features, self.in_features)
-        kind: dict[str, Any] = {"dtype": self.values.dtype, "device": self.values.device}
-        return torch.sparse_csr_tensor(self.crow, self.col, self.values, size, check_invariants=False, **kind)
-
-    def _multiply(self, x: Tensor) -> Tensor:
-        if self.form == "bag":
-            found = functional.embedding_bag(
-                self.col,
-                x.t().contiguous(),
-                self.crow,
-                mode="sum",
-                per_sample_weights=self.values,
-                include_last_offset=True,
-            )
-            return found.t().contiguous()
-        if len(x) == 1:
-            return self._matrix().mv(x[0])[None]
-        if self.form == "csc":
-            return x @ self._matrix().t()
-        return (self._matrix() @ x.t().contiguous()).t().contiguous()
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Take as many non-zero weights as the state has."""
-        for name in ("col", "values"):
-            if isinstance(given := state_dict.get(prefix + name), Tensor) and given.dim() == 1:
-                setattr(self, name, getattr(self, name).new_empty(len(given)))
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        return super().extra_repr().replace("sparsity=", f"sigma={self.sigma:.6g}, sparsity=")
 
 
 class ReducedLinear(nn.Module):
@@ -153,6 +53,7 @@ class ReducedLinear(nn.Module):
         TypeError, ValueError: an argument is of the wrong kind.
 
     Example:
+        >>> import torch
         >>> layer = ReducedLinear(torch.tensor([[0.5, 0.0, -0.5], [0.0, 0.0, 0.0]]), torch.tensor([1.0, 2.0]))
         >>> layer(torch.tensor([1.0, 2.0, 3.0])), layer.kept.shape
         (tensor([0., 2.]), torch.Size([1, 2]))
@@ -208,17 +109,3 @@ def find_fault(weight: Tensor) -> str | None:
     if len(other) == 0:
         return None
     return f"weight must have no values but -sigma, 0 and sigma, got sizes {sizes[0].item():g} and {other[0].item():g}"
-
-
-def check_linear(weight: Tensor, bias: Tensor | None) -> None:
-    """Raise unless they are a linear layer's weight and bias, on the CPU."""
-    for name, value in (("weight", weight), ("bias", bias)):
-        if not isinstance(value, Tensor) and not (name == "bias" and value is None):
-            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
-    if weight.dim() != 2:
-        raise ValueError(f"weight must have the shape (out, in), got {tuple(weight.shape)}")
-    if weight.dtype not in (torch.float32, torch.float64) or weight.device.type != "cpu":
-        raise ValueError(f"weight must be float32 or float64 on the CPU, got {weight.dtype} on {weight.device}")
-    if bias is not None and (bias.shape != weight.shape[:1] or bias.dtype != weight.dtype):
-        wanted = f"shape ({len(weight)},) of {weight.dtype}"
-        raise ValueError(f"bias must have the {wanted}, got {tuple(bias.shape)} of {bias.dtype}")

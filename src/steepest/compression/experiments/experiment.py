@@ -106,8 +106,8 @@ class Course:
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of a batch on this CPU: the compressed network as it is, ``dense``, and with each of its ternary
-    linear layers in the form that is the fastest here; ``forms`` of these, by layer."""
+    """Milliseconds of a batch on this CPU: the compressed network as it is, ``dense``, and with each of its linear
+    layers and convolutions of 1 by 1 in the form that is the fastest here; ``forms`` of these, by layer."""
 
     batch: int
     threads: int
