@@ -353,3 +353,17 @@ def test_parts_are_told_before_and_after_every_task():
     assert epochs == [(t, e) for t, n in ((0, 6), (1, 4), (2, 5)) for e in (0, 1) for _ in range(n)]
     zero = [sum(row) / 3 for row in outcome.task_matrix]
     assert zero == pytest.approx([zero[0]] * 3)
+
+
+def test_the_mean_matrix_is_of_whole_runs_alone():
+    from types import SimpleNamespace
+
+    from steepest.compare.analysis.tasks import mean_matrix
+
+    def row(*matrices):
+        return SimpleNamespace(finals=[SimpleNamespace(task_matrix=matrix) for matrix in matrices])
+
+    assert mean_matrix(row([[1.0, 0.0], [0.5, 1.0]], [[0.0, 0.0], [0.0, 0.5]])) == [[0.5, 0.0], [0.25, 0.75]]
+    assert mean_matrix(row([[1.0, 0.0]], [[0.0, 0.5], [0.0, 0.5]], None)) == [[0.0, 0.5], [0.0, 0.5]]
+    assert mean_matrix(row([[1.0, 0.0]], None)) == []
+    assert mean_matrix(row()) == []

@@ -30,7 +30,7 @@ class CostPerSynapse(Penalty):
     Raises:
         TypeError, ValueError: an argument is of the wrong kind or out of range.
 
-    Source: Vaila, Chiasson, Saxena, arXiv 2002.11843 (2020), and the author's notebooks; a **reconstruction**.
+    Source: Vaila, Chiasson, Saxena, arXiv 2005.04167 (2020), and the author's notebooks; a **reconstruction**.
 
     Example:
         >>> w = torch.nn.Parameter(torch.tensor([1.0, 1.0]))
