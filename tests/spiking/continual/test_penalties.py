@@ -200,6 +200,20 @@ def test_at_strength_0_it_is_the_optimizer_bit_for_bit_and_else_it_is_not(penalt
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
+def test_at_strength_0_it_does_not_touch_what_is_not_finite(penalty):
+    _, found = train(penalty, 0.0, OPTIMIZERS[0])
+    w = found.weights["w"]
+    with torch.no_grad():
+        w.fill_(torch.inf)
+    w.grad = torch.ones(6)
+    for call in ("add_gradient", "step", "step"):
+        if hasattr(found, call) and not (penalty is SynapticIntelligence and call == "step"):
+            getattr(found, call)()
+    assert (w == torch.inf).all()
+    assert (w.grad == 1).all()
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
 def test_a_state_is_taken_up_and_is_a_copy(penalty):
     _, one = train(penalty, 1.0, OPTIMIZERS[0])
     state = one.state_dict()
