@@ -43,6 +43,8 @@ ROOMS = [
     "steepest.diagnostics.diffusion",
     "steepest.causal",
     "steepest.compression",
+    "steepest.spiking",
+    "steepest.spiking.continual",
     "steepest.theory.committee",
     "steepest.theory.momentum",
     "steepest.testing",

@@ -72,6 +72,8 @@ STUDIES = {
         "--epochs 5 --trials 8 --seeds 5"
     ),
     "compress": Study("steepest compress digits-mlp --budget 2 --sparsity 0.5,0.8 --epochs-per-layer 5"),
+    "spiking": Study("steepest spiking mnist --lr 0.1"),
+    "continual": Study("steepest continual digits"),
     "causal": Study(
         "steepest causal table.csv",
         before="from steepest.causal.simulation import linear_gaussian; "
@@ -103,6 +105,8 @@ PICTURES = {
     "committee-learning-rate": Picture("committee-learning-rate", FIGURE.format("end"), FIGURE.format("end")),
     "orders": Picture("orders", ".kicker", FOREST),
     "causal-graph": Picture("causal", FIGURE.format("graph"), FIGURE.format("graph")),
+    "spiking": Picture("spiking", FIGURE.format("filters"), FIGURE.format("spikes")),
+    "continual": Picture("continual", FIGURE.format("matrices"), FIGURE.format("matrices")),
     "compress": Picture("compress", FIGURE.format("comparison"), FIGURE.format("weights")),
     "tutorial-first": Picture("first", ".kicker", FOREST),
     "tutorial-second": Picture("second", ".kicker", "section:has(#results)"),
