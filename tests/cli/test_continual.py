@@ -18,13 +18,13 @@ def here(tmp_path, monkeypatch):
 
 
 def test_methods_are_compared_and_their_matrices_shown(here, capsys):
-    asked = ["continual", "digits", "--methods", "naive,blocks,cost-per-synapse,joint,adamw", *FAST]
+    asked = ["continual", "digits", "--methods", "naive,cost-per-synapse,adamw", *FAST]
     assert run(asked) == 0
     said = capsys.readouterr().out
     assert "where naive reaches" in said
     table = said[said.index("after task") :].splitlines()
     rows = {line.split()[0]: line.split() for line in table if line.split()[:1] and line.split()[0] in METHODS}
-    assert set(rows) == {"naive", "blocks", "cost-per-synapse", "joint"}
+    assert set(rows) == {"naive", "cost-per-synapse"}
     folder = here / "studies" / "split-digits"
     assert run(["report", str(folder), "--csv", "rows"]) == 0
     with open(here / "rows" / "tasks.csv") as file:

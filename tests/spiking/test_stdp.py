@@ -160,12 +160,9 @@ def test_a_synapse_is_driven_to_1_where_its_input_spikes_in_more_than_three_of_s
     layer = SpikingConv2d(1, 1, 20, threshold=1e-6)
     with torch.no_grad():
         layer.weight.fill_(0.5)
-    learner = STDP(layer, rate=0.02, most=0.02, history=0)
-    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-    generator = torch.Generator().manual_seed(1)
-    for _ in range(6000):
-        learner(torch.rand(1, 1, 1, 20, 20, generator=generator) < rate)
-        optimizer.step()
+    learner = STDP(layer, rate=0.04, most=0.04, history=0)
+    spikes = torch.rand(1, 3000, 1, 20, 20, generator=torch.Generator().manual_seed(1)) < rate
+    learner.learn(spikes, torch.optim.SGD(layer.parameters(), lr=1.0))
     ends = (layer.weight > 0.5).float().mean().item()
     assert ends == (1.0 if rate > 3 / 7 else 0.0)
     assert learner.convergence() < 0.12
