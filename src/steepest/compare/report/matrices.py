@@ -8,8 +8,8 @@ from steepest.compare.analysis.tasks import mean_matrix
 from steepest.compare.results.formats import format_metric
 from steepest.page.look import PALETTE, label
 
-ACROSS = 3  # methods in a row
-SIDE = 220  # pixels of height of one
+ACROSS = 2  # methods in a row
+SIDE = 240  # pixels of height of one
 
 
 def task_matrices(summary: Summary) -> go.Figure:
@@ -19,23 +19,22 @@ def task_matrices(summary: Summary) -> go.Figure:
         return go.Figure()
     columns = min(ACROSS, len(drawn))
     rows = -(-len(drawn) // columns)
-    titles = [label(row.method.name, 24) for row, _ in drawn]
     height = SIDE * rows + 80
-    plot = make_subplots(
-        rows=rows, cols=columns, subplot_titles=titles, vertical_spacing=70 / height, horizontal_spacing=0.06
-    )
+    plot = make_subplots(rows=rows, cols=columns, vertical_spacing=70 / height, horizontal_spacing=0.12)
     values = [value for _, matrix in drawn for after in matrix for value in after]
     low, high = min(values), max(values)
     colours = ["rgba(128,128,128,.08)", PALETTE[0]]
     scale = colours if summary.spec.workload.higher_is_better else colours[::-1]
-    for place, (_, matrix) in enumerate(drawn):
+    for number, (row, matrix) in enumerate(drawn):
+        place = {"row": number // columns + 1, "col": number % columns + 1}
         tasks = [str(task) for task in range(1, len(matrix) + 1)]
         plot.add_heatmap(
             z=matrix, x=tasks, y=tasks, zmin=low, zmax=high, colorscale=scale, showscale=False, xgap=1, ygap=1,
             text=[[format_metric(summary.spec, value) for value in after] for after in matrix],
             hovertemplate="after task %{y}, on task %{x}: %{text}<extra></extra>",
-            row=place // columns + 1, col=place % columns + 1,
+            **place,
         )  # fmt: skip
+        plot.update_xaxes(title={"text": label(row.method.name, 26), "font": {"size": 11}}, **place)
     plot.update_layout(showlegend=False, hovermode="closest", height=height)
     plot.update_xaxes(type="category")
     plot.update_yaxes(type="category", autorange="reversed")
