@@ -316,6 +316,16 @@ def test_layers_that_torch_still_masks_stay_until_the_mask_is_removed(monkeypatc
     torch.testing.assert_close(fast(normal(2, 10)), right)
 
 
+def test_a_layer_whose_weight_is_no_parameter_stays(monkeypatch):
+    faked(monkeypatch, "csr")
+    layer = pruned(6, 10, 54)
+    weight = layer.weight.detach()
+    del layer.weight
+    layer.register_buffer("weight", weight)
+    fast, report = for_inference(layer, normal(2, 10))
+    assert (type(fast), report.layers) == (nn.Linear, ())
+
+
 def test_no_hook_is_left_while_it_is_measured(monkeypatch):
     def looks(calls, _):
         assert not any(layer._forward_pre_hooks for call in calls.values() for layer in call.func.modules())
