@@ -85,7 +85,7 @@ def test_the_factors_rounded_to_whole_parts_change_next_to_nothing():
 @given(st.integers(0, 10**6), st.integers(1, 13), st.integers(0, 3), st.sampled_from([0.0, 5.0, 50.0]))
 @settings(deadline=None, max_examples=30)
 def test_steps_have_equal_counts_and_every_cell_spikes_once(seed, steps, silent, threshold):
-    spikes = encode(drawn(seed, 3), steps=steps, silent=silent, threshold=threshold)
+    spikes = encode(drawn(seed, 3), steps=steps + silent, silent=silent, threshold=threshold)
     assert spikes.shape == (steps + silent, 3, 2, 27, 27)
     assert spikes.sum(dim=0).max() <= 1
     counts = spikes.flatten(3).sum(dim=3)[:steps]
@@ -140,6 +140,7 @@ def test_other_sizes():
         (torch.full((1, 27, 27), math.nan), {}, "images must be uint8, or from 0 to 1"),
         (torch.zeros(1, 27, 27), {"threshold": -1.0}, "threshold must be a finite number of at least 0, got -1.0"),
         (torch.zeros(1, 27, 27), {"steps": 0}, "steps must be an integer of at least 1, got 0"),
+        (torch.zeros(1, 27, 27), {"steps": 2}, "silent must be below steps, 2, got 2"),
         (torch.zeros(1, 27, 27), {"silent": -1}, "silent must be an integer of at least 0, got -1"),
         (torch.zeros(1, 27, 27), {"size": 3}, "size must be an integer of at least 7, got 3"),
     ],

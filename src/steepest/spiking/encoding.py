@@ -19,7 +19,7 @@ GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 @torch.no_grad()
 def encode(
-    images: Tensor, *, size: int | None = 27, threshold: float = 50.0, steps: int = 10, silent: int = 2
+    images: Tensor, *, size: int | None = 27, threshold: float = 50.0, steps: int = 12, silent: int = 2
 ) -> Tensor:
     r"""Spikes of on- and off-centre cells, the stronger the earlier.
 
@@ -32,7 +32,7 @@ def encode(
 
     Positive responses are those of ON cells, negative of OFF cells; those below the threshold, and two pixels at the
     edge, are silent. Each response is divided by the mean of its own kind in a box of 17 by 17, plus 1e-4. The cells of
-    a kind spike once, in order of their responses, ``steps`` times equally many (plus or minus one); then follow the
+    a kind spike once, in order of their responses, equally many (plus or minus one) at each step; then follow the
     ``silent`` steps. Equal responses spike in the order of their pixels.
 
     The result is the same to the last bit for every batch size, number of threads and device: the factors of the
@@ -43,11 +43,11 @@ def encode(
             spikes.
         size: side of the images that are filtered, by linear interpolation with antialiasing; ``None``: as they are.
         threshold: grey levels, of 255.
-        steps: time steps that have spikes.
-        silent: time steps without.
+        steps: time steps, T.
+        silent: of them, those at the end that have no spikes.
 
     Returns:
-        bool (steps + silent, N, 2, H', W'), ON first; in float it is what spikingjelly and snnTorch take.
+        bool (T, N, 2, H', W'), ON first; in float it is what spikingjelly and snnTorch take.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong kind, shape or range.
@@ -65,10 +65,12 @@ def encode(
     check_number("threshold", threshold, "a finite number of at least 0", lambda x: 0 <= x < math.inf)
     _check_whole("steps", steps, 1)
     _check_whole("silent", silent, 0)
+    if silent >= steps:
+        raise ValueError(f"silent must be below steps, {steps}, got {silent!r}")
     if size is not None:
         _check_whole("size", size, 2 * RADIUS + 1)
     grey = _read_grey(images)
-    parts = [_encode(part, size, threshold, steps, silent) for part in torch.split(grey, TOGETHER)]
+    parts = [_encode(part, size, threshold, steps - silent, silent) for part in torch.split(grey, TOGETHER)]
     return torch.cat(parts, dim=1)
 
 

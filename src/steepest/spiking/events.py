@@ -125,7 +125,7 @@ def read_events(path: str | Path) -> Events:
 def encode_events(
     events: Events | Sequence[Events],
     *,
-    steps: int = 10,
+    steps: int = 12,
     silent: int = 2,
     size: tuple[int, int] = (SIDE, SIDE),
     by: Literal["count", "time"] = "count",
@@ -133,21 +133,21 @@ def encode_events(
 ) -> Tensor:
     """Spikes in time steps, from the events of one recording or of several.
 
-    Known of the paper's images, whose form this takes: ``steps`` steps of equally many spikes (plus or minus one), then
-    the ``silent`` ones, ON first, and each pixel spikes once for each polarity. Ours, as no paper says it of events:
+    Known of the paper's images, whose form this takes: steps of equally many spikes (plus or minus one), then the
+    ``silent`` ones, ON first, and each pixel spikes once for each polarity. Ours, as no paper says it of events:
     the first event is the one that spikes, and both polarities are counted together, so that what comes later is never
     in an earlier step. Events of the same time keep their order.
 
     Args:
-        steps: time steps that have spikes.
-        silent: time steps without.
+        steps: time steps, T.
+        silent: of them, those at the end that have no spikes.
         size: height and width.
         by: ``"count"``, or ``"time"`` for steps of equal spans, from the recording's first event to its last.
         first_only: ``False``: later events of a pixel spike too, those of the same step once; then equally many events,
             not spikes, make a step.
 
     Returns:
-        bool (steps + silent, N, 2, H, W), ON first, as :func:`~steepest.spiking.encode` has it; in float it is what
+        bool (T, N, 2, H, W), ON first, as :func:`~steepest.spiking.encode` has it; in float it is what
         spikingjelly and snnTorch take.
 
     Raises:
@@ -155,7 +155,7 @@ def encode_events(
 
     Example:
         >>> x, y, on = torch.tensor([5, 5, 6, 5]), torch.tensor([2, 2, 2, 2]), torch.tensor([True, False, True, True])
-        >>> spikes = encode_events(Events(x, y, on, torch.tensor([0, 10, 900, 1000])), steps=3)
+        >>> spikes = encode_events(Events(x, y, on, torch.tensor([0, 10, 900, 1000])), steps=5)
         >>> spikes.shape, spikes.nonzero().tolist()
         (torch.Size([5, 1, 2, 34, 34]), [[0, 0, 0, 2, 5], [1, 0, 1, 2, 5], [2, 0, 0, 2, 6]])
     """
@@ -163,6 +163,8 @@ def encode_events(
         check_integer(name, value, f"an integer of at least {least}")
         if value < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if silent >= steps:
+        raise ValueError(f"silent must be below steps, {steps}, got {silent!r}")
     if not isinstance(size, tuple) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
         raise ValueError(f"size must be a height and a width, integers of at least 1, got {size!r}")
     check_choice("by", by, ("count", "time"))
@@ -172,14 +174,14 @@ def encode_events(
         got = "an empty one" if isinstance(several, Sequence) and not several else type(events).__name__
         raise TypeError(f"events must be Events, or a sequence of them, got {got}")
     device = several[0].time.device
-    spikes = torch.zeros((steps + silent, len(several), 2, *size), dtype=torch.bool, device=device)
+    spikes = torch.zeros((steps, len(several), 2, *size), dtype=torch.bool, device=device)
     for number, one in enumerate(several):
         _check_events(one, size)
         order = one.time.argsort(stable=True)
         x, y, on, time = (part[order].to(torch.int64) for part in one)
         kind = 1 - on
         keep = _find_firsts((kind * size[0] + y) * size[1] + x) if first_only else torch.ones_like(x, dtype=torch.bool)
-        when = _cut_by_count(keep, steps) if by == "count" else _cut_by_time(time, steps)
+        when = _cut_by_count(keep, steps - silent) if by == "count" else _cut_by_time(time, steps - silent)
         spikes[when[keep], number, kind[keep], y[keep], x[keep]] = True
     return spikes
 
