@@ -52,7 +52,15 @@ def parse(text: str) -> Formula:
             ...
         ValueError: text is no formula: it ends where '+', '-', ',', '(' or ')' must stand
     """
-    tokens = list(scan(text))
+    return build_tree(text, list(scan(text)))
+
+
+def build_tree(text: str, tokens: Sequence[Token]) -> Formula:
+    """The tree of a text's tokens.
+
+    Raises:
+        ValueError: as :func:`parse`.
+    """
     state = formula_parser().parse_interactive()
     for index, token in enumerate(tokens):
         try:

@@ -67,12 +67,12 @@ def scan(text: str) -> Iterator[Token]:
             )
         if found["sign"]:
             kind = KIND_OF[found["sign"]]
-            yield _make_token(kind, SIGNS[kind][0], found.start(), found.end())
+            yield make_token(kind, SIGNS[kind][0], found.start(), found.end())
         elif not found["space"]:
             letters = found["letter"] or found["digit"] or found["digits"] or found["word"]
             for index, letter in enumerate(letters):  # the last of a name's letters ends where its brackets do
                 end = found.end() if index == len(letters) - 1 else found.start()
-                yield _make_token(LETTERS[letter], letter, found.start(), end)
+                yield make_token(LETTERS[letter], letter, found.start(), end)
         place = found.end()
 
 
@@ -82,5 +82,6 @@ def show_at(text: str, place: int) -> str:
     return repr(name[0][:30]) if name else "the end"
 
 
-def _make_token(kind: str, value: str, start: int, end: int) -> Token:
+def make_token(kind: str, value: str, start: int, end: int) -> Token:
+    """A token, and where it stands."""
     return Token(kind, value, start_pos=start, end_pos=end)

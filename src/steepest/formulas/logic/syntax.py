@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 INFIX = ("+", "-")
 RELATIONS = ("<", ">")
-RESERVED = ("forall", "exists")
 _VARIABLE = re.compile(r"[a-z]\d*", re.ASCII)
 _FUNCTION = re.compile(r"[a-z][A-Za-z]*\d*", re.ASCII)
 _NUMBER = re.compile(r"\d+", re.ASCII)
@@ -217,5 +216,5 @@ def is_variable(name: str) -> bool:
 
 
 def _check_name(what: str, name: str, pattern: re.Pattern[str], allowed: str) -> None:
-    if not pattern.fullmatch(name) or name.rstrip("0123456789") in RESERVED:
+    if not pattern.fullmatch(name):
         raise ValueError(f"{what} must be named by {allowed}, got {name!r}")

@@ -1,13 +1,15 @@
 """Trees to text: for readers, for LaTeX, and for provers."""
 
 import re
+from collections.abc import Iterator
 
 from steepest.formulas.logic.languages import ASCII, LATEX, UNICODE, Language
 from steepest.formulas.logic.provers import Prover9, Tptp
-from steepest.formulas.logic.syntax import Formula, Function, Variable, is_variable, leaves
+from steepest.formulas.logic.syntax import Formula, Function, Node, Variable, children, is_variable, leaves
 
 FORMATS = ("unicode", "latex", "tptp", "prover9", "ascii")
 _READABLE = {"unicode": UNICODE, "latex": LATEX, "ascii": ASCII}
+_SIGNS = ("forall", "exists")
 _WORD = re.compile(r"[a-z][A-Za-z0-9_]*")
 
 
@@ -32,7 +34,8 @@ def write(formula: Formula, to: str = "unicode", *, name: str = "formula", role:
 
     Raises:
         ValueError: there is no such format, ``name`` or ``role`` is no word, or the formula would be read as another,
-            since a constant has a variable's name or a variable that no quantifier binds has a constant's.
+            since a constant has a variable's name, a variable that no quantifier binds has a constant's, or a function
+            is named as a quantifier is.
 
     Example:
         >>> from steepest.formulas.logic import parse
@@ -57,11 +60,14 @@ def write(formula: Formula, to: str = "unicode", *, name: str = "formula", role:
 
 
 def _check_names(formula: Formula) -> None:
-    """Make sure that every variable and every constant is told as such by its name.
+    """Make sure that every name tells what it is.
 
     Raises:
         ValueError: one is not.
     """
+    for name in _list_functions(formula):
+        if name.rstrip("0123456789") in _SIGNS:
+            raise ValueError(f"formula must have no function {name}: it would be read as a quantifier")
     for leaf, bound in leaves(formula):
         varies = leaf.name in bound or is_variable(leaf.name)
         if varies and isinstance(leaf, Function):
@@ -70,3 +76,12 @@ def _check_names(formula: Formula) -> None:
             raise ValueError(
                 f"formula must have no variable {leaf.name} outside a quantifier: it would be read as a constant"
             )
+
+
+def _list_functions(formula: Formula) -> Iterator[str]:
+    left: list[Node] = [formula]
+    while left:
+        here = left.pop()
+        if isinstance(here, Function):
+            yield here.name
+        left += children(here)
