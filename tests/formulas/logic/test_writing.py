@@ -116,3 +116,7 @@ def test_bad_arguments_are_refused():
         write(parse("P"), "tex")
     with pytest.raises(ValueError, match="role must be a lower-case letter and letters, digits or '_', got 'Axiom, '"):
         write(parse("P"), "tptp", role="Axiom, ")
+
+
+def test_names_of_several_letters_are_upright_in_latex():
+    assert write(parse("Man(socrates1,x)"), "latex") == r"\mathrm{Man}(\mathrm{socrates}_{1}, x)"
