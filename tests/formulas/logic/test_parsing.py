@@ -51,6 +51,8 @@ x, y, one = Variable("x"), Variable("y"), Function("1")
         ("∀x f(x)=y", ForAll(x, Equality(Function("f", (x,)), y))),
         ("∀xf(x)=y", ForAll(x, Equality(Function("f", (x,)), y))),
         ("∀x12P(x12)", ForAll(Variable("x12"), Predicate("P", (Variable("x12"),)))),
+        ("P(existsOf)", Predicate("P", (Function("existsOf"),))),
+        ("P(coexists)", Predicate("P", (Function("coexists"),))),
         ("Man(socrates)", Predicate("Man", (Function("socrates"),))),
     ],
 )
@@ -95,6 +97,7 @@ def test_a_name_is_a_variable_where_it_is_bound_or_from_u_to_z():
         ("P)", "at character 2 stands ')', where a connective, '(' or the end must stand"),
         ("P & % Q", "at character 5 stands '%', which no formula has"),
         (r"P \land \foo", r"at character 9 stands '\\foo', which no formula has"),
+        (r"P \toQ", r"at character 3 stands '\\toQ', which no formula has"),
         (r"P \land \land", r"at character 9 stands '\\land', where a formula must stand"),
         ("P(a b)", "at character 5 stands 'b' after 'a' and a space, where a sign must stand between them"),
         ("P 1", "at character 3 stands '1' after 'P' and a space, where a sign must stand between them"),
