@@ -37,7 +37,7 @@ def test_every_import_is_declared():
         declared
         | WITH_TORCH
         | theirs
-        | {"steepest", "compare", "ray", "theory", "causal", "compression", "spiking"}
+        | {"steepest", "compare", "ray", "theory", "causal", "compression", "formulas", "spiking"}
         | set(sys.stdlib_module_names)
     )
     undeclared = {
