@@ -55,8 +55,11 @@ def binarize(grey: Grey, paper: Mask | None = None) -> Mask:
     if paper is not None:
         depth[~paper] = 0
         even[~paper] = 255
-    dark = float(np.percentile(depth[depth > 20], 90)) if (depth > 20).any() else 255.0
-    if dark < 30:
+    seen = depth[depth > 20]
+    if seen.size < 5:
+        return np.zeros(grey.shape, dtype=bool)
+    dark = float(np.median(seen[seen >= 0.5 * np.percentile(seen, 99)]))
+    if dark < 40:
         return np.zeros(grey.shape, dtype=bool)
     side = (max(int(_WINDOW * min(grey.shape)), 31) | 1,) * 2
     light = even.astype(np.float32)
@@ -108,7 +111,8 @@ def find_ruling(depth: Grey) -> list[tuple[float, float]]:
         return []
     _, slope, counts = best
     band = np.convolve(counts, np.ones(3), mode="same")
-    offset, found = abs(slope) * width, []
+    offset = abs(slope) * width
+    found: list[tuple[float, float]] = []
     for row in np.argsort(-band):
         at = float(row) - offset
         inside = _columns_inside(at, slope, height, width)

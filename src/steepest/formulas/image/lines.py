@@ -146,7 +146,9 @@ def _fitted(members: list[int], x: Values, y: Values, slope: float, height: floa
         weight = 1 / np.maximum(abs(off), 0.05 * height)
         prior = (2 * height / math.tan(math.radians(_TRUSTED / 2))) ** 2 * float(weight.mean()) / 8
         level = float(np.sum(weight * (rows - extra * (here - middle))) / weight.sum())
-        extra = float(np.sum(weight * (here - middle) * (rows - level)) / (np.sum(weight * (here - middle) ** 2) + prior))
+        extra = float(
+            np.sum(weight * (here - middle) * (rows - level)) / (np.sum(weight * (here - middle) ** 2) + prior)
+        )
     limit = math.tan(math.radians(_TRUSTED))
     extra = float(np.clip(extra, -limit, limit))
     return Line(level - extra * middle, slope + extra, members)

@@ -17,7 +17,7 @@ JITTER, ANGLE, GAPS, PITCH = 0.15, 5.0, (0.05, 0.6), (1.2, 2.0)
 _SIZES = {
     **dict.fromkeys("acemnorsuvwxz", (0.65, 0.0)),
     **dict.fromkeys("gpqy", (0.9, 0.27)),
-    **dict.fromkeys("+<>∧∨", (0.6, -0.1)),
+    **dict.fromkeys("+<>∧\N{LOGICAL OR}", (0.6, -0.1)),
     **dict.fromkeys("()", (1.15, 0.15)),
     **{"i": (0.9, 0.0), "j": (1.05, 0.25), ",": (0.32, 0.16)},
 }
@@ -140,7 +140,7 @@ def break_stroke(ink: Mask, size: int, rng: np.random.Generator) -> Mask | None:
         cut = ink & ~((abs(along) < gap / 2) & (abs(across) < 0.9 * thick))
         count, _, stats, _ = cv2.connectedComponentsWithStats(cut.astype(np.uint8))
         if count == before + 1 and stats[1:, cv2.CC_STAT_AREA].min() > ink.sum() / 12 and _is_tight(cut):
-            return cut
+            return np.asarray(cut)
     return None
 
 

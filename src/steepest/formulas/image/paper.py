@@ -25,7 +25,9 @@ def to_grey(image: NDArray[np.uint8]) -> Grey:
         [[76, 255]]
     """
     if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))):
-        raise ValueError(f"image must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4), got {image.dtype} {image.shape}")
+        raise ValueError(
+            f"image must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4), got {image.dtype} {image.shape}"
+        )
     if not image.size:
         raise ValueError(f"image must have pixels, got shape {image.shape}")
     if image.ndim == 2:
@@ -53,8 +55,8 @@ def find_paper(grey: Grey) -> Mask:
     scale = min(_SMALL / max(grey.shape), 1.0)
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
     small = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((9, 9), dtype=np.uint8))
-    cut, bright = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    if not (bright == 0).any() or small[bright == 0].mean() > _DARKER * small[bright > 0].mean():
+    _, bright = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    if not (bright == 0).any() or not bright.any() or small[bright == 0].mean() > _DARKER * small[bright > 0].mean():
         return everything
     _, labels, stats, _ = cv2.connectedComponentsWithStats(bright)
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
@@ -65,6 +67,6 @@ def find_paper(grey: Grey) -> Mask:
     filled = stats[largest, cv2.CC_STAT_AREA] / max(int(inside.sum()), 1)
     if inside.mean() < _LEAST or filled < 0.9 or not outside.any() or (bright[outside] > 0).mean() > 0.3:
         return everything
-    sheet = cv2.erode(sheet, np.ones((5, 5), dtype=np.uint8), borderValue=1)
+    sheet = np.asarray(cv2.erode(sheet, np.ones((5, 5), dtype=np.uint8), borderValue=1), dtype=np.uint8)
     large = cv2.resize(sheet, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_NEAREST)
     return np.asarray(large > 0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from steepest.formulas.image.boxes import Box, Part, crop
 from steepest.formulas.image.debug import Pictures
 from steepest.formulas.image.ink import binarize, find_text_area
-from steepest.formulas.image.lines import Line, find_lines, reading_order
+from steepest.formulas.image.lines import find_lines, reading_order
 from steepest.formulas.image.marks import place_marks
 from steepest.formulas.image.paper import find_paper, to_grey
 from steepest.formulas.image.parts import capital_height, find_parts, join_parts
@@ -92,6 +92,3 @@ def find_baseline(boxes: Sequence[Box], height: float) -> tuple[float, float]:
     full = [box for box in boxes if box.height >= 0.5 * height] or list(boxes)
     drops = [box.bottom - line.slope * box.middle[0] for box in full]
     return float(np.median(drops)), line.slope
-
-
-__all__ = ["Line", "Page", "read_page"]

@@ -49,4 +49,4 @@ def lit(shape: tuple[int, int], size: int, rng: np.random.Generator) -> Light:
         shadow = np.zeros(shape, dtype=np.float32)
         cv2.fillPoly(shadow, [corners.astype(np.int32)], 1.0)
         light *= 1 - rng.uniform(0.15, 0.45) * cv2.GaussianBlur(shadow, (0, 0), size * rng.uniform(0.1, 1.0))
-    return light.astype(np.float32)
+    return np.asarray(light, dtype=np.float32)

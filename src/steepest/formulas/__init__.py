@@ -1,0 +1,1 @@
+"""Handwritten formulas of first-order logic to text."""
