@@ -1,5 +1,7 @@
 """Pages that are made say truly what is on them."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ def test_the_texts_are_written_in_their_order_and_apart():
     made = make_page(IMAGES, LABELS, 4, texts=["HTx=", "i→∃"], touching=0)
     assert ["".join(placed.label for placed in line) for line in made.lines] == ["HTx=", "i→∃"]
     for line in made.lines:
-        assert all(a.box.right < b.box.x for a, b in zip(line[:-1], line[1:], strict=True))
+        assert all(a.box.right < b.box.x for a, b in itertools.pairwise(line))
     height, width = made.image.shape
     boxes = [placed.box for line in made.lines for placed in line]
     assert all(b.x >= 0 and b.y >= 0 and b.right <= width and b.bottom <= height for b in boxes)
@@ -40,7 +42,7 @@ def test_neighbours_touch_where_they_shall():
     made = make_page(IMAGES, LABELS, 0, texts=["HHHHHHHH"], touching=1, broken=0)
     assert made.touching == 7
     (line,) = made.lines
-    assert all(a.box.right > b.box.x for a, b in zip(line[:-1], line[1:], strict=True))
+    assert all(a.box.right > b.box.x for a, b in itertools.pairwise(line))
 
 
 def test_ink_meets_in_one_pixel_and_not_where_no_row_is_shared():

@@ -98,7 +98,7 @@ def test_a_changed_byte_is_damage():
 
 
 def test_a_file_that_is_missing_or_too_large_is_one_sentence(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="none.png cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"none\.png cannot be read: No such file"):
         open_image(tmp_path / "none.png")
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
         open_image(tmp_path)
