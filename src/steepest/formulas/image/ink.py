@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from steepest.formulas.image.boxes import Box, Grey, Mask, box_of, joined_box
 
 Light = NDArray[np.float32]
+Pixels = NDArray[np.int64]
 _WINDOW = 0.06  # of the page's shorter side, at least 31 pixels: what the light is taken to be even in
 _SAUVOLA = 0.12  # k of the threshold mean (1 + k (deviation / 128 - 1))
 _FAINT = 0.35  # of the darkest ink's depth: what is fainter is none
@@ -99,17 +100,10 @@ def find_ruling(depth: Grey) -> list[tuple[float, float]]:
     rows, columns = np.nonzero(level)
     if rows.size < width / 3:
         return []
-    best: tuple[float, float, NDArray[np.float64]] | None = None
-    for degrees in np.arange(-_STEEPEST, _STEEPEST + 0.05, 0.1):
-        slope = math.tan(math.radians(degrees))
-        offset = abs(slope) * width
-        counts = np.bincount(np.rint(rows - slope * columns + offset).astype(np.int64)).astype(np.float64)
-        sharp = float(np.square(counts).sum())
-        if best is None or sharp > best[0]:
-            best = (sharp, slope, counts)
-    if best is None:
-        return []
-    _, slope, counts = best
+    near = _sharpest(rows, columns, width, np.arange(-_STEEPEST, _STEEPEST + 0.05, 0.1))
+    slope = _sharpest(rows, columns, width, np.arange(near - 0.08, near + 0.09, 0.02))
+    slope = math.tan(math.radians(slope))
+    counts = _rows_along(rows, columns, width, slope)
     band = np.convolve(counts, np.ones(3), mode="same")
     offset = abs(slope) * width
     found: list[tuple[float, float]] = []
@@ -121,10 +115,23 @@ def find_ruling(depth: Grey) -> list[tuple[float, float]]:
                 break
             continue
         if all(abs(at - other) > 6 for other, _ in found):
-            near = abs(rows - slope * columns - at) <= 2
-            if np.ptp(columns[near]) > 0.8 * inside:
+            close = abs(rows - slope * columns - at) <= 2
+            if np.ptp(columns[close]) > 0.8 * inside:
                 found.append((at, slope))
     return found
+
+
+def _rows_along(rows: Pixels, columns: Pixels, width: int, slope: float) -> Light:
+    """Count pixels by the row in which a line with this slope through them begins, from the highest there can be."""
+    begins = np.rint(rows - slope * columns + abs(slope) * width).astype(np.int64)
+    return np.bincount(begins).astype(np.float32)
+
+
+def _sharpest(rows: Pixels, columns: Pixels, width: int, degrees: NDArray[np.float64]) -> float:
+    """Of several angles that along which pixels fall into the fewest rows."""
+    slopes = np.tan(np.radians(degrees))
+    sharp = [float(np.square(_rows_along(rows, columns, width, slope)).sum()) for slope in slopes]
+    return float(degrees[int(np.argmax(sharp))])
 
 
 def _columns_inside(row: float, slope: float, height: int, width: int) -> float:
