@@ -15,7 +15,7 @@ def page(ruled=False, shadow=False, seed=0):
     light = np.full(ink.shape, 230.0)
     if ruled:
         for row in range(20, 300, 50):
-            light[row : row + 2] *= 0.7
+            light[row : row + 2] *= 0.5
     light[ink] = 50
     if shadow:
         light *= np.linspace(1, 0.4, 400)

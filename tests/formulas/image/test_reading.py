@@ -106,7 +106,7 @@ def test_a_broken_arrow_is_joined_and_a_dash_before_a_letter_is_not():
     left, right = part(arrow[8:15, :15], 0, 8), part(arrow[:, 17:], 17, 0)
     assert is_continued(left, right, 40)
     assert len(join_parts([left, right], 40)) == 1
-    dash, letter = part(np.ones((5, 18), dtype=bool), 0, 17), part(ink_of("H"), 21, 0)
+    dash, letter = part(np.ones((5, 18), dtype=bool), 0, 17), part(ink_of("H"), 20, 0)
     assert len(join_parts([dash, letter], 40)) == 2
 
 
