@@ -9,7 +9,7 @@ import steepest.compare
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL"}
+IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL", "opencv-python-headless": "cv2"}
 WITH_TORCH = {"triton"}  # imported only where it is found
 
 

@@ -67,7 +67,7 @@ def binarize(grey: Grey, paper: Mask | None = None) -> Mask:
     mean = cv2.boxFilter(light, -1, side)
     variance = np.maximum(cv2.boxFilter(light * light, -1, side) - mean * mean, 0)
     local = mean * (1 + _SAUVOLA * (np.sqrt(variance) / 128 - 1))
-    ink: Mask = (light < local) & (depth > _FAINT * dark) & (depth > _EDGE * _darkest_near(depth))
+    ink: Mask = (light < local) & (depth > _FAINT * dark) & (depth > _EDGE * _find_darkest_near(depth))
     return _without_faint(remove_ruling(ink, depth), depth, dark)
 
 
@@ -81,8 +81,8 @@ def _without_faint(ink: Mask, depth: Grey, dark: float) -> Mask:
     return np.asarray(kept[labels])
 
 
-def _darkest_near(depth: Grey) -> Light:
-    """How dark ink is about each pixel, so that a stroke's edge is where half of that is reached."""
+def _find_darkest_near(depth: Grey) -> Light:
+    """Find how dark ink is about each pixel, so that a stroke's edge is where half of that is reached."""
     quiet = cv2.GaussianBlur(depth, (0, 0), 0.8)
     return cv2.GaussianBlur(cv2.dilate(quiet, np.ones((9, 9), dtype=np.uint8)), (0, 0), 2.0).astype(np.float32)
 
@@ -100,8 +100,8 @@ def find_ruling(depth: Grey) -> list[tuple[float, float]]:
     rows, columns = np.nonzero(level)
     if rows.size < width / 3:
         return []
-    near = _sharpest(rows, columns, width, np.arange(-_STEEPEST, _STEEPEST + 0.05, 0.1))
-    slope = _sharpest(rows, columns, width, np.arange(near - 0.08, near + 0.09, 0.02))
+    near = _find_sharpest(rows, columns, width, np.arange(-_STEEPEST, _STEEPEST + 0.05, 0.1))
+    slope = _find_sharpest(rows, columns, width, np.arange(near - 0.08, near + 0.09, 0.02))
     slope = math.tan(math.radians(slope))
     counts = _rows_along(rows, columns, width, slope)
     band = np.convolve(counts, np.ones(3), mode="same")
@@ -127,8 +127,8 @@ def _rows_along(rows: Pixels, columns: Pixels, width: int, slope: float) -> Ligh
     return np.bincount(begins).astype(np.float32)
 
 
-def _sharpest(rows: Pixels, columns: Pixels, width: int, degrees: NDArray[np.float64]) -> float:
-    """Of several angles that along which pixels fall into the fewest rows."""
+def _find_sharpest(rows: Pixels, columns: Pixels, width: int, degrees: NDArray[np.float64]) -> float:
+    """Find, of several angles, that along which pixels fall into the fewest rows."""
     slopes = np.tan(np.radians(degrees))
     sharp = [float(np.square(_rows_along(rows, columns, width, slope)).sum()) for slope in slopes]
     return float(degrees[int(np.argmax(sharp))])

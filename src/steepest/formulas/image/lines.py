@@ -89,13 +89,13 @@ def find_lines(boxes: Sequence[Box]) -> list[Line]:
     lines = [_fitted(group, x, y, slope, height) for group in groups]
     for _ in range(4):
         lines = _merge(lines, x, y, slope, height)
-        taken = _nearest(lines, x[large], y[large])
+        taken = _find_nearest(lines, x[large], y[large])
         kept = [[k for k, line in zip(large, taken, strict=True) if line == n] for n in range(len(lines))]
         lines = [_fitted(members, x, y, slope, height) for members in kept if members]
     lines = _merge(lines, x, y, slope, height)
     middle = float(np.mean(x))
     lines.sort(key=lambda line: line.at(middle))
-    owner = _nearest(lines, x, y)
+    owner = _find_nearest(lines, x, y)
     return [line._replace(members=[k for k in range(len(boxes)) if owner[k] == n]) for n, line in enumerate(lines)]
 
 
@@ -158,7 +158,7 @@ def _merge(lines: list[Line], x: Values, y: Values, slope: float, height: float)
     """Make one line of any two that are closer than 2/3 of the mean height where they are."""
     lines = list(lines)
     while len(lines) > 1:
-        pairs = [(_distance(a, b, x), i, j) for i, a in enumerate(lines) for j, b in enumerate(lines) if i < j]
+        pairs = [(_find_distance(a, b, x), i, j) for i, a in enumerate(lines) for j, b in enumerate(lines) if i < j]
         nearest, i, j = min(pairs)
         if nearest > _SHRUNK * height:
             break
@@ -167,14 +167,14 @@ def _merge(lines: list[Line], x: Values, y: Values, slope: float, height: float)
     return lines
 
 
-def _distance(a: Line, b: Line, x: Values) -> float:
-    """How far two lines are apart, on average over the columns of the shorter."""
+def _find_distance(a: Line, b: Line, x: Values) -> float:
+    """Find how far two lines are apart, on average over the columns of the shorter."""
     short = min((a, b), key=lambda line: len(line.members))
     return float(np.mean([abs(a.at(c) - b.at(c)) for c in x[short.members]]))
 
 
-def _nearest(lines: Sequence[Line], x: Values, y: Values) -> NDArray[np.int64]:
-    """The number of the line nearest to each point."""
+def _find_nearest(lines: Sequence[Line], x: Values, y: Values) -> NDArray[np.int64]:
+    """Find the number of the line nearest to each point."""
     rows = np.array([line.row for line in lines])[:, None] + np.array([line.slope for line in lines])[:, None] * x
     return np.asarray(np.argmin(abs(rows - y), axis=0), dtype=np.int64)
 
