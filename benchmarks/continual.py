@@ -57,7 +57,7 @@ class Table:
 
     def run(self, name: str, values: dict[str, float], seed: int, epochs: int) -> dict[str, Any]:
         tried = "-".join(f"{key}{value:.4g}" for key, value in values.items())
-        path = self.folder / f"{name}-{tried}-{epochs}-{seed}.json"
+        path = self.folder / f"{self.workload.name}-{name}-{tried}-{epochs}-{seed}.json"
         if not path.exists():
             assignment = Assignment(
                 self.workload, METHODS[name], self.splits, values, seed, epochs, self.workload.batch_size,

@@ -205,6 +205,20 @@ def test_potentials_that_only_rise_are_searched_and_those_of_all_steps_say_the_s
             assert torch.equal(found.potential[fires], slow.potential[fires])
 
 
+def test_weights_of_layers_with_many_inputs_stay_fine():
+    layer = layer_of(channels=512, maps=2, kernel=5, threshold=300.0)
+    spikes = spikes_of(1, steps=12, channels=512, side=6, rate=0.01)
+    weight, _ = layer.rounded(12)
+    assert weight.dtype == torch.float64
+    assert (weight - layer.weight).abs().max() <= 2**-11
+    assert layer_of().rounded(12)[0].dtype == torch.float32
+    found = layer(spikes)
+    assert found.any()
+    for image in range(2):
+        assert torch.equal(found[:, image], convolve_slowly(layer, spikes[:, image]))
+    assert torch.equal(layer.first_spikes(spikes).when, layer._find_by_potentials(spikes).when)
+
+
 def test_weights_below_0_are_right_too():
     layer, spikes = layer_of(), spikes_of(2)
     with torch.no_grad():
@@ -301,6 +315,9 @@ def test_spikes_of_other_shapes_are_refused():
         layer_of()(torch.zeros(1, 2, 9, 9))
     with pytest.raises(ValueError, match="sides of at least 3"):
         layer_of()(torch.zeros(1, 1, 2, 2, 9))
+    for call in (layer_of(), layer_of(inhibition=False), layer_of().potentials, STDP(layer_of())):
+        with pytest.raises(ValueError, match=r"spikes must be 0 or 1, got values from 0 to 0\.5"):
+            call(spikes_of(0) * 0.5)
     with pytest.raises(TypeError, match="spikes must be a tensor, got list"):
         layer_of().first_spikes([])
     with pytest.raises(ValueError, match="size must be an integer of at least 1, got 0"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from steepest._errors import InputError, spelled_by
+from steepest.cli.options import DATA_DIR
 from steepest.cli.streams import err, out
 from steepest.compare.names import CHOICES, DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
 from steepest.compare.running.spares import one_early
@@ -184,10 +185,7 @@ def compare(
         str | None,
         typer.Option("--study", help="The study's name in the storage. Default: the workloads' names.", metavar="NAME"),
     ] = None,
-    data_dir: Annotated[
-        str | None,
-        typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.", metavar="DIR"),
-    ] = None,
+    data_dir: Annotated[str | None, DATA_DIR] = None,
     checkpoint_seconds: Annotated[
         float | None,
         typer.Option(help="Between two checkpoints of a run, from which it resumes. Default: 30."),

@@ -7,6 +7,7 @@ import typer
 
 from steepest._errors import InputError, argument
 from steepest.cli.experiments import Bar, tell
+from steepest.cli.options import DATA_DIR
 
 
 def compress(
@@ -68,14 +69,7 @@ def compress(
     ] = True,
     seed: Annotated[int, typer.Option(help="Of everything that is random.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one.")] = "auto",
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where data files lie. Default: the environment variable STEEPEST_DATA.",
-            show_default=False,
-            metavar="DIR",
-        ),
-    ] = None,
+    data_dir: Annotated[Path | None, DATA_DIR] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="The folder. Default: compress/SUBJECT.", metavar="DIR")
     ] = None,

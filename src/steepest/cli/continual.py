@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from steepest.cli.options import DATA_DIR
+
 METHODS = (
     "naive", "blocks", "cost-per-synapse", "cost-per-synapse-replay", "replay", "ewc", "si", "blocks-ewc", "blocks-si",
     "joint",
@@ -32,14 +34,7 @@ def continual(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, mps. Default: auto.", show_default=False)
     ] = None,
-    data_dir: Annotated[
-        str | None,
-        typer.Option(
-            help="Where data files lie. Default: the environment variable STEEPEST_DATA.",
-            show_default=False,
-            metavar="DIR",
-        ),
-    ] = None,
+    data_dir: Annotated[str | None, DATA_DIR] = None,
     folder: Annotated[
         str | None, typer.Option("--out", help="The study's folder. Default: studies/split-DATASET.", metavar="DIR")
     ] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from steepest._errors import InputError
+from steepest.cli.options import DATA_DIR
 from steepest.cli.streams import err, out
 from steepest.compare.names import SCHEDULES
 
@@ -47,10 +48,7 @@ def diagnose(
     folder: Annotated[
         Path | None, typer.Option("--out", help="The folder. Default: diagnoses/WORKLOAD-METHOD.", metavar="DIR")
     ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.", metavar="DIR"),
-    ] = None,
+    data_dir: Annotated[Path | None, DATA_DIR] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Between two checkpoints of the run, from which it resumes.")
     ] = 30.0,

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from steepest._errors import InputError, argument
+from steepest.cli.options import DATA_DIR
 from steepest.cli.streams import err, out
 
 
@@ -47,10 +48,7 @@ def lr_range(
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one. Default: auto.")
     ] = "auto",
-    data_dir: Annotated[
-        str | None,
-        typer.Option(help="Where data files lie. Default: the environment variable STEEPEST_DATA.", metavar="DIR"),
-    ] = None,
+    data_dir: Annotated[str | None, DATA_DIR] = None,
     into: Annotated[
         str | None,
         typer.Option("--out", help="Where the page goes. Default: studies/lr-range-WORKLOAD-METHOD.", metavar="DIR"),

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from steepest.cli.experiments import Bar, tell
+from steepest.cli.options import DATA_DIR
 
 
 def spiking(
@@ -43,14 +44,7 @@ def spiking(
     feature_seed: Annotated[int, typer.Option(help="Of the filters and the images that they learn from.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the classifier.")] = 0,
     device: Annotated[str, typer.Option(help="Of the classifier: cpu, cuda, cuda:1, mps, or auto.")] = "auto",
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where data files lie. Default: the environment variable STEEPEST_DATA.",
-            show_default=False,
-            metavar="DIR",
-        ),
-    ] = None,
+    data_dir: Annotated[Path | None, DATA_DIR] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="The folder. Default: spiking/DATASET.", metavar="DIR")
     ] = None,

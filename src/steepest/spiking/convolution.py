@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from steepest.optim.arguments import check_number
 
 MANTISSA = 24  # bits of a float32
+FINEST = 10  # binary digits that rounded weights have at least behind the point, if need be in float64
 TOGETHER = 16  # images at a time
 FEW = 512  # locations
 
@@ -38,8 +39,8 @@ class SpikingConv2d(nn.Module):
     the largest potential may spike, of equals the first; and where one has spiked, none spikes again for this image.
 
     No gradients flow: the weights learn by :class:`~steepest.spiking.STDP`. Potentials are computed with the weights
-    rounded to a binary fraction, fine enough for float32 and coarse enough that their sums are exact: the spikes are
-    the same to the last bit for every batch size, number of threads and device.
+    rounded to a binary fraction, of ten digits at least, such that their sums are exact, in float32 or, of layers with
+    many inputs, in float64: the spikes are the same to the last bit for every batch size, number of threads and device.
 
     Args:
         in_channels: of the input, 2 for encoded images.
@@ -107,7 +108,7 @@ class SpikingConv2d(nn.Module):
         """The potentials after each time step: (T, N, C, H, W) to float32 (T, N, out, H', W').
 
         Raises:
-            TypeError, ValueError: the spikes are of another shape or dtype.
+            TypeError, ValueError: the spikes are of another shape, or have other values.
         """
         self.check(spikes)
         steps, count = spikes.shape[:2]
@@ -123,7 +124,7 @@ class SpikingConv2d(nn.Module):
         """When and in which map each location spikes, under lateral inhibition.
 
         Raises:
-            TypeError, ValueError: the spikes are of another shape or dtype.
+            TypeError, ValueError: the spikes are of another shape, or have other values.
         """
         return self.first_spikes_and_times(spikes)[0]
 
@@ -206,7 +207,7 @@ class SpikingConv2d(nn.Module):
         """Spikes (T, N, C, H, W), bool or 0 and 1, to bool (T, N, out, H', W').
 
         Raises:
-            TypeError, ValueError: the spikes are of another shape or dtype.
+            TypeError, ValueError: the spikes are of another shape, or have other values.
         """
         if self.inhibition:
             when, which, _ = self.first_spikes(spikes)
@@ -232,22 +233,28 @@ class SpikingConv2d(nn.Module):
                 f"spikes must have the shape (T, N, {self.in_channels}, H, W), with sides of at least {least}, got "
                 f"{tuple(spikes.shape)}"
             )
+        if spikes.dtype != torch.bool and not bool(((spikes == 0) | (spikes == 1)).all()):
+            raise ValueError(
+                f"spikes must be 0 or 1, got values from {float(spikes.min()):g} to {float(spikes.max()):g}"
+            )
 
     def rounded(self, spikes: int) -> tuple[Tensor, float]:
-        """The weights in whole parts of a scale, and the scale, so that float32 adds them without rounding.
+        """The weights in whole parts of a scale, so that their dtype adds them without rounding; and the scale.
 
         Args:
             spikes: that a cell of the input has at most.
         """
         weight = self.weight.detach()
         most = spikes * weight[0].numel() * max(1.0, float(weight.abs().max()))
-        scale = 2.0 ** (MANTISSA - math.ceil(math.log2(most)))
+        digits = MANTISSA - math.ceil(math.log2(most))
+        scale = 2.0 ** max(digits, FINEST)
+        weight = weight if digits >= FINEST else weight.double()
         return (weight * scale).round() / scale, scale
 
 
 def _exactly(multiply: Callable[[Tensor, Tensor], Tensor], seen: Tensor, weight: Tensor, scale: float) -> Tensor:
     """Multiply without rounding, also on a GPU, where a product of float32 need not be a plain sum."""
-    if seen.is_cuda:
+    if seen.is_cuda or weight.dtype == torch.float64:
         return ((multiply(seen.double(), weight.double()) * scale).round() / scale).to(torch.float32)
     return multiply(seen, weight)
 

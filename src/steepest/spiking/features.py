@@ -104,7 +104,7 @@ def learn_filters(
     What is random follows from the settings' seed alone, and torch's global generator is left as it is.
     """
     key = _digest(images, asdict(settings))
-    state = _read(cache, f"filters-{key}.pt")
+    state = _read(cache, f"filters-{key}.pt", {"threshold", "seen", "snapshots", "convergence"})
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(settings.seed)
         if state is None:
@@ -130,7 +130,7 @@ def extract_features(
     key = _digest(images, layer.weight.detach().cpu(), layer.threshold, contrast)
     side = (SIZE - layer.kernel_size + 1) // 2
     count = layer.out_channels * side**2
-    state = _read(cache, f"features-{key}.pt")
+    state = _read(cache, f"features-{key}.pt", {"features"})
     if state is None:
         packed = []
         for start in range(0, len(images), TOGETHER):
@@ -235,14 +235,14 @@ def _digest(*parts: Any) -> str:
     return found.hexdigest()[:24]
 
 
-def _read(cache: Path | None, name: str) -> dict[str, Any] | None:
+def _read(cache: Path | None, name: str, keys: set[str]) -> dict[str, Any] | None:
     if cache is None:
         return None
     try:
         found: dict[str, Any] = torch.load(cache / name, weights_only=True, map_location="cpu")
+        return found if set(found) == keys else None
     except Exception:  # a file that is not there, torn, or something else: it is computed again
         return None
-    return found
 
 
 def _write(cache: Path | None, name: str, state: dict[str, Any]) -> None:

@@ -123,7 +123,7 @@ class STDP:
             The winners of each image.
 
         Raises:
-            TypeError, ValueError: the spikes are of another shape or dtype.
+            TypeError, ValueError: the spikes are of another shape, or have other values.
         """
         layer, steps = self.layer, len(spikes)
         layer.weight.clamp_(0, 1)
@@ -148,7 +148,7 @@ class STDP:
             The winners of each image.
 
         Raises:
-            TypeError, ValueError: the spikes are of another shape or dtype.
+            TypeError, ValueError: the spikes are of another shape, or have other values.
         """
         layer, steps = self.layer, len(spikes)
         layer.check(spikes)
