@@ -59,7 +59,7 @@ def test_images_are_recognised_by_spikes(here, capsys):
         (["--filters", "random"], "drawn at random, with a threshold"),
         (["--pixels"], "Without spikes: the classifier sees the pixels alone."),
         (["--activation", "sigmoid"], "50 hidden units, sigmoid: a plain network"),
-        (["--train-images", "50", "--method", "adam", "--schedule", "constant"], "50 training images"),
+        (["--train-images", "50", "--method", "ssgd+adam", "--schedule", "constant"], "50 training images"),
         (["--history", "0", "--radius", "2", "--threshold", "12", "--surrogate", "two-sided"], "to be two-sided"),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_killed_run_comes_to_the_same(here):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["cifar"], "dataset must be one of mnist, fashion-mnist, emnist, got 'cifar'"),
+        (["cifar"], "the data set must be one of mnist, fashion-mnist, emnist, got 'cifar'"),
         (["mnist", "--maps", "0"], "--maps must be an integer of at least 1, got 0"),
         (["mnist", "--images", "0"], "--images must be an integer of at least 1, got 0"),
         (["mnist", "--threshold", "nan"], "--threshold must be a finite number above 0, got nan"),
@@ -91,7 +91,7 @@ def test_a_killed_run_comes_to_the_same(here):
         (["mnist", "--activation", "x"], "--activation must be one of binary, relu, sigmoid, got 'x'"),
         (["mnist", "--tau", "0"], "--tau must be a finite number above 0, got 0"),
         (["mnist", "--dropout", "1"], "--dropout must be a number of at least 0 and below 1, got 1"),
-        (["mnist", "--method", "x"], "--method must be one that 'steepest methods' lists, got 'x'"),
+        (["mnist", "--method", "x"], "unknown method 'x'"),
         (["mnist", "--lr", "0"], "--lr must be a finite number above 0, got 0"),
         (["mnist", "--schedule", "x"], "--schedule must be one of"),
         (["mnist", "--train-images", "5"], "--train-images must be at least batch_size, 100, got 5"),

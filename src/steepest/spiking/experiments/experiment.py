@@ -23,7 +23,7 @@ from steepest.page.kept import Progress, kept, settings_refused, take_experiment
 from steepest.spiking.encoding import encode
 from steepest.spiking.features import FeatureSettings, Learnt
 from steepest.spiking.workloads import DATASETS, load_grey, pixels, some_of, spiking_features, spiking_workload
-from steepest.training.builtin import METHODS
+from steepest.training.code.lookup import find_method
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.schedule import SCHEDULES
@@ -170,8 +170,6 @@ def recognize(
 
 def _check(settings: Settings) -> tuple[Method, dict[str, float]]:
     """Refuse settings that cannot be used, before anything is learnt."""
-    if settings.dataset not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {settings.dataset!r}")
     for name in ("hidden", "epochs", "batch_size"):
         if getattr(settings, name) < 1:
             raise ValueError(f"{name} must be an integer of at least 1, got {getattr(settings, name)}")
@@ -179,15 +177,13 @@ def _check(settings: Settings) -> tuple[Method, dict[str, float]]:
         raise ValueError(
             f"train_images must be at least batch_size, {settings.batch_size}, got {settings.train_images}"
         )
-    if settings.method not in METHODS:
-        raise ValueError(f"method must be one that 'steepest methods' lists, got {settings.method!r}")
     if settings.schedule not in SCHEDULES:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {settings.schedule!r}")
     if settings.pixels and settings.filters != "stdp":
         raise ValueError(f"filters must be left out on pixels, got {settings.filters!r}")
     if settings.lr is not None and not 0 < settings.lr < float("inf"):
         raise ValueError(f"lr must be a finite number above 0, got {settings.lr:g}")
-    method = METHODS[settings.method]
+    method = find_method(settings.method)
     if settings.lr is not None and "lr" not in method.space:
         raise ValueError(f"lr must be left out for {method.name}, which finds its own, got {settings.lr:g}")
     values = {name: searched.middle for name, searched in method.space.items()}
