@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -106,3 +108,9 @@ def test_a_file_that_is_missing_or_too_large_is_one_sentence(tmp_path, monkeypat
     (tmp_path / "large.png").write_bytes(encoded("PNG"))
     with pytest.raises(InputError, match=r"large.png must have at most 50 bytes, got 51"):
         open_image(tmp_path / "large.png")
+
+
+def test_opencv_changes_nothing_for_the_programs_that_are_started():
+    code = "import os; before = dict(os.environ); import steepest.formulas.image; print(before == dict(os.environ))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

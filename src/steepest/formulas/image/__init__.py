@@ -1,8 +1,16 @@
 """From the picture of a page of handwriting to its symbols, one function a step; and pages that are made."""
 
+import os
+
 from steepest._errors import check_extra
 
 check_extra("formulas", "cv2", "numpy", "PIL")
+
+_PATH = os.environ.get("LD_LIBRARY_PATH")
+import cv2  # noqa: E402, F401
+
+# OpenCV puts its own folder there, and the current one, for every program that this one starts.
+os.environ.pop("LD_LIBRARY_PATH", None) if _PATH is None else os.environ.update(LD_LIBRARY_PATH=_PATH)
 
 from steepest.formulas.image.boxes import Box, Part  # noqa: E402
 from steepest.formulas.image.ink import binarize, find_text_area  # noqa: E402
