@@ -10,7 +10,7 @@ import typer
 from steepest._errors import InputError, spelled_by
 from steepest.cli.options import DATA_DIR
 from steepest.cli.streams import err, out
-from steepest.compare.names import CHOICES, DEFAULT_METHODS, ENGINES, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.names import CHOICES, DEFAULT_METHODS, ENGINES, PRECISIONS, PRUNERS, SCHEDULES, STRATEGIES
 from steepest.compare.running.spares import one_early
 
 if TYPE_CHECKING:
@@ -107,6 +107,32 @@ def compare(
     schedule: Annotated[
         str | None,
         typer.Option(help=f"Of the learning rate, for all methods: {', '.join(SCHEDULES)}. Default: linear."),
+    ] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Share of a run in which the lr rises from 0. Default: 0.", metavar="SHARE")
+    ] = None,
+    clip: Annotated[
+        float | None, typer.Option(help="Largest norm of the whole gradient. Default: none.", metavar="NORM")
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Pieces that every batch is evaluated in, to save memory. Default: 1.")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help=f"Of forward and backward passes: {', '.join(PRECISIONS)}. Default: float32."),
+    ] = None,
+    compile: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Train through torch.compile. Default: no.")
+    ] = None,
+    ema: Annotated[
+        float | None,
+        typer.Option(help="Decay of a moving average of the weights, which is then tested. Default: none."),
+    ] = None,
+    keep_best: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-best/--no-keep-best", help="Test the weights of the best validation as well. Default: no."
+        ),
     ] = None,
     choice: Annotated[
         str | None,

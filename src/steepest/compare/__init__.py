@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from steepest.training.definitions.instrument import Instrument, Reading, RunView
     from steepest.training.definitions.method import Method
     from steepest.training.definitions.range import Range
+    from steepest.training.definitions.recipe import Recipe
     from steepest.training.definitions.schedule import Controller, Schedule
     from steepest.training.definitions.workload import Workload, accuracy
 
@@ -29,6 +30,7 @@ __all__ = [
     "Method",
     "Range",
     "Reading",
+    "Recipe",
     "Resumable",
     "RunView",
     "Schedule",

@@ -2,8 +2,10 @@
 
 DEFAULT_METHODS = ("sgd", "nesterov", "adamw", "lars", "sngm", "bng", "bng-ratio")
 ENGINES = ("processes", "ray")
-# Those of the tables in `training/definitions/schedule.py`, `policy/pruners.py` and `training/process_group.py`.
+# Those of the tables in `training/definitions/schedule.py`, `policy/pruners.py`, `training/process/group.py` and
+# `training/definitions/recipe.py`.
 SCHEDULES = ("linear", "constant", "cosine", "polynomial", "step")
 PRUNERS = ("median", "halving")
 CHOICES = ("fitted", "best")  # of a search's point; what they are is said in `analysis/choice.py`
 STRATEGIES = ("ddp", "fsdp2")
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")

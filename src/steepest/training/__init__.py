@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from steepest.training.definitions.instrument import Instrument, Reading, RunView
     from steepest.training.definitions.method import Method
     from steepest.training.definitions.range import Range
+    from steepest.training.definitions.recipe import Recipe
     from steepest.training.definitions.schedule import Controller, Schedule
     from steepest.training.definitions.workload import Workload, accuracy
 
@@ -20,6 +21,7 @@ __all__ = [
     "Method",
     "Range",
     "Reading",
+    "Recipe",
     "Resumable",
     "RunView",
     "Schedule",
@@ -34,6 +36,7 @@ __getattr__, __dir__ = lazy_names(
         "steepest.training.definitions.instrument": ("Instrument", "Reading", "RunView"),
         "steepest.training.definitions.method": ("Method",),
         "steepest.training.definitions.range": ("Range",),
+        "steepest.training.definitions.recipe": ("Recipe",),
         "steepest.training.definitions.schedule": ("Controller", "Schedule"),
         "steepest.training.definitions.workload": ("Workload", "accuracy"),
     },

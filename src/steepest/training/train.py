@@ -12,7 +12,6 @@ from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.outcome import Outcome, Progress
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.loop.checkpoint import Checkpoint, State
-from steepest.training.loop.evaluate import evaluated
 from steepest.training.loop.run import Run, begun, initial_weights
 
 
@@ -103,11 +102,12 @@ def train(
         test_loss, test_metric, test_metrics = run.evaluate_tasks("test")
         if not (math.isfinite(test_loss) and math.isfinite(test_metric)):
             diverged, test_loss, test_metric, test_metrics = True, None, None, []
+    best_test = run.test_best() if with_test and not diverged and not pruned else None
     seconds = time.perf_counter() - started
     if not diverged and not pruned:
         run.measure(instruments, "end")
         if trained is not None:
-            with evaluated(run.optimizer):
+            with run.evaluated():
                 run.model.eval()
                 trained(run.model)
     return Outcome(
@@ -127,6 +127,8 @@ def train(
         notes=run.notes,
         pruned=pruned,
         weights=weights,
+        best_at=None if run.best is None else run.best.at,
+        best_test_metric=best_test,
     )
 
 

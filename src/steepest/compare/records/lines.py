@@ -105,6 +105,7 @@ def json_of_record(record: Record) -> str:
 
 
 _OFTEN_EMPTY = ("measures", "notes", "task_matrix", "test_metrics")
+_OFTEN_NONE = ("best_at", "best_test_metric")
 
 
 def _plain(record: Record) -> dict[str, Any]:
@@ -112,6 +113,9 @@ def _plain(record: Record) -> dict[str, Any]:
     del known["weights"]  # the same for many runs, which beginnings.json says once
     for name in _OFTEN_EMPTY:
         if not known[name]:
+            del known[name]
+    for name in _OFTEN_NONE:
+        if known[name] is None:
             del known[name]
     return {**known, **known.pop("more", {})}
 

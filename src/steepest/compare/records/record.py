@@ -38,7 +38,8 @@ class Record:
     fractions where the workload shows percent. ``measures`` is what instruments measured at its end, by their names;
     ``notes`` says why a value is missing, or only near. Of a sequence of tasks ``task_matrix`` is the validation metric
     after each task (row) on all of them (columns), ``test_metrics`` the test metric on each at the end. ``weights`` are
-    those from which the run began, as :func:`~.run.initial_weights` has them; its line does not have them.
+    those from which the run began, as :func:`~.run.initial_weights` has them; its line does not have them. ``best_at``
+    and ``best_test_metric`` are of the best validation, where a recipe keeps its weights.
     """
 
     workload: str
@@ -67,6 +68,8 @@ class Record:
     task_matrix: list[list[float]] | None = None
     test_metrics: list[float] | None = None
     weights: str | None = None
+    best_at: int | None = None
+    best_test_metric: float | None = None
 
     @property
     def key(self) -> Key:

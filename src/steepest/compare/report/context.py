@@ -30,6 +30,7 @@ from steepest.compare.results.formats import (
     format_ratio,
     format_target,
 )
+from steepest.compare.results.recipes import recipe_sentence
 from steepest.compare.results.sentences import (
     cost_notes,
     edge_warnings,
@@ -106,6 +107,7 @@ def context(summary: Summary) -> dict[str, Any]:
         "name": spec.name,
         "budget": spec.gradient_evaluations,
         "schedule": schedule_sentence(spec),
+        "recipe": recipe_sentence(spec),
         "chosen_how": how_chosen(spec),
         "searched_on": searched_on(spec),
         "early_note": EARLY_NOTE,

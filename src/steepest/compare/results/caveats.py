@@ -8,6 +8,7 @@ from steepest.compare.analysis.sensitivity import Order, sensitivity
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.trust import assured, chosen_again, expected_of_half, found_by_search, refound, searched
 from steepest.compare.results.formats import NONE, format_metric, format_size, format_target
+from steepest.compare.results.recipes import clipping_sentence
 from steepest.compare.results.stages import cost_sentence, looks_sentence, screen_sentence
 from steepest.compare.spec import Spec
 from steepest.page.text import count, listed
@@ -26,6 +27,7 @@ def caveats(summary: Summary) -> list[str]:
         screen_sentence(summary),
         looks_sentence(summary),
         cost_sentence(summary),
+        clipping_sentence(summary.spec),
     )
     return [sentence for sentence in found if sentence]
 

@@ -65,6 +65,7 @@ def serve(pipe: Pipe, setting: Setting, ranks: "Ranks | None" = None) -> None:
 def _assign(spec: "Spec", workload: "Workload", method: "Method", splits: "Splits", job: Job) -> "Assignment":
     """Turn a job into what a run needs to know, but for what it is done with."""
     from steepest.training.definitions.assignment import Assignment
+    from steepest.training.definitions.recipe import Recipe
     from steepest.training.definitions.schedule import SCHEDULES
 
     return Assignment(
@@ -76,6 +77,7 @@ def _assign(spec: "Spec", workload: "Workload", method: "Method", splits: "Split
         epochs=spec.epochs,
         batch_size=spec.batch_size,
         schedule=SCHEDULES[spec.schedule],
+        recipe=Recipe(**spec.recipe),
         parts=spec.parts(job.phase),
     )
 

@@ -37,7 +37,8 @@ class Shared:
 
     With ``screen`` every point is first run on one of so many parts of the budget, and the ``finalists`` alone in full;
     with ``more_tuning_seeds`` the finalists run on those as well. ``stopping`` says when final runs end early. With
-    ``cover_search`` every final seed has a search of its own, on seeds and points of its own.
+    ``cover_search`` every final seed has a search of its own, on seeds and points of its own. ``recipe`` is what of the
+    :class:`~steepest.training.Recipe` is not as in a plain run.
     """
 
     methods: tuple[MethodSpec, ...]
@@ -61,6 +62,7 @@ class Shared:
     more_tuning_seeds: tuple[int, ...] = ()
     stopping: Stopping | None = None
     cover_search: bool = False
+    recipe: dict[str, Any] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[InstrumentSpec]:

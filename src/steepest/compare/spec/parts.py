@@ -32,6 +32,7 @@ class MethodSpec:
     more_points: tuple[tuple[dict[str, float], ...], ...] = ()  # of the searches after the first
     code: dict[str, str] | None = None
     schedule: str | None = None  # of its own
+    recipe: dict[str, Any] = field(default_factory=dict)  # what of the study's it changes
 
     @property
     def leading(self) -> str:

@@ -47,9 +47,11 @@ from steepest.training.code.user_code import told
 from steepest.training.definitions.budget import steps_in, steps_per_epoch
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
+from steepest.training.definitions.recipe import Recipe
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.checkpoint import same
+from steepest.training.loop.precision import check_precision
 from steepest.training.process.randomness import generator_states
 from steepest.training.process.state import ProcessState
 
@@ -109,6 +111,8 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     device = device_named(request.device)
     if request.strategy is not None:
         _check_strategy(request, device, [instrument for _, instrument in instruments])
+    for _, method in methods:
+        check_precision(request.recipe.with_changes(method.recipe).precision, method, torch.device(device))
     parts: Parts = dict([*workloads, *methods, *instruments])
     if same := {reference for reference, _ in workloads} & {reference for reference, _ in methods}:
         raise InputError(f"a workload and a method are both {min(same)!r}; give one of them another name")
@@ -183,7 +187,7 @@ def _make_comparisons(
     for size in batch_sizes:
         for task in splits.tasks:
             budget = epochs * steps_per_epoch(len(task.train), size)
-            _check_budget(budget, size, [m for _, m in methods], request.ranks)
+            _check_budget(budget, size, [m for _, m in methods], request.ranks, request.recipe)
     for _, instrument in instruments:
         _check_instrument(instrument, workload, splits)
     for _, method in methods:
@@ -212,6 +216,7 @@ def _make_comparisons(
             device=device,
             targets=targets,
             schedule=request.schedule,
+            recipe=request.recipe.changes(),
             instruments=tuple(_instrument_spec(reference, instrument) for reference, instrument in instruments),
             captions=captions,
             winner=bool(request.winner),
@@ -240,7 +245,7 @@ def _final_seeds(request: Request, methods: int) -> tuple[tuple[int, ...], Stopp
     return tuple(range(TUNING_SEED + 1, TUNING_SEED + 1 + last)), stopping
 
 
-def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks: int) -> None:
+def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks: int, recipe: Recipe) -> None:
     if batch_size % ranks:
         raise InputError(
             f"{argument('batch_size')} counts the samples of all {ranks} ranks and must divide by them, "
@@ -253,6 +258,11 @@ def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks
             raise InputError(
                 f"{method.name} divides every batch{by} and needs at least {fewest} samples in it, got "
                 f"batch size {batch_size}"
+            )
+        if batch_size < (pieces := fewest * recipe.with_changes(method.recipe).accumulate):
+            raise InputError(
+                f"{argument('accumulate')} cuts every batch of {method.name}, which must have at least {pieces} "
+                f"samples for that, got batch size {batch_size}"
             )
 
 
@@ -376,6 +386,7 @@ def _method_spec(reference: str, method: Method, trials: int, scrambles: Sequenc
         points=points,
         more_points=tuple(more_points),
         schedule=None if method.schedule is None else method.schedule.description or method.schedule.name,
+        recipe=dict(method.recipe),
     )
 
 

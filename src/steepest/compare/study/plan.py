@@ -18,6 +18,7 @@ from steepest.data import Split, Splits
 from steepest.training.code.lookup import Given, load_data, the_method, the_workload
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
+from steepest.training.definitions.recipe import Recipe
 from steepest.training.definitions.schedule import SCHEDULES, Schedule
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.evaluate import evaluate
@@ -185,6 +186,7 @@ def _time_run(
 ) -> tuple[float, float]:
     """Measure the seconds of a run without a test, and of the test."""
 
+    recipe = Recipe(**spec.recipe)
     whole = Assignment(workload, method, splits, point, spec.tuning_seed, spec.epochs, spec.batch_size)
     schedule = _begin_as_in(whole.legs[0].stop, method.schedule or SCHEDULES[spec.schedule])
 
@@ -203,6 +205,7 @@ def _time_run(
                 seed=spec.tuning_seed,
                 epochs=1,
                 batch_size=spec.batch_size,
+                recipe=recipe,
             ),
             with_test=False,
         )

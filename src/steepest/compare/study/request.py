@@ -13,6 +13,7 @@ from steepest.compare.study import values
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.range import Range
+from steepest.training.definitions.recipe import PLAIN, Precision, Recipe
 from steepest.training.definitions.workload import Workload
 
 Check = Callable[[str, Any], Any]
@@ -29,6 +30,11 @@ def option(check: Check, of: Of, **default: Any) -> Any:
         default: as :func:`dataclasses.field` takes it.
     """
     return field(metadata={"check": check, "of": of}, **default)
+
+
+def _of_recipe(name: str) -> Any:
+    plain = getattr(PLAIN, name)
+    return option(values.in_recipe, lambda s: s.shared.recipe.get(name, plain), default=plain)
 
 
 def _map_by_name(study: StudySpec, value: Callable[[list[Spec]], Any]) -> dict[str, Any]:
@@ -86,6 +92,13 @@ class Request:
         values.spaces, lambda s: {m.name: m.space for m in s.methods}, default_factory=dict
     )
     schedule: str = option(partial(values.one_of, allowed=SCHEDULES), lambda s: s.shared.schedule, default="linear")
+    warmup: float = _of_recipe("warmup")
+    clip: float | None = _of_recipe("clip")
+    accumulate: int = _of_recipe("accumulate")
+    precision: Precision = _of_recipe("precision")  # noqa: RUF009
+    compile: bool = _of_recipe("compile")
+    ema: float | None = _of_recipe("ema")
+    keep_best: bool = _of_recipe("keep_best")
     measure: Sequence[str | Instrument] = option(
         partial(values.parts, kind=Instrument, none=True),
         lambda s: [i.reference for i in s.shared.instruments],
@@ -102,6 +115,11 @@ class Request:
     )
     device: str = option(_device, lambda s: s.shared.device, default="auto")
     ranks: int = 1
+
+    @property
+    def recipe(self) -> Recipe:
+        """How all methods are trained."""
+        return Recipe(**{f.name: getattr(self, f.name) for f in fields(Recipe)})
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> "Request":

@@ -37,6 +37,7 @@ from steepest.training.code.lookup import Given, pickled, reference_of
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.range import Range
+from steepest.training.definitions.recipe import Precision
 from steepest.training.definitions.workload import Workload
 from steepest.training.process.group import number_of_ranks, own_rank
 
@@ -76,6 +77,8 @@ class Study:
         space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the
             method's own range, or of a fixed value.
         schedule: of the learning rate: linear, constant, cosine, polynomial or step.
+        warmup, clip, accumulate, precision, compile, ema, keep_best: how all methods are trained, as in
+            :class:`~steepest.training.Recipe`; a method may say otherwise.
         choice: how the point of a search is chosen: ``"fitted"``, by a response that is fitted to all scores, or
             ``"best"``, by the best single score; ``None`` for the first, or as the study in the folder began.
         measure: instruments: built-in names (``"sharpness"``, ``"lr"``), ``path/to/file.py:name``,
@@ -134,6 +137,13 @@ class Study:
         targets: float | Sequence[float] | Mapping[str, float | Sequence[float]] | None = None,
         space: Ranges | None = None,
         schedule: str = "linear",
+        warmup: float = 0.0,
+        clip: float | None = None,
+        accumulate: int = 1,
+        precision: Precision = "float32",
+        compile: bool = False,
+        ema: float | None = None,
+        keep_best: bool = False,
         choice: str | None = None,
         measure: str | Instrument | Sequence[str | Instrument] = (),
         sharpness: bool | None = None,

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from steepest._errors import InputError, argument
 from steepest.training.definitions.range import Range
+from steepest.training.definitions.recipe import PLAIN
 
 T = TypeVar("T")
 ALL = ""  # every workload that is not named
@@ -55,6 +56,14 @@ def seconds(name: str, value: object) -> float:
     if not (found := number(name, value)) >= 0:
         raise InputError(f"{argument(name)} must be at least 0, got {value}")
     return found
+
+
+def in_recipe(name: str, value: object) -> Any:
+    """A field of a :class:`~steepest.training.Recipe`, by its name."""
+    try:
+        return getattr(PLAIN.with_changes({name: value}), name)
+    except ValueError as error:
+        raise InputError(str(error).replace(name, argument(name), 1)) from error
 
 
 def flag(name: str, value: object) -> bool:

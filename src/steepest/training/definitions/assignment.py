@@ -14,6 +14,7 @@ from steepest.data import Splits
 from steepest.training.definitions.budget import share_of, steps_in, steps_per_epoch
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.ranks import Ranks
+from steepest.training.definitions.recipe import PLAIN, Recipe
 from steepest.training.definitions.schedule import SCHEDULES, Schedule
 from steepest.training.definitions.workload import Workload
 
@@ -44,6 +45,7 @@ class Assignment:
         schedule: of the learning rate, unless the method has one of its own.
         parts: the run gets one of so many parts of the budget, with a complete schedule of that length, and validates
             once on every task, at its end.
+        recipe: how all methods are trained; see :attr:`own_recipe`.
     """
 
     workload: Workload
@@ -55,6 +57,12 @@ class Assignment:
     batch_size: int
     schedule: Schedule = SCHEDULES["linear"]
     parts: int = 1
+    recipe: Recipe = PLAIN
+
+    @property
+    def own_recipe(self) -> Recipe:
+        """The recipe of all methods, with what this one says otherwise."""
+        return self.recipe.with_changes(self.method.recipe)
 
     @property
     def lr_schedule(self) -> Schedule:
@@ -91,5 +99,6 @@ class Assignment:
         names = [self.workload.name, self.method.name, dict(self.hyperparameters)]
         run = [*names, self.seed, self.epochs, self.batch_size, self.lr_schedule.name, sizes, *instruments]
         run += [[leg.stop for leg in self.legs]] if len(self.legs) > 1 or self.parts > 1 else []
+        run += [self.own_recipe.changes()] if self.own_recipe != PLAIN else []
         versions = [__version__, torch.__version__, self.splits.train.inputs.device.type, ranks.name]
         return hashlib.sha256(json.dumps([run, versions], sort_keys=True).encode()).hexdigest()

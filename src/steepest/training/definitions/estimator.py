@@ -1,7 +1,7 @@
 """Another way to obtain the gradient, in front of any optimizer."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -27,6 +27,9 @@ class Batch:
     task: int = 0  # of a sequence of tasks, counted from 0
     see: Callable[[Any, Tensor], object] | None = None  # a controller's, which is shown every forward pass
     epoch: int = 0  # of the task, counted from 0
+    pieces: int = 1  # that it is evaluated in, one after another
+    casts: Callable[[], AbstractContextManager[object]] = nullcontext  # what a forward pass is computed in
+    scale: Callable[[Tensor], Tensor] | None = None  # of the loss, as float16 needs it
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -39,18 +42,31 @@ class Batch:
             weight: of their mean loss.
 
         Returns:
-            ``weight`` times the mean loss, detached. Its gradient has been added to ``.grad``.
+            ``weight`` times the mean loss, detached. Its gradient has been added to ``.grad``, of all pieces.
         """
         inputs, targets = self.inputs[part], self.targets[part]
         mine = self.ranks.share(len(inputs))
-        outputs = self.model(inputs[mine])
-        loss = weight * _checked_loss(self.loss(outputs, targets[mine]))
+        ours = self.ranks.size * (mine.stop - mine.start) / len(inputs)  # the mean over unequal shares
+        pieces = min(self.pieces, len(inputs) // self.ranks.size)
+        if pieces <= 1:
+            return self.ranks.mean(self._add_gradient(inputs[mine], targets[mine], weight, ours))
+        inputs, targets = inputs[mine], targets[mine]
+        found = torch.zeros((), dtype=torch.float32, device=inputs.device)
+        for some, wanted in zip(inputs.tensor_split(pieces), targets.tensor_split(pieces), strict=True):
+            found = found + self._add_gradient(some, wanted, weight * (len(some) / len(inputs)), ours)
+        return self.ranks.mean(found)
+
+    def _add_gradient(self, inputs: Tensor, targets: Tensor, weight: float, ours: float) -> Tensor:
+        """Add to ``.grad`` what these samples give; returns their weighted loss, detached."""
+        with self.casts():
+            outputs = self.model(inputs)
+            loss = weight * _checked_loss(self.loss(outputs, targets))
         if self.see is not None:
-            self.see(outputs.detach() if isinstance(outputs, Tensor) else outputs, targets[mine])
-        if (ours := self.ranks.size * (mine.stop - mine.start) / len(inputs)) != 1:  # the mean over unequal shares
+            self.see(outputs.detach() if isinstance(outputs, Tensor) else outputs, targets)
+        if ours != 1:
             loss = ours * loss
-        loss.backward()  # type: ignore[no-untyped-call]
-        return self.ranks.mean(loss.detach())
+        (loss if self.scale is None else self.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
 
 def _checked_loss(loss: object) -> Tensor:

@@ -11,6 +11,7 @@ from steepest.optim import param_groups
 from steepest.training.definitions import fields
 from steepest.training.definitions.estimator import Estimator
 from steepest.training.definitions.range import Range
+from steepest.training.definitions.recipe import PLAIN
 from steepest.training.definitions.schedule import Schedule
 
 
@@ -33,6 +34,7 @@ class Method:
         prepare: called as ``prepare(model)`` before the optimizer is made, for hooks that it relies on, such as
             :func:`steepest.track_input_power`.
         schedule: of the learning rate, instead of the one that all methods of a study share.
+        recipe: what of the study's :class:`Recipe` is otherwise for this method, such as ``{"clip": None}``.
 
     Raises:
         ValueError: a field is not what it must be, ``space`` is empty or lacks ``lr``, a hyperparameter is both
@@ -49,6 +51,7 @@ class Method:
     estimators: tuple[Estimator, ...] = ()
     prepare: Callable[[nn.Module], object] | None = None
     schedule: Schedule | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         fields.named("a method's name", self.name)
@@ -82,6 +85,12 @@ class Method:
             fields.function(f"{of}prepare", self.prepare, "of the model")
         if self.schedule is not None and not isinstance(self.schedule, Schedule):
             raise ValueError(f"{of}schedule must be a steepest.compare.Schedule, got {self.schedule!r}")
+
+        fields.table(f"{of}recipe", self.recipe)
+        try:
+            PLAIN.with_changes(self.recipe)
+        except ValueError as error:
+            raise ValueError(f"{of}recipe: {error}") from error
 
     @property
     def cost(self) -> int:

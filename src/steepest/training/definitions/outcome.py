@@ -42,7 +42,8 @@ class Outcome:
     only near, by the instrument's name. In a sequence of tasks ``task_matrix`` is the validation metric after each task
     (row) on all of them (columns), and ``test_metrics`` the test metric on each at the end. ``pruned``: it was stopped
     before its budget was spent, and was not tested. ``weights``: it began from these, as
-    :func:`~.run.initial_weights` has them.
+    :func:`~.run.initial_weights` has them. Where a recipe keeps the best weights, ``best_at`` are the gradient
+    evaluations at the best validation, and ``best_test_metric`` is the test metric there.
     """
 
     diverged: bool
@@ -61,6 +62,8 @@ class Outcome:
     test_metrics: list[float] | None = None
     pruned: bool = False
     weights: str | None = None
+    best_at: int | None = None
+    best_test_metric: float | None = None
 
 
 @dataclass(frozen=True)

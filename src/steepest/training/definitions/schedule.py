@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from steepest.training.definitions import fields
 from steepest.training.definitions.outcome import Progress
+from steepest.training.definitions.warmup import Warmup
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -104,24 +105,33 @@ class Schedule:
             raise ValueError(f"{of}measured must be a tuple of names of instruments, got {self.measured!r}")
         object.__setattr__(self, "measured", tuple(self.measured))
 
-    def start(self, optimizer: "Optimizer", steps: int) -> Controller:
-        """The controller of one run, whose groups hold their values of its beginning."""
+    def start(self, optimizer: "Optimizer", steps: int, warmup: int = 0) -> Controller:
+        """The controller of one run, whose groups hold their values of its beginning.
+
+        Args:
+            warmup: steps in which the lr rises linearly; a factor then goes by the steps after them.
+        """
         if self.controller is not None:
-            return self.controller(optimizer, steps)
-        return _OpenLoop(optimizer, steps, self.factor or (lambda share: 1.0))
+            found = self.controller(optimizer, steps)
+            return Warmup(found, optimizer, warmup) if warmup else found
+        return _OpenLoop(optimizer, steps, self.factor or (lambda share: 1.0), warmup)
 
 
 class _OpenLoop:
     """Move the lr of all groups by one factor, whatever is seen."""
 
-    def __init__(self, optimizer: "Optimizer", steps: int, factor: Callable[[float], float]) -> None:
+    def __init__(self, optimizer: "Optimizer", steps: int, factor: Callable[[float], float], warmup: int) -> None:
         self._optimizer = optimizer
         self._peaks = [group["lr"] for group in optimizer.param_groups]
         self._steps = steps
         self._factor = factor
+        self._warmup = warmup
 
     def before_step(self, step: int) -> None:
-        factor = self._factor(step / self._steps)
+        if step < self._warmup:
+            factor = self._factor(0.0) * (step + 1) / self._warmup
+        else:
+            factor = self._factor((step - self._warmup) / (self._steps - self._warmup))
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
 

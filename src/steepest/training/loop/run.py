@@ -6,7 +6,7 @@ import platform
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -27,12 +27,15 @@ from steepest.training.definitions.outcome import Curve, Progress
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.definitions.schedule import SCHEDULE_NOTE, Controller
 from steepest.training.definitions.workload import Workload
+from steepest.training.loop.average import WeightAverage
 from steepest.training.loop.batches import TrainingBatches, batches_of
+from steepest.training.loop.best import BestWeights
 from steepest.training.loop.checkpoint import State, plain_attributes, same
 from steepest.training.loop.evaluate import evaluate, evaluated, reaches, set_mode, set_task
 from steepest.training.loop.evaluations import Evaluations
 from steepest.training.loop.gradients import Gradients, attached
 from steepest.training.loop.measuring import readings
+from steepest.training.loop.precision import autocast, check_precision, multiplied_by
 from steepest.training.loop.unsaved import Unsaved
 from steepest.training.process.randomness import derived_seed, generator_states, restore_generators, seed_generators
 
@@ -52,6 +55,9 @@ class Run:
     loss_sum: Tensor  # since the last validation
     evaluations: Evaluations
     unsaved: Unsaved
+    average: WeightAverage | None = None
+    scaler: torch.amp.GradScaler | None = None
+    best: BestWeights | None = None
     batches: TrainingBatches = field(init=False)
     controller: Controller = field(init=False)
     task: int = 0
@@ -68,8 +74,10 @@ class Run:
 
     def __post_init__(self) -> None:
         self.workload, self.method = self.assignment.workload, self.assignment.method
+        self.recipe = self.assignment.own_recipe
         asked = {"lr", *self.method.space, *self.method.fixed}  # other values of a group are the optimizer's own
         self._attached = ExitStack()
+        self._shown: WeightAverage | BestWeights | None = self.average  # instead of the weights that are trained
         self._values = [{n: v for n, v in group.items() if n in asked} for group in self.optimizer.param_groups]
         self.begin_task(0)
 
@@ -104,7 +112,8 @@ class Run:
         seed = derived_seed(f"task {task}", asked.seed) if task else asked.seed
         self.batches = batches_of(self.leg.splits.train, asked.batch_size, seed, self.workload.augment)
         self.release()
-        self.controller = asked.lr_schedule.start(self.optimizer, self.leg.stop - self.leg.start)
+        steps = self.leg.stop - self.leg.start
+        self.controller = asked.lr_schedule.start(self.optimizer, steps, round(self.recipe.warmup * steps))
         if callable(attach := getattr(self.controller, "attach", None)):
             held: AbstractContextManager[object] | None = attach(self.model)
             if held is not None:
@@ -118,7 +127,7 @@ class Run:
 
     def end_task(self) -> None:
         """Tell those who want to know, and go on to the next."""
-        with evaluated(self.optimizer):
+        with self.evaluated():
             self.gradients.tell("end_task", self.view)
         self.begin_task(self.task + 1)
 
@@ -136,24 +145,55 @@ class Run:
         self.controller.before_step(self.step - self.leg.start)
         see = getattr(self.controller, "see", None)
         epoch = (self.step - self.leg.start) * self.method.cost // self.leg.per_epoch
-        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks, self.task, see, epoch)
+        batch = Batch(
+            self.called, self.workload.loss, *next(self.batches), self.ranks, self.task, see, epoch,
+            self.recipe.accumulate, self.autocast, None if self.scaler is None else self.scaler.scale,
+        )  # fmt: skip
         self.evaluations.reset()
         losses: list[Tensor] = []
 
         def closure() -> Tensor:
             self.optimizer.zero_grad(set_to_none=True)
             losses.append(self.gradients(batch))
+            self._finish_gradient()
             return losses[-1]
 
         if self.method.closure:
             returned: Any = self.optimizer.step(closure)  # type: ignore[arg-type]
         else:
             returned = closure()
-            self.optimizer.step()
+            self._step_once()
         self._check_cost(len(batch))
         self.loss_sum += self._after_step(self._find_loss_of_step(returned, losses).detach())
         self.loss_count += 1
         self.step += 1
+        if self.average is not None:
+            self.average.update()
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """What a forward pass is computed in."""
+        return autocast(self.recipe.precision, self.loss_sum.device)
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """While the model is evaluated: at the weights and in the precision that it has for that."""
+        with evaluated(self.optimizer), nullcontext() if self._shown is None else self._shown.shown():
+            yield
+
+    def _finish_gradient(self) -> None:
+        """Bring the whole gradient of a batch to what the optimizer is to see."""
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        if self.recipe.clip is not None:
+            held = [p for group in self.optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(held, self.recipe.clip)
+
+    def _step_once(self) -> None:
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
 
     def _after_step(self, loss: Tensor) -> Tensor:
         """Tell the controller of the step; returns the loss that is noted."""
@@ -188,7 +228,7 @@ class Run:
 
     def evaluate(self, split: Split) -> tuple[float, float]:
         """Mean loss and mean metric over a split, at the weights that the optimizer has for evaluation."""
-        with evaluated(self.optimizer):
+        with self.evaluated(), self.autocast():
             return evaluate(self.workload, self.model, split, self.ranks)
 
     def evaluate_tasks(self, part: str) -> tuple[float, float, list[float]]:
@@ -201,6 +241,16 @@ class Run:
             metrics.append(metric)
         set_task(self.model, self.task)
         return statistics.fmean(losses), statistics.fmean(metrics), metrics
+
+    def test_best(self) -> float | None:
+        """Find the test metric at the weights of the best validation, if they are kept."""
+        if self.best is None or self.best.metric is None:
+            return None
+        self._shown = self.best
+        try:
+            return self.evaluate_tasks("test")[1]
+        finally:
+            self._shown = self.average
 
     def validate(self) -> None:
         """Note where the run stands."""
@@ -216,6 +266,9 @@ class Run:
         self.diverged = not all(map(math.isfinite, seen.values()))
         if not self.diverged and self.reached is None and reaches(self.workload, metric):
             self.reached = self.spent
+        if self.best is not None and not self.diverged:
+            with self.evaluated():
+                self.best.see(metric, self.spent)
         if note := getattr(self.controller, "note", ""):
             self.notes.setdefault(SCHEDULE_NOTE, note)
 
@@ -227,7 +280,7 @@ class Run:
         if self.diverged:
             found = {instrument.name: Reading(None) for instrument in asked}
         else:
-            with evaluated(self.optimizer):
+            with self.evaluated():
                 found = readings(asked, self.view)
         values = {name: reading.value for name, reading in found.items()}
         if when == "end":
@@ -271,6 +324,9 @@ class Run:
             "controller": self.controller.state_dict(),
             "batches": self.batches.state_dict(),
             "generators": generator_states(self.loss_sum.device),
+            "average": self.average and self.average.state_dict(),
+            "scaler": self.scaler and self.scaler.state_dict(),
+            "best": self.best and self.best.state_dict(),
         }
 
     def resume_from(self, state: State) -> bool:
@@ -288,6 +344,9 @@ class Run:
             self.controller.load_state_dict(state["controller"])
             self.batches.load_state_dict(state["batches"])
             restore_generators(state["generators"], self.loss_sum.device)
+            for part, name in ((self.average, "average"), (self.scaler, "scaler"), (self.best, "best")):
+                if part is not None:
+                    part.load_state_dict(state[name])
             self.loss_sum.copy_(state["loss_sum"])
             self.curve = Curve(state["curve"])
             return same(self.state_dict(), state)  # an optimizer's tensors change their dtype with its parameters'
@@ -308,17 +367,23 @@ class Run:
 def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
     """A run before its first step; everything that is random has been seeded."""
     workload, method, train, seed = assignment.workload, assignment.method, assignment.splits.train, assignment.seed
+    recipe, device = assignment.own_recipe, train.inputs.device
+    check_precision(recipe.precision, method, device)
     seed_generators(seed)
-    device = train.inputs.device
     threads = torch.get_num_threads()
     model = fresh_model(workload).to(device)
     called = ranks.wrap(model)
+    if recipe.compile:
+        called = torch.compile(called)  # type: ignore[assignment]
     optimizer = _checked(method, method.build(model, assignment.hyperparameters))
     torch.set_num_threads(threads)  # whatever they thought best
     model.train()
     set_mode(optimizer, "train")
     ranks.draw_apart(seed)
-    with attached(method.estimators, model, optimizer, seed) as gradients:
+    with (
+        attached(method.estimators, model, optimizer, seed) as gradients,
+        multiplied_by(recipe.precision),
+    ):
         run = Run(
             assignment,
             ranks,
@@ -329,6 +394,9 @@ def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
             loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
             evaluations=Evaluations(model, train.inputs.ndim),
             unsaved=Unsaved(model, optimizer),
+            average=None if recipe.ema is None else WeightAverage(model, recipe.ema),
+            scaler=torch.amp.GradScaler(device.type) if recipe.precision == "float16" else None,
+            best=BestWeights(model, workload.higher_is_better) if recipe.keep_best else None,
         )
         try:
             yield run

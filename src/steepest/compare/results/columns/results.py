@@ -3,6 +3,7 @@
 import statistics
 
 from steepest.compare.analysis.summary import Row, Summary
+from steepest.compare.results.columns.best import best_column
 from steepest.compare.results.columns.parts import RowColumn, ends, some
 from steepest.compare.results.columns.tasks import forgetting_column
 from steepest.compare.results.formats import (
@@ -30,8 +31,10 @@ def result_columns(summary: Summary, *, several: bool = False) -> list[RowColumn
         several: the table in the terminal holds other comparisons too.
     """
     spec, rows = summary.spec, summary.rows
+    recipes = (spec.recipe, *(method.recipe for method in spec.methods))
     return [
         _test_metric(spec, same_seeds(summary), several),
+        *([best_column(spec)] if any("keep_best" in recipe for recipe in recipes) else []),
         *_difference(spec, shown=len(rows) > 1),
         _to_target(spec, several, shown=any(row.reached for row in rows)),
         *([forgetting_column(spec)] if spec.workload.tasks else []),

@@ -1,0 +1,43 @@
+"""The column of what stopping early would have come to."""
+
+import statistics
+
+from steepest.compare.analysis.summary import Row
+from steepest.compare.results.columns.parts import RowColumn, some
+from steepest.compare.results.formats import NONE, format_metric, format_metric_name
+from steepest.compare.spec import Spec
+from steepest.page.table import Cell, Column, Plain, Value
+
+
+def best_column(spec: Spec) -> RowColumn:
+    """The mean test metric at the weights of each final run's best validation, and the median of when that was."""
+    metric = format_metric_name(spec)
+
+    def values(row: Row) -> dict[str, Value]:
+        tested = [r.best_test_metric for r in row.finals if r.best_test_metric is not None]
+        at = [r.best_at for r in row.finals if r.best_at is not None and r.best_test_metric is not None]
+        return {
+            "best_test_metric": statistics.fmean(tested) if tested else None,
+            "best_at": statistics.median(at) if at else None,
+        }
+
+    def mean(row: Row) -> str:
+        value = values(row)["best_test_metric"]
+        return format_metric(spec, value) if isinstance(value, float) else NONE
+
+    def when(row: Row) -> str:
+        at = values(row)["best_at"]
+        return f"at {float(at) / spec.gradient_evaluations:.0%} of the budget" if isinstance(at, int | float) else ""
+
+    return Column(
+        by="best_test_metric",
+        values=values,
+        heading=f"Test {metric} of the best",
+        under="validation of each run; median of when",
+        cell=lambda row: Cell(mean(row), some(when(row))),
+        markdown=(
+            Plain(f"test {metric} of the best validation", mean),
+            Plain("when", lambda row: when(row).removeprefix("at ")),
+        ),
+        terminal=(Plain("of the best", mean),),
+    )
