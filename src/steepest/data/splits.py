@@ -43,6 +43,14 @@ class Split:
     def to(self, device: torch.device | str) -> "Split":
         return Split(self.inputs.to(device), self.targets.to(device))
 
+    def at(self, rows: Tensor | slice) -> "Split":
+        """Some of the samples."""
+        return Split(self.inputs[rows], self.targets[rows])
+
+    def copied_to(self, device: torch.device) -> "Split":
+        """The same in memory of its own, so that nobody else has these tensors."""
+        return Split(self.inputs.to(device, copy=True), self.targets.to(device, copy=True))
+
     @classmethod
     def from_dataset(cls, dataset: "Dataset[tuple[Tensor, Tensor]]") -> "Split":
         """Stack a map-style dataset of ``(input, target)`` pairs into memory."""

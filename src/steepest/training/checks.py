@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from steepest._errors import InputError
 from steepest.data import Split, Splits, Tasks
+from steepest.data.items import Items
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.ranks import Ranks
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.evaluate import evaluate, one_number, set_task
+from steepest.training.loop.items import batch_at
 from steepest.training.loop.run import begun, fresh_model, initial_weights
 from steepest.training.process.randomness import seed_generators
 
@@ -68,7 +70,7 @@ def check_method(assignment: Assignment, ranks: Ranks, stage: Stage) -> str | No
         first = run.leg.splits
         for name, split in (("validation", first.validation), ("test", first.test)):
             stage(f"on {name} data after a step")
-            run.evaluate(_rows(split, slice(0, min(assignment.batch_size, assignment.workload.evaluation_batch))))
+            run.evaluate(split.at(slice(0, min(assignment.batch_size, assignment.workload.evaluation_batch))))
     return weights
 
 
@@ -76,18 +78,24 @@ def check_method(assignment: Assignment, ranks: Ranks, stage: Stage) -> str | No
 def _check_split(workload: Workload, model: nn.Module, name: str, split: Split) -> None:
     """Check the first samples together with those that differ most from the others; all of them, if that is quick."""
     first = min(len(split), max(workload.batch_size, 2), workload.evaluation_batch)
-    rows = torch.cat([torch.arange(first, device="cpu"), _find_unusual(split.inputs), _find_unusual(split.targets)])
-    some = _rows(split, torch.unique(rows).to(split.inputs.device))
+    if isinstance(split, Items):
+        rows = torch.arange(first, dtype=torch.int64, device="cpu")
+    else:
+        rows = torch.cat([torch.arange(first, device="cpu"), *map(_find_unusual, (split.inputs, split.targets))])
+    some = split.at(torch.unique(rows).to(split.inputs.device))
     if name == "train":  # whose metric nobody asks for
         model.eval()
-        loss = workload.loss(model(some.inputs), some.targets)
+        if isinstance(some, Items) and workload.training_step is not None:
+            loss = workload.training_step(model, batch_at(some, some.inputs, workload.collate))
+        else:
+            loss = workload.loss(model(some.inputs), some.targets)
         _check_finite(workload, name, "loss", one_number("loss", workload, loss))
         return
     began = time.perf_counter()
     seen = evaluate(workload, model, some)
     if (time.perf_counter() - began) / len(some) * len(split) < _SECONDS:
         seen = evaluate(workload, model, split)
-    for what, value in zip(("loss", "metric"), seen, strict=True):
+    for what, value in (("loss", seen.loss), ("metric", seen.metric)):
         _check_finite(workload, name, what, value)
 
 
@@ -117,7 +125,3 @@ def _find_unusual(values: Tensor) -> Tensor:
             last = torch.zeros(len(labels), dtype=torch.int64, device="cpu")
             places.append(last.scatter_(0, kind, torch.arange(len(flat), device="cpu")))
     return torch.cat(places) // per_sample
-
-
-def _rows(split: Split, rows: Tensor | slice) -> Split:
-    return Split(split.inputs[rows], split.targets[rows])

@@ -98,10 +98,12 @@ def train(
     test_loss: float | None = None
     test_metric: float | None = None
     test_metrics: list[float] = []
+    others: dict[str, float] = {}
     if with_test and not diverged and not pruned:
-        test_loss, test_metric, test_metrics = run.evaluate_tasks("test")
+        (test_loss, test_metric, others), test_metrics = run.evaluate_tasks("test")
         if not (math.isfinite(test_loss) and math.isfinite(test_metric)):
             diverged, test_loss, test_metric, test_metrics = True, None, None, []
+            others = {}
     best_test = run.test_best() if with_test and not diverged and not pruned else None
     seconds = time.perf_counter() - started
     if not diverged and not pruned:
@@ -127,6 +129,7 @@ def train(
         notes=run.notes,
         pruned=pruned,
         weights=weights,
+        other_metrics=others,
         best_at=None if run.best is None else run.best.at,
         best_test_metric=best_test,
     )

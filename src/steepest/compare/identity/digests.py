@@ -13,6 +13,7 @@ import torch
 from steepest._errors import InputError
 from steepest.compare.identity.objects import ObjectDigest
 from steepest.compare.spec import GIVEN_PART, StudySpec
+from steepest.data.items import Items
 from steepest.data.splits import Splits, Tasks
 from steepest.training.code import loading, opened_files, user_code
 from steepest.training.code.lookup import Definition, is_given, sources_of
@@ -81,6 +82,9 @@ def _check_one_meaning(modules: Iterable[Mapping[str, ModuleSpec]]) -> None:
 def data_digest(splits: Splits) -> str:
     digest = hashlib.sha256()
     for split in splits:
+        if isinstance(split, Items):
+            digest.update(split.digest())
+            continue
         for tensor in (split.inputs, split.targets):
             digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
@@ -100,6 +104,8 @@ def _gather_parts(part: Definition) -> dict[str, object]:
     found: dict[str, object]
     if isinstance(part, Workload):
         found = {"model": part.model, "loss": part.loss, "metric": part.metric, "augment": part.augment}
+        found |= {name: getattr(part, name) for name in ("training_step", "evaluation_step", "collate")}
+        found["metrics"] = dict(part.metrics) or None
     elif isinstance(part, Instrument):
         found = {"measure": part.measure, "caption": part.caption, "check": part.check}
     else:

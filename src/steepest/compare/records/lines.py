@@ -104,7 +104,7 @@ def json_of_record(record: Record) -> str:
     return json.dumps(_plain(record), allow_nan=False)
 
 
-_OFTEN_EMPTY = ("measures", "notes", "task_matrix", "test_metrics")
+_OFTEN_EMPTY = ("measures", "notes", "task_matrix", "test_metrics", "other_metrics")
 _OFTEN_NONE = ("best_at", "best_test_metric")
 
 

@@ -38,8 +38,9 @@ class Record:
     fractions where the workload shows percent. ``measures`` is what instruments measured at its end, by their names;
     ``notes`` says why a value is missing, or only near. Of a sequence of tasks ``task_matrix`` is the validation metric
     after each task (row) on all of them (columns), ``test_metrics`` the test metric on each at the end. ``weights`` are
-    those from which the run began, as :func:`~.run.initial_weights` has them; its line does not have them. ``best_at``
-    and ``best_test_metric`` are of the best validation, where a recipe keeps its weights.
+    those from which the run began, as :func:`~.run.initial_weights` has them; its line does not have them.
+    ``other_metrics`` are those on the test data beside the study's own. ``best_at`` and ``best_test_metric`` are of the
+    best validation, where a recipe keeps its weights.
     """
 
     workload: str
@@ -68,6 +69,7 @@ class Record:
     task_matrix: list[list[float]] | None = None
     test_metrics: list[float] | None = None
     weights: str | None = None
+    other_metrics: dict[str, float] = field(default_factory=dict)
     best_at: int | None = None
     best_test_metric: float | None = None
 

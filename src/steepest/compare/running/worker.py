@@ -244,9 +244,7 @@ class _Runner:
     def _copy(self, splits: "Splits") -> "Splits":
         """Copy the data, so that nobody else has these tensors: what the user's code changes in place of its own
         changes no later run."""
-        from steepest.data import Split
-
-        return splits.each(lambda s: Split(*(t.to(self._device, copy=True) for t in (s.inputs, s.targets))))
+        return splits.each(lambda split: split.copied_to(self._device))
 
     def _refuse_changed_code(self, frozen: "Part") -> None:
         from steepest.compare.identity.checks import check_unchanged

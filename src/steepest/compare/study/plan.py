@@ -195,7 +195,7 @@ def _time_run(
         samples = torch.arange(
             count * method.cost * spec.batch_size, dtype=torch.int64, device=splits.train.inputs.device
         )
-        few = Split(*(tensor[samples % len(splits.train)] for tensor in (splits.train.inputs, splits.train.targets)))
+        few = splits.train.at(samples % len(splits.train))
         outcome = train(
             Assignment(
                 workload,

@@ -16,6 +16,7 @@ import cloudpickle
 
 from steepest._errors import InputError
 from steepest._threads import threads as torch_threads
+from steepest.data.items import as_item_splits
 from steepest.data.place import data_folder
 from steepest.data.splits import Splits, as_splits
 from steepest.training.builtin import ESTIMATORS, INSTRUMENTS, METHODS, TEMPLATES, WORKLOADS
@@ -199,7 +200,7 @@ def load_data(workload: Workload, data_dir: Path | None, threads: int = 1) -> Sp
         with torch_threads(threads):
             parts = workload.data(data_folder(data_dir))
             try:
-                return as_splits(parts)
+                return as_item_splits(parts) if workload.has_steps else as_splits(parts)
             except InputError as error:
                 raise InputError(f"workload {workload.name!r}: {error}") from error
     except InputError:

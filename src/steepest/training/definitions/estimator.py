@@ -30,6 +30,7 @@ class Batch:
     pieces: int = 1  # that it is evaluated in, one after another
     casts: Callable[[], AbstractContextManager[object]] = nullcontext  # what a forward pass is computed in
     scale: Callable[[Tensor], Tensor] | None = None  # of the loss, as float16 needs it
+    whole_step: Callable[[nn.Module, Tensor], Tensor] | None = None  # the loss of the samples at places, if inputs are
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -59,8 +60,11 @@ class Batch:
     def _add_gradient(self, inputs: Tensor, targets: Tensor, weight: float, ours: float) -> Tensor:
         """Add to ``.grad`` what these samples give; returns their weighted loss, detached."""
         with self.casts():
-            outputs = self.model(inputs)
-            loss = weight * _checked_loss(self.loss(outputs, targets))
+            if self.whole_step is not None:
+                outputs, loss = None, weight * _checked_loss(self.whole_step(self.model, inputs))
+            else:
+                outputs = self.model(inputs)
+                loss = weight * _checked_loss(self.loss(outputs, targets))
         if self.see is not None:
             self.see(outputs.detach() if isinstance(outputs, Tensor) else outputs, targets)
         if ours != 1:

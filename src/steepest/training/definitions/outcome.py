@@ -42,8 +42,9 @@ class Outcome:
     only near, by the instrument's name. In a sequence of tasks ``task_matrix`` is the validation metric after each task
     (row) on all of them (columns), and ``test_metrics`` the test metric on each at the end. ``pruned``: it was stopped
     before its budget was spent, and was not tested. ``weights``: it began from these, as
-    :func:`~.run.initial_weights` has them. Where a recipe keeps the best weights, ``best_at`` are the gradient
-    evaluations at the best validation, and ``best_test_metric`` is the test metric there.
+    :func:`~.run.initial_weights` has them. ``other_metrics`` are those on the test data beside the study's own, by
+    their names. Where a recipe keeps the best weights, ``best_at`` are the gradient evaluations at the best validation,
+    and ``best_test_metric`` is the test metric there.
     """
 
     diverged: bool
@@ -62,6 +63,7 @@ class Outcome:
     test_metrics: list[float] | None = None
     pruned: bool = False
     weights: str | None = None
+    other_metrics: dict[str, float] = field(default_factory=dict)
     best_at: int | None = None
     best_test_metric: float | None = None
 

@@ -1,8 +1,9 @@
 """What is trained: model, data, loss, metric and the size of a run."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
@@ -42,6 +43,19 @@ class Workload:
         augment: ``augment(inputs, generator)``, the inputs of a training batch changed at random, by numbers from
             ``generator`` alone: it lies on the device of the inputs, and the run seeds it.
         evaluation_batch: samples that are evaluated at a time; a question of memory only.
+        training_step: ``training_step(model, batch)``, the mean loss over a nested batch, a 0-dim tensor; in the place
+            of ``loss``, for samples of any kind. ``data`` then returns three datasets: map-style ones, sequences,
+            DataLoaders of them, whose ``collate_fn`` and ``num_workers`` are taken over, or for training an iterable
+            dataset whose length is that of an epoch. Whatever estimator wants a part of a batch gets it as a batch of
+            those samples.
+        evaluation_step: with it, ``evaluation_step(model, batch)``, under ``torch.no_grad()``: a mapping to means over
+            the batch, ``"loss"`` among them, and the metric if it is one; ``"outputs"`` and ``"targets"`` are collected
+            for ``metrics``.
+        collate: with it, makes a batch of a list of samples; by default that of the DataLoader, or torch's.
+        metrics: by their names, what is computed over a whole split: functions of all outputs and all targets, tensors
+            concatenated and others as lists of batches, or objects with ``reset``, ``update(outputs, targets)`` and
+            ``compute``, as torchmetrics has them. That of ``metric_name`` is the study's, in the place of ``metric``;
+            the others are shown beside.
 
     What a model keeps from step to step belongs into parameters and buffers, or into attributes that are numbers or
     strings, so that a run that is interrupted can resume.
@@ -64,6 +78,10 @@ class Workload:
     description: str = ""
     augment: Callable[[Tensor, Generator], Tensor] | None = None
     evaluation_batch: int = 2000
+    training_step: Callable[[nn.Module, Any], Tensor] | None = None
+    evaluation_step: Callable[[nn.Module, Any], Mapping[str, Any]] | None = None
+    collate: Callable[[list[Any]], Any] | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         fields.named("a workload's name", self.name)
@@ -81,3 +99,26 @@ class Workload:
             fields.text(f"{of}{name}", getattr(self, name))
         for name in ("higher_is_better", "percent"):
             fields.flag(f"{of}{name}", getattr(self, name))
+        self._check_steps(of)
+        for name, metric in fields.table(f"{of}metrics", self.metrics).items():
+            if not callable(metric) and not callable(getattr(metric, "compute", None)):
+                raise ValueError(f"{of}metrics[{name!r}] must be a function or have update and compute, got {metric!r}")
+
+    def _check_steps(self, of: str) -> None:
+        if (self.training_step is None) != (self.evaluation_step is None):
+            raise ValueError(f"{of}give training_step and evaluation_step, or neither")
+        if self.training_step is None:
+            if self.collate is not None:
+                raise ValueError(f"{of}collate makes batches for training_step, which is not given")
+            return
+        fields.function(f"{of}training_step", self.training_step, "of a model and a batch that returns the loss")
+        fields.function(f"{of}evaluation_step", self.evaluation_step, "of a model and a batch that returns a mapping")
+        if self.collate is not None:
+            fields.function(f"{of}collate", self.collate, "of a list of samples")
+        if self.augment is not None:
+            raise ValueError(f"{of}augment is of inputs in one tensor; with training_step let the dataset do it")
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether it says itself how a batch is trained on, so that samples may be anything."""
+        return self.training_step is not None

@@ -1,7 +1,6 @@
 """The training batches of a run."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -10,12 +9,7 @@ from torch import Tensor
 from steepest.data import Split
 from steepest.data.loaded import Loaded
 from steepest.training.definitions.budget import steps_per_epoch
-from steepest.training.process.randomness import (
-    derived_seed,
-    generator_states,
-    restore_generators,
-    seed_generators,
-)
+from steepest.training.process.randomness import derived_seed, lent_generators
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -123,27 +117,11 @@ class LoadedBatches(Iterator[tuple[Tensor, Tensor]]):
     def _begin_epoch(self, epoch: int) -> None:
         self._epoch, self._taken = epoch, 0
         seed = derived_seed(f"loader {epoch}", self._seed)
-        self._generators: dict[str, Any] | None = None
+        self._lend = lent_generators(seed)
         self._batches = self._split.batches(seed)
-        self._first = seed
 
     def _take(self) -> tuple[Tensor, Tensor]:
-        with self._own_generators():
+        with self._lend():  # the loader draws from the global generators of the CPU
             batch = next(self._batches)
         self._taken += 1
         return batch
-
-    @contextmanager
-    def _own_generators(self) -> Iterator[None]:
-        """Lend the global generators of the CPU to the loader, which draws from them."""
-        device = torch.device("cpu")
-        before = generator_states(device)
-        if self._generators is None:
-            seed_generators(self._first, devices=False)
-        else:
-            restore_generators(self._generators, device)
-        try:
-            yield
-        finally:
-            self._generators = generator_states(device)
-            restore_generators(before, device)

@@ -1,9 +1,9 @@
 """How a model does on a split: its mean loss and its mean metric."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -11,8 +11,11 @@ from torch.optim import Optimizer
 
 from steepest._errors import InputError
 from steepest.data import Split
+from steepest.data.items import Items
 from steepest.training.definitions.ranks import ALONE, Ranks
 from steepest.training.definitions.workload import Workload
+from steepest.training.loop.items import batch_at
+from steepest.training.loop.whole_metrics import WholeMetrics
 
 
 @contextmanager
@@ -37,32 +40,81 @@ def set_task(model: nn.Module, task: int) -> None:
         chosen(task)
 
 
+class Scores(NamedTuple):
+    """How a model does on a split: ``loss`` and ``metric``, and other metrics by their names."""
+
+    loss: float
+    metric: float
+    others: dict[str, float]
+
+
 @torch.no_grad()
-def evaluate(workload: Workload, model: nn.Module, split: Split, ranks: Ranks = ALONE) -> tuple[float, float]:
-    """Mean loss and mean metric over a split, in evaluation mode; the model is left in training mode.
+def evaluate(workload: Workload, model: nn.Module, split: Split, ranks: Ranks = ALONE) -> Scores:
+    """Score a model on a split, in evaluation mode; it is left in training mode.
 
     The ranks share the samples, and call the model equally often.
     """
     ranks.settle(model)
     model.eval()
-    sums = torch.zeros(2, dtype=torch.float64, device="cpu")
+    sums: dict[str, float] = {}
+    whole = WholeMetrics(workload)
     for start in range(0, len(split), workload.evaluation_batch):
-        # Copies: a model, a loss or a metric that works in place must not change the data of the next evaluation.
-        inputs, targets = (t[start : start + workload.evaluation_batch].clone() for t in (split.inputs, split.targets))
-        mine = ranks.share(len(inputs))
-        count = mine.stop - mine.start
-        some = mine if count else slice(0, 1)
-        outputs, targets = model(inputs[some]), targets[some]
-        if count:
-            values = [
-                one_number(name, workload, f(outputs, targets))
-                for name, f in (("loss", workload.loss), ("metric", workload.metric))
-            ]
-            sums += count * torch.tensor(values, dtype=sums.dtype, device=sums.device)
+        count = min(workload.evaluation_batch, len(split) - start)
+        mine = ranks.share(count)
+        own = mine.stop - mine.start
+        some = split.at(slice(start, start + count)).at(mine if own else slice(0, 1))
+        means = _find_means(workload, model, some, whole if own else None)
+        for name, value in means.items():
+            sums[name] = sums.get(name, 0.0) + own * value
     model.train()
     ranks.release(model)
-    loss, metric = ranks.total(sums).tolist()
-    return loss / len(split), metric / len(split)
+    total = ranks.total(torch.tensor(list(sums.values()), dtype=torch.float64, device="cpu")).tolist()
+    found = {name: value / len(split) for name, value in zip(sums, total, strict=True)} | whole.computed(ranks)
+    loss, metric = found.pop("loss"), found.pop(workload.metric_name if workload.metric_name in found else _METRIC)
+    return Scores(loss, metric, found)
+
+
+_METRIC = " metric"  # of outputs and targets, which a workload may call by any name
+
+
+def _find_means(workload: Workload, model: nn.Module, some: Split, whole: "WholeMetrics | None") -> dict[str, float]:
+    """Find what is known of a batch in the mean, and let ``whole`` see what is known of all samples."""
+    if workload.has_steps:
+        return _find_means_by_steps(workload, model, some, whole)
+    # Copies: a model, a loss or a metric that works in place must not change the data of the next evaluation.
+    inputs, targets = some.inputs.clone(), some.targets.clone()
+    outputs = model(inputs)
+    asked = {"loss": workload.loss} | ({} if workload.metric_name in workload.metrics else {_METRIC: workload.metric})
+    found = {name: one_number(name.strip(), workload, f(outputs, targets)) for name, f in asked.items()}
+    if whole is not None:
+        whole.see(outputs, targets)
+    return found
+
+
+def _find_means_by_steps(
+    workload: Workload, model: nn.Module, some: Split, whole: "WholeMetrics | None"
+) -> dict[str, float]:
+    if workload.evaluation_step is None or not isinstance(some, Items):
+        raise TypeError("a workload with steps of its own has samples that are items")
+    found = workload.evaluation_step(model, batch_at(some, some.inputs, workload.collate))
+    of = f"the evaluation_step of {workload.name!r}"
+    if not isinstance(found, Mapping):
+        raise InputError(f"{of} must return a mapping from names to means, got {type(found).__name__}")
+    means = {
+        str(name): one_number(str(name), workload, value) for name, value in found.items() if name not in _COLLECTED
+    }
+    for name in ("loss", workload.metric_name):
+        if name not in means and name not in workload.metrics:
+            raise InputError(f"{of} must say {name!r}, got {', '.join(map(repr, found)) or 'nothing'}")
+    if workload.metrics:
+        if missing := [name for name in _COLLECTED if name not in found]:
+            raise InputError(f"{of} must say {missing[0]!r} too, which the metrics of whole splits are of")
+        if whole is not None:
+            whole.see(*(found[name] for name in _COLLECTED))
+    return means
+
+
+_COLLECTED = ("outputs", "targets")
 
 
 def one_number(name: str, workload: Workload, value: Any) -> float:

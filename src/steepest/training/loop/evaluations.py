@@ -16,6 +16,7 @@ class Evaluations:
     Args:
         model: what is called.
         dimensions: of a batch of its inputs; what has fewer is one sample, as within ``torch.vmap``.
+        watched: otherwise the numbers are for the caller to count up.
 
     Example:
         >>> model = nn.Linear(2, 1)
@@ -27,10 +28,11 @@ class Evaluations:
         (3, 1)
     """
 
-    def __init__(self, model: nn.Module, dimensions: int = 1) -> None:
+    def __init__(self, model: nn.Module, dimensions: int = 1, *, watched: bool = True) -> None:
         self._dimensions = dimensions
         self.reset()
-        model.register_forward_hook(self._watch, with_kwargs=True)
+        if watched:
+            model.register_forward_hook(self._watch, with_kwargs=True)
 
     def reset(self) -> None:
         self.samples = 0

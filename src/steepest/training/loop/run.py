@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from steepest._errors import InputError
 from steepest.data import Split
+from steepest.data.items import Items
 from steepest.optim.norms import local
 from steepest.training.definitions.assignment import Assignment, Leg
 from steepest.training.definitions.estimator import Batch
@@ -31,9 +32,10 @@ from steepest.training.loop.average import WeightAverage
 from steepest.training.loop.batches import TrainingBatches, batches_of
 from steepest.training.loop.best import BestWeights
 from steepest.training.loop.checkpoint import State, plain_attributes, same
-from steepest.training.loop.evaluate import evaluate, evaluated, reaches, set_mode, set_task
+from steepest.training.loop.evaluate import Scores, evaluate, evaluated, reaches, set_mode, set_task
 from steepest.training.loop.evaluations import Evaluations
 from steepest.training.loop.gradients import Gradients, attached
+from steepest.training.loop.items import ItemBatches, StreamBatches, item_batches
 from steepest.training.loop.measuring import readings
 from steepest.training.loop.precision import autocast, check_precision, multiplied_by
 from steepest.training.loop.unsaved import Unsaved
@@ -110,10 +112,19 @@ class Run:
                 group.update(values)
         asked = self.assignment
         seed = derived_seed(f"task {task}", asked.seed) if task else asked.seed
-        self.batches = batches_of(self.leg.splits.train, asked.batch_size, seed, self.workload.augment)
+        train = self.leg.splits.train
+        if isinstance(train, Items):
+            self.batches = item_batches(train, asked.batch_size, seed, self.workload.collate)
+        else:
+            self.batches = batches_of(train, asked.batch_size, seed, self.workload.augment)
         self.release()
         steps = self.leg.stop - self.leg.start
         self.controller = asked.lr_schedule.start(self.optimizer, steps, round(self.recipe.warmup * steps))
+        if self.workload.has_steps and callable(getattr(self.controller, "see", None)):
+            raise InputError(
+                f"the learning rate of {self.method.name} goes by outputs and targets, which a workload with a "
+                "training_step does not show"
+            )
         if callable(attach := getattr(self.controller, "attach", None)):
             held: AbstractContextManager[object] | None = attach(self.model)
             if held is not None:
@@ -148,6 +159,7 @@ class Run:
         batch = Batch(
             self.called, self.workload.loss, *next(self.batches), self.ranks, self.task, see, epoch,
             self.recipe.accumulate, self.autocast, None if self.scaler is None else self.scaler.scale,
+            self._find_loss_at if self.workload.has_steps else None,
         )  # fmt: skip
         self.evaluations.reset()
         losses: list[Tensor] = []
@@ -169,6 +181,15 @@ class Run:
         self.step += 1
         if self.average is not None:
             self.average.update()
+
+    def _find_loss_at(self, model: nn.Module, places: Tensor) -> Tensor:
+        """Find the loss of some samples of this step's batch, by the workload's own step."""
+        if self.workload.training_step is None or not isinstance(self.batches, ItemBatches | StreamBatches):
+            raise TypeError("only a workload with steps of its own has batches of places")
+        if torch.is_grad_enabled():
+            self.evaluations.samples += len(places)
+            self.evaluations.calls += 1
+        return self.workload.training_step(model, self.batches.fetched(places))
 
     def autocast(self) -> AbstractContextManager[object]:
         """What a forward pass is computed in."""
@@ -226,21 +247,24 @@ class Run:
                 f"evaluations_per_step must be the most that a step takes"
             )
 
-    def evaluate(self, split: Split) -> tuple[float, float]:
-        """Mean loss and mean metric over a split, at the weights that the optimizer has for evaluation."""
+    def evaluate(self, split: Split) -> Scores:
+        """Loss and metrics over a split, at the weights that the optimizer has for evaluation."""
         with self.evaluated(), self.autocast():
             return evaluate(self.workload, self.model, split, self.ranks)
 
-    def evaluate_tasks(self, part: str) -> tuple[float, float, list[float]]:
-        """Mean loss and mean metric over all tasks on ``"validation"`` or ``"test"``, and the metric on each."""
-        losses, metrics = [], []
+    def evaluate_tasks(self, part: str) -> tuple[Scores, list[float]]:
+        """The means over all tasks on ``"validation"`` or ``"test"``, and the metric on each."""
+        found = []
         for task, leg in enumerate(self.assignment.legs):
             set_task(self.model, task)
-            loss, metric = self.evaluate(getattr(leg.splits, part))
-            losses.append(loss)
-            metrics.append(metric)
+            found.append(self.evaluate(getattr(leg.splits, part)))
         set_task(self.model, self.task)
-        return statistics.fmean(losses), statistics.fmean(metrics), metrics
+        mean = Scores(
+            statistics.fmean(s.loss for s in found),
+            statistics.fmean(s.metric for s in found),
+            {name: statistics.fmean(s.others[name] for s in found) for name in found[0].others},
+        )
+        return mean, [s.metric for s in found]
 
     def test_best(self) -> float | None:
         """Find the test metric at the weights of the best validation, if they are kept."""
@@ -248,19 +272,19 @@ class Run:
             return None
         self._shown = self.best
         try:
-            return self.evaluate_tasks("test")[1]
+            return self.evaluate_tasks("test")[0].metric
         finally:
             self._shown = self.average
 
     def validate(self) -> None:
         """Note where the run stands."""
-        loss, metric, by_task = self.evaluate_tasks("validation")
+        (loss, metric, others), by_task = self.evaluate_tasks("validation")
         self.validated += 1
         if self.task_is_over and len(by_task) > 1:
             self.matrix.append(by_task)
         trained = self.loss_sum.item() / self.loss_count
         seen = {"train_loss": trained, "validation_loss": loss, "validation_metric": metric}
-        self.curve.note(gradient_evaluations=self.spent, **seen)
+        self.curve.note(gradient_evaluations=self.spent, **seen, **{f"validation {n}": v for n, v in others.items()})
         self.loss_sum.zero_()
         self.loss_count = 0
         self.diverged = not all(map(math.isfinite, seen.values()))
@@ -392,7 +416,7 @@ def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
             optimizer,
             gradients,
             loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
-            evaluations=Evaluations(model, train.inputs.ndim),
+            evaluations=Evaluations(model, train.inputs.ndim, watched=not workload.has_steps),
             unsaved=Unsaved(model, optimizer),
             average=None if recipe.ema is None else WeightAverage(model, recipe.ema),
             scaler=torch.amp.GradScaler(device.type) if recipe.precision == "float16" else None,

@@ -2,6 +2,8 @@
 
 import hashlib
 import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -55,3 +57,34 @@ def restore_generators(states: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(states["device"], device)
     elif device.type == "mps":
         torch.mps.set_rng_state(states["device"])
+
+
+def lent_generators(seed: int) -> Callable[[], AbstractContextManager[None]]:
+    """Generators of one's own in the place of the global ones of the CPU, wherever the result is called and held.
+
+    Example:
+        >>> lend = lent_generators(7)
+        >>> with lend():
+        ...     first = torch.rand(2)
+        >>> _ = torch.manual_seed(7)
+        >>> torch.equal(torch.rand(2), first)
+        True
+    """
+    device = torch.device("cpu")
+    own: dict[str, Any] | None = None
+
+    @contextmanager
+    def lend() -> Iterator[None]:
+        nonlocal own
+        before = generator_states(device)
+        if own is None:
+            seed_generators(seed, devices=False)
+        else:
+            restore_generators(own, device)
+        try:
+            yield
+        finally:
+            own = generator_states(device)
+            restore_generators(before, device)
+
+    return lend

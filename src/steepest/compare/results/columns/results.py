@@ -3,7 +3,7 @@
 import statistics
 
 from steepest.compare.analysis.summary import Row, Summary
-from steepest.compare.results.columns.best import best_column
+from steepest.compare.results.columns.beside import best_column, other_columns
 from steepest.compare.results.columns.parts import RowColumn, ends, some
 from steepest.compare.results.columns.tasks import forgetting_column
 from steepest.compare.results.formats import (
@@ -34,6 +34,7 @@ def result_columns(summary: Summary, *, several: bool = False) -> list[RowColumn
     recipes = (spec.recipe, *(method.recipe for method in spec.methods))
     return [
         _test_metric(spec, same_seeds(summary), several),
+        *other_columns(rows),
         *([best_column(spec)] if any("keep_best" in recipe for recipe in recipes) else []),
         *_difference(spec, shown=len(rows) > 1),
         _to_target(spec, several, shown=any(row.reached for row in rows)),

@@ -1,12 +1,39 @@
-"""The column of what stopping early would have come to."""
+"""The columns of what is tested beside: other metrics, and what stopping early would have come to."""
 
 import statistics
+from collections.abc import Sequence
 
 from steepest.compare.analysis.summary import Row
 from steepest.compare.results.columns.parts import RowColumn, some
 from steepest.compare.results.formats import NONE, format_metric, format_metric_name
 from steepest.compare.spec import Spec
 from steepest.page.table import Cell, Column, Plain, Value
+
+
+def other_columns(rows: Sequence[Row]) -> list[RowColumn]:
+    """The mean over the final runs of each metric that the workload has beside the study's own."""
+    names = dict.fromkeys(name for row in rows for record in row.finals for name in record.other_metrics)
+    return [_other(name) for name in names]
+
+
+def _other(name: str) -> RowColumn:
+    def mean(row: Row) -> float | None:
+        found = [record.other_metrics[name] for record in row.finals if name in record.other_metrics]
+        return statistics.fmean(found) if found else None
+
+    def shown(row: Row) -> str:
+        return NONE if (value := mean(row)) is None else f"{value:.4g}"
+
+    column = (Plain(f"test {name}", shown),)
+    return Column(
+        by=f"test_{name}",
+        values=lambda row: {f"test_{name}": mean(row)},
+        heading=f"Test {name}",
+        under="mean",
+        cell=lambda row: Cell(shown(row)),
+        markdown=column,
+        terminal=column,
+    )
 
 
 def best_column(spec: Spec) -> RowColumn:
