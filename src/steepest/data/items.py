@@ -2,6 +2,8 @@
 
 import hashlib
 import pickle
+import random
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from dataclasses import fields as fields_of
@@ -12,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from steepest._errors import InputError
+from steepest._kept import random_numbers_kept
 from steepest.data.splits import Split, Splits, Tasks
 
 Collate = Callable[[list[Any]], Any]
@@ -64,13 +67,24 @@ class Items(Split):
         return self._with(self.inputs.to(device, copy=True))
 
     def digest(self) -> bytes:
+        """What tells the data from others: SHA-256 of the samples, or of 2,000 of them evenly over the data, each drawn
+        from generators that are seeded alike."""
         count = len(self)
         chosen = range(count) if count <= DIGESTED else (i * count // DIGESTED for i in range(DIGESTED))
-        found = hashlib.sha256(str(count).encode())
-        for place in chosen:
-            for leaf in _list_leaves(self.dataset[int(self.inputs[place])]):
-                found.update(leaf)
+        return self._digest_of([int(self.inputs[place]) for place in chosen])
+
+    def _digest_of(self, places: list[int]) -> bytes:
+        found = hashlib.sha256(str(len(self)).encode())
+        with random_numbers_kept(()):
+            _seed_all()
+            for sample in self._draw(places):
+                for leaf in _list_leaves(sample):
+                    found.update(leaf)
         return found.digest()
+
+    def _draw(self, places: list[int]) -> Iterator[Any]:
+        """Draw one after another, so that not all lie in memory at a time."""
+        return (self.dataset[place] for place in places)
 
     def _with(self, places: Tensor) -> "Items":
         return replace(self, inputs=places, targets=places)
@@ -106,11 +120,19 @@ class Stream(Items):
         return [first[place] for place in wanted]
 
     def digest(self) -> bytes:
-        found = hashlib.sha256(str(len(self)).encode())
-        for item in self.take(range(min(len(self), 64))):
-            for leaf in _list_leaves(item):
-                found.update(leaf)
-        return found.digest()
+        """SHA-256 of the first samples, drawn from generators that are seeded alike."""
+        return self._digest_of(list(range(min(len(self), 64))))
+
+    def _draw(self, places: list[int]) -> Iterator[Any]:
+        return iter(self.take(places))
+
+
+def _seed_all() -> None:
+    """Seed what a dataset may draw from."""
+    random.seed(0)
+    torch.default_generator.manual_seed(0)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(0)
 
 
 def as_items(value: object, *, training: bool) -> Items:

@@ -118,6 +118,78 @@ class Workload:
         if self.augment is not None:
             raise ValueError(f"{of}augment is of inputs in one tensor; with training_step let the dataset do it")
 
+    @classmethod
+    def from_lightning(
+        cls,
+        module: Callable[[], nn.Module],
+        datamodule: Any,
+        *,
+        name: str,
+        epochs: int,
+        target: float,
+        metric_name: str = "val_acc",
+        loss_name: str = "val_loss",
+        **options: Any,
+    ) -> "Workload":
+        """A LightningModule and its data. Its optimizers and schedules are left to the study.
+
+        ``training_step`` and ``validation_step`` are called as Lightning calls them, the latter on validation and test
+        data; what it logs are the means, ``metric_name`` and ``loss_name`` among them, or it returns the loss. Other
+        hooks, callbacks and the Trainer are not there.
+
+        Args:
+            module: builds the module, such as its class.
+            datamodule: a LightningDataModule, or a function that makes one; its three loaders say the data, the collate
+                function, workers and, unless ``batch_size`` is given, the batch size.
+            options: further arguments of :class:`Workload`.
+
+        Raises:
+            InputError: the module steps its optimizers itself, or lacks one of the two steps.
+        """
+        from steepest.training.adapters.lightning import workload_from_lightning
+
+        more = {"name": name, "epochs": epochs, "target": target, **options}
+        return workload_from_lightning(module, datamodule, loss_name=loss_name, metric_name=metric_name, **more)
+
+    @classmethod
+    def from_hugging_face(
+        cls,
+        model_init: Callable[[], nn.Module],
+        dataset: Any,
+        args: Any = None,
+        compute_metrics: Callable[[Any], Mapping[str, float]] | None = None,
+        *,
+        name: str,
+        target: float,
+        metric_name: str = "accuracy",
+        data_collator: Callable[[list[Any]], Any] | None = None,
+        labels: str = "labels",
+        **options: Any,
+    ) -> "Workload":
+        """What goes into a Trainer of Hugging Face. How it is trained is the study's to say:
+        :func:`steepest.training.adapters.hugging_face.recipe_of` has the options for what ``args`` say.
+
+        Args:
+            model_init: builds the model, whose output has ``loss`` and ``logits``.
+            dataset: a ``DatasetDict``, or a mapping to map-style datasets, with ``"train"``, ``"validation"`` and
+                ``"test"``; or a function that makes one.
+            args: ``TrainingArguments``, of which batch sizes, accumulation and epochs are taken.
+            compute_metrics: as Trainer takes it; what it returns has ``metric_name``, and all else is shown beside.
+                Without it the metric is the accuracy.
+            data_collator: as Trainer takes it, such as ``DataCollatorWithPadding(tokenizer)``.
+            labels: what of a batch is compared with the logits.
+            options: further arguments of :class:`Workload`.
+
+        Raises:
+            InputError: transformers is not installed.
+        """
+        from steepest.training.adapters.hugging_face import workload_from_hugging_face
+
+        return workload_from_hugging_face(
+            model_init, dataset, args, compute_metrics, name=name, target=target, metric_name=metric_name,
+            data_collator=data_collator, labels=labels, **options,
+        )  # fmt: skip
+
     @property
     def has_steps(self) -> bool:
         """Whether it says itself how a batch is trained on, so that samples may be anything."""

@@ -1,6 +1,8 @@
 """Metrics that are no mean over batches: of all outputs of a split, such as F1 or mean average precision."""
 
 import copy
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -32,25 +34,37 @@ class WholeMetrics:
         if not self._workload.metrics:
             return {}
         kept = [pair for some in ranks.gathered(self._kept) for pair in some]
-        return {name: self._compute(name, metric, kept) for name, metric in self._workload.metrics.items()}
+        found: dict[str, float] = {}
+        for name, metric in self._workload.metrics.items():
+            value = self._compute(metric, kept)
+            if isinstance(value, Mapping):  # several of which one has the name, as those of torchmetrics' detection
+                found |= {str(other): float(x) for other, x in value.items() if other != name and _is_number(x)}
+                value = value.get(name)
+            if not _is_number(value):
+                raise InputError(
+                    f"metrics[{name!r}] of {self._workload.name!r} must be one number, got {type(value).__name__}"
+                )
+            found[name] = float(value)
+        return found
 
-    def _compute(self, name: str, metric: Any, kept: list[tuple[Any, Any]]) -> float:
-        if callable(getattr(metric, "update", None)) and callable(getattr(metric, "compute", None)):
-            own = copy.deepcopy(metric)
-            own.reset()
-            for outputs, targets in kept:
-                own.update(outputs, targets)
-            value = own.compute()
-        else:
-            value = metric(*(_joined([pair[k] for pair in kept]) for k in (0, 1)))
-        if isinstance(value, dict) and name in value:  # as torchmetrics' detection has several
-            value = value[name]
-        try:
-            return float(value)
-        except (TypeError, ValueError, RuntimeError):
-            raise InputError(
-                f"metrics[{name!r}] of {self._workload.name!r} must be one number, got {type(value).__name__}"
-            ) from None
+    def _compute(self, metric: Any, kept: list[tuple[Any, Any]]) -> Any:
+        if not (callable(getattr(metric, "update", None)) and callable(getattr(metric, "compute", None))):
+            return metric(*(_joined([pair[k] for pair in kept]) for k in (0, 1)))
+        own = copy.deepcopy(metric)
+        own.reset()
+        for outputs, targets in kept:
+            own.update(outputs, targets)
+        return own.compute()
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str | bytes | bool) or math.prod(getattr(value, "shape", ())) != 1:
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _freed(value: Any) -> Any:

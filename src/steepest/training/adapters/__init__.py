@@ -1,0 +1,1 @@
+"""Workloads of what people have written for other trainers."""
