@@ -49,10 +49,10 @@ def draw_strokes(strokes: Strokes, size: int = 112, pen: float = PEN) -> NDArray
     low, high = points.min(axis=0), points.max(axis=0)
     width = max(pen * size, 1.0)
     room = size - width - 1
-    scale = max(float((high / 2 - low / 2).max()) * 2, np.finfo(np.float64).tiny * 2**10)
+    middle, scale = high / 2 + low / 2, float((high - low).max()) or 1.0
     ink = np.zeros((size, size), dtype=np.uint8)
     for path in paths:
-        placed = (path / scale - (high / scale + low / scale) / 2) * room + (size - 1) / 2
+        placed = np.clip((path - middle) / scale, -0.5, 0.5) * room + (size - 1) / 2
         fixed = np.round(placed * 2**_FINE).astype(np.int32).reshape(-1, 1, 2)
         if len(fixed) == 1:
             fixed = np.repeat(fixed, 2, axis=0)
