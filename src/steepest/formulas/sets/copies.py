@@ -12,7 +12,7 @@ from steepest._errors import InputError
 from steepest.formulas.sets.symbol_set import SymbolSet
 from steepest.formulas.sets.turning import rotations, transform
 
-ALIKE = 0.97
+ALIKE = 0.96
 TURNS = tuple(range(-9, 10, 3))
 """Degrees that a copy may be turned by."""
 _AT_A_TIME = 64
