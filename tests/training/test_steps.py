@@ -204,8 +204,8 @@ class Drawing(Dataset):
 def drawn(batches, count):
     found = []
     for _ in range(count):
-        places, _ = next(batches)
-        found.append(batches.fetched(places))
+        fetched, numbers = batches.take()
+        found.append(fetched(numbers))
     return found
 
 

@@ -188,6 +188,7 @@ def _time_run(
 
     recipe = Recipe(**spec.recipe)
     whole = Assignment(workload, method, splits, point, spec.tuning_seed, spec.epochs, spec.batch_size)
+    method = whole.method
     schedule = _begin_as_in(whole.legs[0].stop, method.schedule or SCHEDULES[spec.schedule])
 
     def timed(count: int) -> float:

@@ -11,7 +11,7 @@ import torch
 
 from steepest._version import __version__
 from steepest.data import Splits
-from steepest.training.definitions.budget import share_of, steps_in, steps_per_epoch
+from steepest.training.definitions.budget import over_epochs, share_of, steps_in, steps_per_epoch
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.ranks import Ranks
 from steepest.training.definitions.recipe import PLAIN, Recipe
@@ -63,6 +63,11 @@ class Assignment:
     def own_recipe(self) -> Recipe:
         """The recipe of all methods, with what this one says otherwise."""
         return self.recipe.with_changes(self.method.recipe)
+
+    def __post_init__(self) -> None:
+        if self.method.batches_per_step == "epoch":
+            counts = [steps_per_epoch(len(task.train), self.batch_size) for task in self.splits.tasks]
+            object.__setattr__(self, "method", over_epochs(self.method, counts))
 
     @property
     def lr_schedule(self) -> Schedule:

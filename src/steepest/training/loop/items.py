@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,11 +24,10 @@ from steepest.training.process.randomness import (
 _CPU = torch.device("cpu")
 
 
-def item_batches(split: Items, batch_size: int, seed: int, collate: Collate | None) -> "ItemBatches | StreamBatches":
+def item_batches(split: Items, batch_size: int, seed: int, collate: Collate | None) -> "SampleBatches":
     """The training batches of a part whose samples are anything."""
-    if isinstance(split, Stream):
-        return StreamBatches(split, batch_size, seed, collate)
-    return ItemBatches(split, batch_size, seed, collate)
+    kind = StreamBatches if isinstance(split, Stream) else ItemBatches
+    return kind(split, batch_size, seed, collate)
 
 
 def batch_at(split: Items, places: Tensor, collate: Collate | None) -> Any:
@@ -43,69 +42,94 @@ def batch_at(split: Items, places: Tensor, collate: Collate | None) -> Any:
 
 
 class Fetched:
-    """The samples of a training batch, each drawn once, of which any part can be had as a nested batch."""
+    """The samples of a step, each drawn once, of which any part can be had as a nested batch."""
 
-    def __init__(self, split: Items, places: Tensor, samples: Iterable[Any], collate: Collate | None) -> None:
-        self._samples = dict(zip(places.tolist(), samples, strict=True))
+    def __init__(self, split: Items, samples: list[Any], collate: Collate | None) -> None:
+        self._samples = samples
         self._collate, self._device = collate or split.collate or default_collate, split.inputs.device
 
-    def __call__(self, places: Tensor) -> Any:
-        """The nested batch of the samples at these places."""
-        return moved(self._collate([self._samples[place] for place in places.tolist()]), self._device)
+    def __call__(self, numbers: Tensor) -> Any:
+        """The nested batch of the samples of these numbers."""
+        return moved(self._collate([self._samples[number] for number in numbers.tolist()]), self._device)
 
 
-class ItemBatches(Batches):
-    """As :class:`Batches`, of places; ``fetched`` has the samples of the last batch.
+class SampleBatches(Iterator[list[Any]]):
+    """Endless batches of samples that can be resumed."""
+
+    def __init__(self, split: Items, batch_size: int, seed: int, collate: Collate | None) -> None:
+        self._split, self._size, self._seed, self._collate = split, batch_size, seed, collate
+
+    def take(self, count: int = 1) -> tuple[Fetched, Tensor]:
+        """The samples of the next batches, and their numbers in them, which stand for inputs and targets."""
+        samples = [sample for _ in range(count) for sample in next(self)]
+        numbers = torch.arange(len(samples), dtype=torch.int64, device=self._split.inputs.device)
+        return Fetched(self._split, samples, self._collate), numbers
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the data."""
+        raise NotImplementedError
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume where :meth:`state_dict` was taken."""
+        raise NotImplementedError
+
+
+class ItemBatches(SampleBatches):
+    """In the order of :class:`Batches`.
 
     What a dataset draws at random for a sample follows from the run's seed, the epoch and the sample's place in it,
     whatever was drawn before, and whichever worker draws it.
     """
 
-    fetched: Fetched
-
     def __init__(self, split: Items, batch_size: int, seed: int, collate: Collate | None) -> None:
-        self._items, self._collate, self._seed = split, collate, seed
-        self._ahead: Iterator[list[Any]] | None = None
-        super().__init__(split, batch_size, seed)
+        super().__init__(split, batch_size, seed, collate)
+        self._order = Batches(split, batch_size, seed)
+        self._ahead: Iterator[list[Any]] = iter(())
 
-    def __next__(self) -> tuple[Tensor, Tensor]:
-        places, _ = super().__next__()
-        if self._items.workers:
-            if self._ahead is None:
-                self._ahead = self._load_ahead(self._taken - 1)
-            samples = next(self._ahead)
-        else:
-            before = generator_states(_CPU)
+    def __next__(self) -> list[Any]:
+        before = self._order.state_dict()
+        places, _ = next(self._order)
+        if not self._split.workers:
+            kept = generator_states(_CPU)
             try:
-                samples = [_draw(self._items.dataset, key) for key in self._list_keys(self._taken - 1)]
+                return [_draw(self._split.dataset, key) for key in self._list_keys(places)]
             finally:
-                restore_generators(before, _CPU)
-        self.fetched = Fetched(self._items, places, samples, self._collate)
-        return places, places
+                restore_generators(kept, _CPU)
+        found = next(self._ahead, None)
+        if found is None:
+            self._ahead = self._load_ahead(before)
+            found = next(self._ahead)
+        return found
 
-    def _list_keys(self, number: int) -> list[tuple[int, int]]:
-        """List place and seed of every sample of a batch of this epoch."""
-        chosen = self._order[number * self._batch_size :][: self._batch_size].tolist()
-        first = self._seed_of_epoch + number * self._batch_size
-        return [(place, (first + k) % 2**32) for k, place in enumerate(chosen)]
+    def state_dict(self) -> dict[str, Any]:
+        return self._order.state_dict()
 
-    def _load_ahead(self, first: int) -> Iterator[list[Any]]:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._order.load_state_dict(state)
+        self._ahead = iter(())
+
+    def _list_keys(self, places: Tensor, order: Batches | None = None) -> list[tuple[int, int]]:
+        """List place and seed of every sample of a batch that has just been taken."""
+        state = (order or self._order).state_dict()
+        epoch = int.from_bytes(hashlib.sha256(state["epoch"].numpy().tobytes()).digest()[:4], "big")
+        first = epoch + self._seed + state["taken"] * self._size
+        return [(place, (first + k) % 2**32) for k, place in enumerate(places.tolist())]
+
+    def _load_ahead(self, state: dict[str, Any]) -> Iterator[list[Any]]:
+        """Let workers draw the batches of an epoch from a place in the data on."""
+        order = Batches(self._split, self._size, self._seed)
+        order.load_state_dict(state)
+        per_epoch = len(self._split) // self._size
+        left = per_epoch - state["taken"] or per_epoch  # at the end of an epoch the next one begins
         loader: DataLoader[Any] = DataLoader(
-            _Drawn(self._items.dataset),
-            batch_sampler=[self._list_keys(number) for number in range(first, self._per_epoch)],
-            num_workers=self._items.workers,
+            _Drawn(self._split.dataset),
+            batch_sampler=[self._list_keys(next(order)[0], order) for _ in range(left)],
+            num_workers=self._split.workers,
             collate_fn=_keep,
-            pin_memory=False,
             generator=torch.Generator().manual_seed(0),
         )
         with _allowed_children():
             return iter(loader)
-
-    def _begin_epoch(self) -> None:
-        super()._begin_epoch()
-        digest = hashlib.sha256(self._epoch.numpy().tobytes()).digest()
-        self._seed_of_epoch = (int.from_bytes(digest[:4], "big") + self._seed) % 2**32
-        self._ahead = None
 
 
 @contextmanager
@@ -140,34 +164,27 @@ def _keep(samples: list[Any]) -> list[Any]:
     return samples
 
 
-class StreamBatches(Iterator[tuple[Tensor, Tensor]]):
-    """Batches of an iterable dataset, which begins anew where it ends; ``fetched`` has the samples of the last one.
+class StreamBatches(SampleBatches):
+    """Of an iterable dataset, which begins anew where it ends.
 
     It draws from global generators of its own, seeded in each epoch. Whoever resumes takes the samples of the epoch
     once more.
     """
 
-    fetched: Fetched
-
-    def __init__(self, split: Stream, batch_size: int, seed: int, collate: Collate | None) -> None:
-        self._split, self._size, self._seed, self._collate = split, batch_size, seed, collate
+    def __init__(self, split: Items, batch_size: int, seed: int, collate: Collate | None) -> None:
+        super().__init__(split, batch_size, seed, collate)
         self._per_epoch = len(split) // batch_size
         self._begin_epoch(0)
 
-    def __next__(self) -> tuple[Tensor, Tensor]:
+    def __next__(self) -> list[Any]:
         if self._taken == self._per_epoch:
             self._begin_epoch(self._epoch + 1)
-        samples = self._take()
-        places = torch.arange(self._size, dtype=torch.int64, device=self._split.inputs.device)
-        self.fetched = Fetched(self._split, places, samples, self._collate)
-        return places, places
+        return self._take()
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the data."""
         return {"epoch": self._epoch, "taken": self._taken}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume where :meth:`state_dict` was taken."""
         self._begin_epoch(state["epoch"])
         while self._taken < state["taken"]:
             self._take()

@@ -35,7 +35,7 @@ from steepest.training.loop.checkpoint import State, plain_attributes, same
 from steepest.training.loop.evaluate import Scores, evaluate, evaluated, reaches, set_mode, set_task
 from steepest.training.loop.evaluations import Evaluations
 from steepest.training.loop.gradients import Gradients, attached
-from steepest.training.loop.items import ItemBatches, StreamBatches, item_batches
+from steepest.training.loop.items import Fetched, SampleBatches, item_batches
 from steepest.training.loop.measuring import readings
 from steepest.training.loop.precision import autocast, check_precision, multiplied_by
 from steepest.training.loop.unsaved import Unsaved
@@ -60,7 +60,7 @@ class Run:
     average: WeightAverage | None = None
     scaler: torch.amp.GradScaler | None = None
     best: BestWeights | None = None
-    batches: TrainingBatches = field(init=False)
+    batches: TrainingBatches | SampleBatches = field(init=False)
     controller: Controller = field(init=False)
     task: int = 0
     validated: int = 0  # times since this task began
@@ -79,6 +79,7 @@ class Run:
         self.recipe = self.assignment.own_recipe
         asked = {"lr", *self.method.space, *self.method.fixed}  # other values of a group are the optimizer's own
         self._attached = ExitStack()
+        self._fetched: Fetched | None = None  # the samples of the step
         self._shown: WeightAverage | BestWeights | None = self.average  # instead of the weights that are trained
         self._values = [{n: v for n, v in group.items() if n in asked} for group in self.optimizer.param_groups]
         self.begin_task(0)
@@ -156,8 +157,9 @@ class Run:
         self.controller.before_step(self.step - self.leg.start)
         see = getattr(self.controller, "see", None)
         epoch = (self.step - self.leg.start) * self.method.cost // self.leg.per_epoch
+        inputs, targets, most = self._draw()
         batch = Batch(
-            self.called, self.workload.loss, *next(self.batches), self.ranks, self.task, see, epoch,
+            self.called, self.workload.loss, inputs, targets, self.ranks, self.task, see, epoch, most,
             self.recipe.accumulate, self.autocast, None if self.scaler is None else self.scaler.scale,
             self._find_loss_at if self.workload.has_steps else None,
         )  # fmt: skip
@@ -184,12 +186,12 @@ class Run:
 
     def _find_loss_at(self, model: nn.Module, places: Tensor) -> Tensor:
         """Find the loss of some samples of this step's batch, by the workload's own step."""
-        if self.workload.training_step is None or not isinstance(self.batches, ItemBatches | StreamBatches):
+        if self.workload.training_step is None or self._fetched is None:
             raise TypeError("only a workload with steps of its own has batches of places")
         if torch.is_grad_enabled():
             self.evaluations.samples += len(places)
             self.evaluations.calls += 1
-        return self.workload.training_step(model, self.batches.fetched(places))
+        return self.workload.training_step(model, self._fetched(places))
 
     def autocast(self) -> AbstractContextManager[object]:
         """What a forward pass is computed in."""
@@ -216,6 +218,19 @@ class Run:
             self.scaler.step(self.optimizer)
             self.scaler.update()
 
+    def _draw(self) -> tuple[Tensor, Tensor, int | None]:
+        """Draw the samples of a step, and how many of them are evaluated at a time: all, unless they are of several
+        batches."""
+        count = self.method.cost // self.method.evaluations_per_batch
+        most = max(self.assignment.batch_size, self.workload.evaluation_batch)
+        if isinstance(self.batches, SampleBatches):
+            self._fetched, places = self.batches.take(count)
+            return places, places, None if count == 1 else most
+        if count == 1:
+            return *next(self.batches), None
+        inputs, targets = zip(*(next(self.batches) for _ in range(count)), strict=True)
+        return torch.cat(inputs), torch.cat(targets), most
+
     def _after_step(self, loss: Tensor) -> Tensor:
         """Tell the controller of the step; returns the loss that is noted."""
         after = getattr(self.controller, "after_step", None)
@@ -238,7 +253,7 @@ class Run:
         """Refuse a step that takes more than the method pays: the others of a comparison get no more for that
         either."""
         mine = self.ranks.share(batch_size)
-        share, paid = mine.stop - mine.start, self.method.cost
+        share, paid = mine.stop - mine.start, self.method.evaluations_per_batch
         uneven = self.evaluations.calls if self.ranks.size > 1 else 0  # a rank's part of each may be a sample larger
         if self.evaluations.samples > paid * share + uneven:
             taken = self.evaluations.samples / share
