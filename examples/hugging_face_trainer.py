@@ -25,7 +25,7 @@ def model_init() -> DistilBertForSequenceClassification:
 
 
 def compute_metrics(seen: EvalPrediction) -> dict[str, float]:
-    said = seen.predictions.argmax(axis=1)
+    said = np.asarray(seen.predictions).argmax(axis=1)
     precision = (said & seen.label_ids).sum() / max(said.sum(), 1)
     return {"accuracy": float((said == seen.label_ids).mean()), "precision": float(precision)}
 

@@ -35,13 +35,13 @@ class Data(lightning.LightningDataModule):
         parts = random_split(TensorDataset(x.float() / 16, y), [1197, 300, 300], torch.Generator().manual_seed(0))
         self.loaders = [DataLoader(part, batch_size=50, shuffle=part is parts[0]) for part in parts]
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         return self.loaders[0]
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         return self.loaders[1]
 
-    def test_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def test_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         return self.loaders[2]
 
 

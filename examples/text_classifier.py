@@ -34,10 +34,17 @@ def bert() -> torch.nn.Module:
     return BertForSequenceClassification(config)
 
 
+def evaluate(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    found = model(**batch)
+    return {"loss": found.loss, "outputs": found.logits.argmax(dim=1), "targets": batch["labels"]}
+
+
+def data(folder: object) -> list[list[dict[str, object]]]:
+    return [[review(random.Random(f"{n} of {size}")) for n in range(size)] for size in (2000, 500, 501)]
+
+
 reviews = Workload(
-    "reviews", lambda folder: [[review(random.Random(f"{part} {n}")) for n in range(size)] for part, size in enumerate((2000, 500, 500))],
-    bert, batch_size=32, epochs=5, target=0.9, metric_name="F1", collate=padded, evaluation_batch=250,
-    training_step=lambda model, batch: model(**batch).loss,
-    evaluation_step=lambda model, batch: {"loss": (out := model(**batch)).loss, "outputs": out.logits.argmax(1), "targets": batch["labels"]},
+    "reviews", data, bert, batch_size=32, epochs=5, target=0.9, metric_name="F1", collate=padded, evaluation_batch=250,
+    training_step=lambda model, batch: model(**batch).loss, evaluation_step=evaluate,
     metrics={"F1": lambda outputs, targets: f1_score(targets, outputs)}, description="made-up reviews, a tiny BERT",
 )  # fmt: skip

@@ -40,7 +40,8 @@ class Listener(nn.Module):
         self.hear, self.say = nn.GRU(8, 24), nn.Linear(24, 2)
 
     def forward(self, sounds: PackedSequence) -> Tensor:
-        return self.say(self.hear(sounds)[1][-1])
+        found: Tensor = self.say(self.hear(sounds)[1][-1])
+        return found
 
 
 def evaluate(model: nn.Module, batch: tuple[PackedSequence, Tensor]) -> dict[str, Tensor]:
@@ -49,7 +50,7 @@ def evaluate(model: nn.Module, batch: tuple[PackedSequence, Tensor]) -> dict[str
 
 
 tones = Workload(
-    "tones", lambda folder: [Tones(960, 0), Tones(240, 1), Tones(240, 2)], Listener, batch_size=32, epochs=4, target=0.95,
-    collate=packed, training_step=lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
-    evaluation_step=evaluate, evaluation_batch=240, description="made-up sounds of 20 to 60 frames, a GRU",
+    "tones", lambda folder: [Tones(960, 0), Tones(240, 1), Tones(240, 2)], Listener, batch_size=32, epochs=4,
+    target=0.95, training_step=lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
+    evaluation_step=evaluate, collate=packed, evaluation_batch=240, description="made-up sounds, a GRU",
 )  # fmt: skip

@@ -15,10 +15,8 @@ def pairs(data_dir: object) -> list[list[tuple[dict[str, Tensor], Tensor]]]:
     """Pairs of images by chance, of different images in each part."""
     images, labels = (torch.tensor(x, dtype=torch.float32) for x in load_digits(return_X_y=True))
     found, generator = [], torch.Generator().manual_seed(0)
-    for part, count in zip(
-        torch.split(torch.randperm(1797, generator=generator), [1197, 300, 300]), (3000, 500, 500), strict=True
-    ):
-        chosen = part[torch.randint(len(part), (count, 2), generator=generator)]
+    for part in torch.split(torch.randperm(1797, generator=generator), [1197, 300, 300]):
+        chosen = part[torch.randint(len(part), (2 * len(part), 2), generator=generator)]
         found.append([({"left": images[a] / 16, "right": images[b] / 16}, labels[a] + labels[b]) for a, b in chosen])
     return found
 
@@ -29,7 +27,8 @@ class Sum(nn.Module):
         self.one = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        return (self.one(left) + self.one(right)).squeeze(1)
+        found: Tensor = self.one(left) + self.one(right)
+        return found.squeeze(1)
 
 
 def evaluate(model: nn.Module, batch: tuple[dict[str, Tensor], Tensor]) -> dict[str, Tensor]:

@@ -36,9 +36,9 @@ def test_it_is_frozen_reported_and_resumed(tmp_path):
     before = [record.to_dict() for record in study.records()]
     assert Study(tiny.clouds, out=tmp_path / "s", **SMALL, **RECIPE).run(progress=False)
     assert [record.to_dict() for record in study.records()] == before
-    with pytest.raises(InputError, match="recipe.clip differs: 1.0 there, 2.0 here"):
+    with pytest.raises(InputError, match=r"recipe\.clip differs: 1.0 there, 2.0 here"):
         Study(tiny.clouds, out=tmp_path / "s", **SMALL, **{**RECIPE, "clip": 2.0}).run(progress=False)
-    with pytest.raises(InputError, match="recipe.ema differs: 0.5 there, nothing here"):
+    with pytest.raises(InputError, match=r"recipe\.ema differs: 0.5 there, nothing here"):
         Study(tiny.clouds, out=tmp_path / "s", **SMALL, **{**RECIPE, "ema": None}).run(progress=False)
 
 

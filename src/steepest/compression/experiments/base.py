@@ -41,7 +41,7 @@ class Points(NamedTuple):
 
     def __call__(self, model: nn.Module, part: str = "validation") -> float:
         """Of a model on a part of the data."""
-        _, metric = evaluate(self.workload, model, getattr(self.splits, part))
+        metric = evaluate(self.workload, model, getattr(self.splits, part)).metric
         model.eval()
         return metric * (100 if self.workload.percent else 1)
 
