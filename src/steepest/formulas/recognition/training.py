@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from steepest._errors import InputError
+from steepest._errors import InputError, argument
 from steepest._files import write_atomically
 from steepest._threads import threads
 from steepest.data import Split, Splits
@@ -161,7 +161,7 @@ def _train(
         raise StoppedError(f"the training was stopped after epoch {len(lines)} of {assignment.epochs}")
     if not networks:
         lr = assignment.hyperparameters.get("lr", float("nan"))
-        raise InputError(f"lr {lr:g} is too high for {assignment.method.name}: the training diverged")
+        raise InputError(f"{argument('lr')} {lr:g} is too high for {assignment.method.name}: the training diverged")
     return networks[0], lines, outcome.seconds
 
 
