@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,23 @@ def read_strokes(path: Path) -> SymbolSet:
             raise InputError(f"{path}: number {k}: {error}") from error
         labels.append(label)
     return set_of(images, labels, str(path))
+
+
+def write_strokes(symbols: Iterable[tuple[str, Strokes]]) -> str:
+    """The JSON of labels and strokes that :func:`read_strokes` reads.
+
+    Raises:
+        ValueError: there are no strokes of a symbol, or they are no finite numbers.
+
+    Example:
+        >>> write_strokes([("∀", [[(0, 0), (1, 2)]])])
+        '[{"label": "∀", "strokes": [[[0.0, 0.0], [1.0, 2.0]]]}]'
+    """
+    items = []
+    for label, strokes in symbols:
+        check_strokes(strokes)
+        items.append({"label": label, "strokes": [[[float(x), float(y)] for x, y in stroke] for stroke in strokes]})
+    return json.dumps(items, ensure_ascii=False)
 
 
 def _is_finite(value: Any) -> bool:
