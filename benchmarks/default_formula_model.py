@@ -3,8 +3,8 @@
     python benchmarks/default_formula_model.py REAL [--model FILE] [--shown 20]
 
 REAL is a set of symbols as `steepest formulas train` takes it. Prints the accuracy, the class-balanced accuracy, the
-accuracy where l, 1, I, (, ) and the comma, and o and 0, count as one class each (a net alone cannot tell them, a grammar can), how
-often the right class is among the first five, the mean of the probability that the model gives to its answer (its
+accuracy where l 1 I ( ) and the comma, and o and 0, are one class each (a net alone cannot tell them, a grammar can),
+how often the right class is among the first five, the mean of the probability that the model gives to its answer (its
 accuracy, were it calibrated) and of the logarithm of that of the right class, the classes known worst and the pairs
 most often confused. Asserts nothing.
 """

@@ -47,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         digest = make_model(
-            given.out, given.folder or Path(folder) / "training", count=given.count, epochs=given.epochs, seed=given.seed
+            given.out,
+            given.folder or Path(folder) / "training",
+            count=given.count,
+            epochs=given.epochs,
+            seed=given.seed,
         )
     print(f"sha256 {digest}")
 

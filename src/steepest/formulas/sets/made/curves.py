@@ -1,5 +1,7 @@
 """Smooth curves through points."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +23,7 @@ def draw_curve(points: Points, corners: NDArray[np.bool_]) -> Points:
     """
     ends = [0, *(np.flatnonzero(corners[1:-1]) + 1).tolist(), len(points) - 1]
     parts = [points[:1]]
-    for first, last in zip(ends[:-1], ends[1:], strict=True):
+    for first, last in pairwise(ends):
         part = points[first : last + 1]
         near = np.concatenate([2 * part[:1] - part[1:2], part, 2 * part[-1:] - part[-2:-1]])
         four = np.stack([near[:-3], near[1:-2], near[2:-1], near[3:]], axis=1)

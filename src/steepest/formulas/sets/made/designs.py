@@ -52,7 +52,7 @@ def read_design(line: str) -> Design:
         label, size, weight, strokes = line.split(maxsplit=3)
         read = tuple(_read_stroke(stroke.split(), float(size) / 100) for stroke in strokes.split("|"))
         return Design(label, float(weight), read)
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise ValueError(
             f"line must be a label, a height, a weight and strokes as `0,5 60,2! 20,100 | ?15,52 62,48`, got {line!r}"
         ) from error

@@ -73,7 +73,7 @@ def _break(strokes: list[Points], side: float, rng: np.random.Generator) -> list
 def _tilt(strokes: list[Points], care: float, rng: np.random.Generator) -> list[Points]:
     """Slant, turn and stretch strokes together."""
     middle, _ = extent_of(strokes)
-    turn, slant = rng.normal(scale=0.09 * care), rng.normal(0.08, 0.17)
+    turn, slant = rng.normal(scale=0.12 * care), rng.normal(0.06, 0.17)
     wide = math.exp(rng.normal(scale=0.2))
     matrix = np.array([[wide, 0.0], [-slant, 1.0]])
     matrix = matrix @ np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
