@@ -74,7 +74,7 @@ def _tilt(strokes: list[Points], care: float, rng: np.random.Generator) -> list[
     """Slant, turn and stretch strokes together."""
     middle, _ = extent_of(strokes)
     turn, slant = rng.normal(scale=0.12 * care), rng.normal(0.06, 0.17)
-    wide = math.exp(rng.normal(scale=0.2))
+    wide = math.exp(rng.normal(0.04, 0.2))
     matrix = np.array([[wide, 0.0], [-slant, 1.0]])
     matrix = matrix @ np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     return [(stroke - middle) @ matrix for stroke in strokes]

@@ -14,7 +14,7 @@ _SHIFT = 4  # binary places of a pixel that OpenCV is given
 
 def ink_strokes(strokes: list[Points], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Ink (H, W) of strokes in heights of a capital, with a pen at random and somewhat rough edges."""
-    thick = PIXELS * float(np.clip(0.1 * math.exp(rng.normal(scale=0.36)), 0.03, 0.22))
+    thick = PIXELS * float(np.clip(0.106 * math.exp(rng.normal(scale=0.33)), 0.03, 0.22))
     points = np.concatenate(strokes)
     low, room = points.min(axis=0), math.ceil(thick) + 4
     width, height = (np.ceil((points.max(axis=0) - low) * PIXELS).astype(int) + 2 * room).tolist()
