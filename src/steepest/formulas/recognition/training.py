@@ -15,18 +15,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from steepest._errors import InputError
 from steepest._files import write_atomically
 from steepest._threads import threads
 from steepest.data import Split, Splits
+from steepest.formulas.recognition.distortion import distort
 from steepest.formulas.recognition.networks import as_inputs, make_network
 from steepest.formulas.recognition.recognizer import Recognizer
 from steepest.formulas.recognition.settings import Settings
 from steepest.formulas.recognition.temperature import fit_temperature
 from steepest.formulas.recognition.testing import Confusion, Tested, test_recognizer
+from steepest.formulas.sets.copies import hold_out_symbols
 from steepest.formulas.sets.symbol_set import SymbolSet
 from steepest.page.folder import take_folder
 from steepest.training.definitions.assignment import Assignment
@@ -93,11 +97,25 @@ def train_recognizer(
         StoppedError: ``progress`` has stopped it.
     """
     folder = Path(folder)
-    method, values = settings.find_method()
-    rest, held_out = hold_out_symbols(symbols, settings.held_out, settings.seed)
+    settings.find_method()
     take_folder(folder, SETTINGS, {"symbols": _digest(symbols), **_plain(asdict(settings))}, "training")
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, InputError):
         return _read_result(folder, symbols)
+    rest, held_out = hold_out_symbols(symbols, settings.held_out, settings.seed)
+    assignment = assignment_of(symbols, rest, held_out, settings)
+    with threads(settings.threads):
+        network, curve, seconds = _train(assignment, folder, progress)
+        recognizer = calibrated(network, tuple(symbols.counts()), assignment.splits.validation)
+    tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out.tolist())
+    trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
+    _write_result(folder, trained)
+    return trained
+
+
+def assignment_of(
+    symbols: SymbolSet, rest: NDArray[np.int64], held_out: NDArray[np.int64], settings: Settings
+) -> Assignment:
+    """The training on the symbols of the indices ``rest``, which are validated on those of ``held_out``."""
     labels = tuple(symbols.counts())
     splits = Splits(*(_split(symbols.some(part), labels) for part in (rest, held_out, held_out)))
     workload = Workload(
@@ -107,20 +125,20 @@ def train_recognizer(
         batch_size=settings.batch_size,
         epochs=settings.passes,
         target=0.9,
+        augment=distort if settings.distort else None,
     )
+    method, values = settings.find_method()
     batch_size = min(settings.batch_size, len(rest))
-    assignment = Assignment(
-        workload, method, splits, values, settings.seed, settings.passes, batch_size, SCHEDULES[settings.schedule]
-    )
-    with threads(settings.threads):
-        network, curve, seconds = _train(assignment, folder, progress)
-        with torch.no_grad():
-            logits = network(splits.validation.inputs)
-    recognizer = Recognizer(network, labels, fit_temperature(logits, splits.validation.targets))  # type: ignore[arg-type]
-    tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out)
-    trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
-    _write_result(folder, trained)
-    return trained
+    schedule = SCHEDULES[settings.schedule]
+    return Assignment(workload, method, splits, values, settings.seed, settings.passes, batch_size, schedule)
+
+
+@torch.no_grad()
+def calibrated(network: nn.Module, labels: tuple[str, ...], held_out: Split) -> Recognizer:
+    """A recogniser of a network, at the temperature that fits what was held out."""
+    inputs = held_out.inputs
+    logits = torch.cat([network(inputs[at : at + 1000]) for at in range(0, len(inputs), 1000)])
+    return Recognizer(network, labels, fit_temperature(logits, held_out.targets))  # type: ignore[arg-type]
 
 
 def _train(
@@ -139,22 +157,12 @@ def _train(
 
     checkpoint = Checkpoint(folder / CHECKPOINT, _SECONDS)
     outcome = train(assignment, with_test=False, checkpoint=checkpoint, progress=note, trained=networks.append)
-    if outcome.pruned or any(stopped):
+    if outcome.pruned:
         raise StoppedError(f"the training was stopped after epoch {len(lines)} of {assignment.epochs}")
     if not networks:
         lr = assignment.hyperparameters.get("lr", float("nan"))
         raise InputError(f"lr {lr:g} is too high for {assignment.method.name}: the training diverged")
     return networks[0], lines, outcome.seconds
-
-
-def hold_out_symbols(symbols: SymbolSet, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of the rest, and of about ``share`` of each class."""
-    generator = torch.Generator("cpu").manual_seed(seed)
-    order = torch.randperm(len(symbols), generator=generator, device="cpu").tolist()
-    count = round(share * len(symbols))
-    if not 0 < count < len(symbols):
-        raise InputError(f"a set to train on must hold more symbols, got {len(symbols)}")
-    return sorted(order[count:]), sorted(order[:count])
 
 
 def _split(symbols: SymbolSet, labels: tuple[str, ...]) -> Split:
