@@ -24,6 +24,22 @@ _SIZES = {
 _WIDE = {"-": (0.5, -0.35), "=": (0.55, -0.25), "→": (0.8, -0.25), "↔": (0.85, -0.25), "¬": (0.55, -0.25)}
 
 
+def usual_size(label: str) -> tuple[float, float, float]:
+    """A symbol's usual height and width over a capital's height, and how far above the baseline it ends.
+
+    One of height and width is 0: nothing is usual there.
+
+    Example:
+        >>> usual_size("g"), usual_size("-")
+        ((0.9, 0.0, -0.27), (0.0, 0.5, 0.35))
+    """
+    if label in _WIDE:
+        width, drop = _WIDE[label]
+        return 0.0, width, -drop
+    height, drop = _SIZES.get(label, (1.0, 0.0))
+    return height, 0.0, 0.0 - drop
+
+
 class Placed(NamedTuple):
     """A symbol on a page that was made, and the box of its ink."""
 
@@ -32,12 +48,16 @@ class Placed(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A page (H, W) and what is on it, in reading order; how many symbols were broken, how many pairs touch."""
+    """A page (H, W) and what is on it, in reading order; how many symbols were broken, how many pairs touch.
+
+    ``owners`` (H, W) is the number of the symbol, in reading order, whose ink a pixel is; -1 where there is none.
+    """
 
     image: Grey
     lines: list[list[Placed]]
     broken: int
     touching: int
+    owners: NDArray[np.int32]
 
 
 def make_page(
@@ -94,12 +114,11 @@ def make_page(
                 inks[k], gaps = (ink if cut is None else cut), gaps + (cut is not None)
         written.append(inks)
     placed, meeting, shape = _place(texts, written, angles, size, touching, rng)
-    ink = np.zeros(shape, dtype=bool)
-    for line in placed:
-        for _, box, mask in line:
-            ink[crop(box)] |= mask
+    owners = np.full(shape, -1, dtype=np.int32)
+    for number, (_, box, mask) in enumerate(symbol for line in placed for symbol in line):
+        owners[crop(box)][mask] = number
     truth = [[Placed(sign, box) for sign, box, _ in line] for line in placed]
-    return Made(photographed(ink, size, rng), truth, gaps, meeting)
+    return Made(photographed(owners >= 0, size, rng), truth, gaps, meeting, owners)
 
 
 def scaled(ink: Mask, label: str, size: int, angle: float, rng: np.random.Generator) -> Mask:

@@ -1,6 +1,6 @@
 """From the picture of a page to the symbols of its lines."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,19 +27,33 @@ class Page(NamedTuple):
     lines: list[list[Symbol]]
 
 
-def read_page(image: NDArray[np.uint8], debug: Path | str | None = None) -> Page:
+def segment_by_shape(parts: Sequence[Part], height: float) -> list[Part]:
+    """The symbols of one line, from left to right: parts joined, and cut, by what lies how.
+
+    Args:
+        height: a capital's.
+    """
+    return split_parts(join_parts(parts, height), height)
+
+
+def read_page(
+    image: NDArray[np.uint8],
+    debug: Path | str | None = None,
+    segment: Callable[[Sequence[Part], float], list[Part]] = segment_by_shape,
+) -> Page:
     """Find the symbols of a page, in reading order.
 
     Args:
         image: (H, W), (H, W, 3) or (H, W, 4).
         debug: a folder that gets a picture of every step.
+        segment: makes the symbols of a line's parts; the height is a capital's.
 
     Raises:
         ValueError: ``image`` is none of these.
     """
     pictures = Pictures(debug)
     grey = to_grey(image)
-    scale = min(LARGEST / max(grey.shape), 1.0)
+    scale = page_scale(grey.shape)
     if scale < 1:
         grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     pictures.save("grey", grey)
@@ -56,11 +70,19 @@ def read_page(image: NDArray[np.uint8], debug: Path | str | None = None) -> Page
     height = capital_height([part.box for part in parts])
     lines = place_marks(parts, find_lines([part.box for part in parts]), height)
     pictures.save("lines", grey, [part.box for part in parts], lines)
-    joined = [join_parts([parts[k] for k in line.members], height) for line in lines]
-    pictures.save("joined", grey, [part.box for line in joined for part in line])
-    whole = [split_parts(line, height) for line in joined]
+    whole = [segment([parts[k] for k in line.members], height) for line in lines]
     pictures.save("symbols", grey, [part.box for line in whole for part in line])
     return Page([measure_line(line, height, scale) for line in whole if line])
+
+
+def page_scale(shape: Sequence[int]) -> float:
+    """Pixels in which a page is read of each pixel of its picture (H, W, ...).
+
+    Example:
+        >>> page_scale((600, 800)), page_scale((2600, 5200, 3))
+        (1.0, 0.5)
+    """
+    return min(LARGEST / max(shape[:2]), 1.0)
 
 
 def measure_line(parts: Sequence[Part], height: float, scale: float = 1.0) -> list[Symbol]:
