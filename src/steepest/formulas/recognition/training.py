@@ -1,0 +1,208 @@
+"""From a set of symbols to a recogniser, in a folder: a training that was killed goes on where it stood."""
+
+# ruff: noqa: E402
+from steepest._errors import check_extra
+
+check_extra("compare", "cloudpickle")
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from steepest._errors import InputError
+from steepest._files import write_atomically
+from steepest._threads import threads
+from steepest.data import Split, Splits
+from steepest.formulas.recognition.networks import as_inputs, make_network
+from steepest.formulas.recognition.recognizer import Recognizer
+from steepest.formulas.recognition.settings import Settings
+from steepest.formulas.recognition.temperature import fit_temperature
+from steepest.formulas.recognition.testing import Confusion, Tested, test_recognizer
+from steepest.formulas.sets.symbol_set import SymbolSet
+from steepest.page.folder import take_folder
+from steepest.training.definitions.assignment import Assignment
+from steepest.training.definitions.outcome import Progress
+from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.definitions.workload import Workload
+from steepest.training.loop.checkpoint import Checkpoint
+from steepest.training.train import train
+
+MODEL, RESULT, PROGRESS, SETTINGS = "model.safetensors", "result.json", "progress.jsonl", "training.json"
+CHECKPOINT = "checkpoint.pt"
+_SECONDS = 5.0  # at least between two checkpoints
+
+
+class Epoch(NamedTuple):
+    """Where a training stands after an epoch: mean loss of training, and accuracy on what is held out."""
+
+    epoch: int
+    epochs: int
+    train_loss: float
+    accuracy: float
+
+
+class StoppedError(InputError):
+    """A training was stopped by who watches it; the next call goes on."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A recogniser, and what came of it.
+
+    Attributes:
+        tested: on the symbols that were held out; examples of confusions are indices in the whole set.
+        curve: after each epoch.
+        seconds: of the training.
+        counts: symbols of each class, of all.
+    """
+
+    recognizer: Recognizer
+    tested: Tested
+    curve: list[Epoch]
+    seconds: float
+    counts: dict[str, int]
+
+
+def train_recognizer(
+    symbols: SymbolSet,
+    folder: Path,
+    settings: Settings = Settings(),  # noqa: B008
+    progress: Callable[[Epoch], object] = lambda epoch: None,
+) -> Trained:
+    """Train, or read what the folder has; writes ``model.safetensors``, ``result.json`` and ``progress.jsonl`` there.
+
+    A tenth of the symbols is held out, with all copies of what is in it: the accuracy is that on them, and so is the
+    temperature.
+
+    Args:
+        folder: new, or that of this very training.
+        progress: called after each epoch; a true answer stops the training.
+
+    Raises:
+        InputError: there are too few symbols, a setting cannot be used, the folder holds something else, or the
+            training has diverged.
+        StoppedError: ``progress`` has stopped it.
+    """
+    folder = Path(folder)
+    method, values = settings.find_method()
+    rest, held_out = hold_out_symbols(symbols, settings.held_out, settings.seed)
+    take_folder(folder, SETTINGS, {"symbols": _digest(symbols), **_plain(asdict(settings))}, "training")
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return _read_result(folder, symbols)
+    labels = tuple(symbols.counts())
+    splits = Splits(*(_split(symbols.some(part), labels) for part in (rest, held_out, held_out)))
+    workload = Workload(
+        "logic-symbols",
+        data=lambda _: splits,
+        model=partial(make_network, settings.network_settings(len(labels))),
+        batch_size=settings.batch_size,
+        epochs=settings.passes,
+        target=0.9,
+    )
+    batch_size = min(settings.batch_size, len(rest))
+    assignment = Assignment(
+        workload, method, splits, values, settings.seed, settings.passes, batch_size, SCHEDULES[settings.schedule]
+    )
+    with threads(settings.threads):
+        network, curve, seconds = _train(assignment, folder, progress)
+        with torch.no_grad():
+            logits = network(splits.validation.inputs)
+    recognizer = Recognizer(network, labels, fit_temperature(logits, splits.validation.targets))  # type: ignore[arg-type]
+    tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out)
+    trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
+    _write_result(folder, trained)
+    return trained
+
+
+def _train(
+    assignment: Assignment, folder: Path, progress: Callable[[Epoch], object]
+) -> tuple[nn.Module, list[Epoch], float]:
+    lines = _read_progress(folder)
+    networks: list[nn.Module] = []
+    stopped: list[bool] = []
+
+    def note(seen: Progress) -> bool:
+        epoch = Epoch(seen.validations, assignment.epochs, seen.train_loss, seen.validation_metric)
+        lines[:] = [*(line for line in lines if line.epoch < epoch.epoch), epoch]
+        write_atomically(folder / PROGRESS, "".join(json.dumps(line._asdict()) + "\n" for line in lines))
+        stopped.append(bool(progress(epoch)))
+        return stopped[-1]
+
+    checkpoint = Checkpoint(folder / CHECKPOINT, _SECONDS)
+    outcome = train(assignment, with_test=False, checkpoint=checkpoint, progress=note, trained=networks.append)
+    if outcome.pruned or any(stopped):
+        raise StoppedError(f"the training was stopped after epoch {len(lines)} of {assignment.epochs}")
+    if not networks:
+        lr = assignment.hyperparameters.get("lr", float("nan"))
+        raise InputError(f"lr {lr:g} is too high for {assignment.method.name}: the training diverged")
+    return networks[0], lines, outcome.seconds
+
+
+def hold_out_symbols(symbols: SymbolSet, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices of the rest, and of about ``share`` of each class."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    order = torch.randperm(len(symbols), generator=generator, device="cpu").tolist()
+    count = round(share * len(symbols))
+    if not 0 < count < len(symbols):
+        raise InputError(f"a set to train on must hold more symbols, got {len(symbols)}")
+    return sorted(order[count:]), sorted(order[:count])
+
+
+def _split(symbols: SymbolSet, labels: tuple[str, ...]) -> Split:
+    number = {label: k for k, label in enumerate(labels)}
+    targets: Tensor = torch.tensor([number[label] for label in symbols.labels], dtype=torch.int64, device="cpu")
+    return Split(as_inputs(symbols.images), targets)
+
+
+def _digest(symbols: SymbolSet) -> str:
+    return hashlib.sha256(symbols.images.tobytes() + "\n".join(symbols.labels).encode()).hexdigest()
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def _place(tested: Tested, indices: list[int]) -> Tested:
+    """Put the examples' indices in the whole set in the place of those in the part that was tested."""
+    confusions = [c._replace(examples=tuple(indices[i] for i in c.examples)) for c in tested.confusions]
+    return replace(tested, confusions=confusions)
+
+
+def _read_progress(folder: Path) -> list[Epoch]:
+    with suppress(OSError, ValueError, TypeError):
+        return [Epoch(**json.loads(line)) for line in (folder / PROGRESS).read_text("utf-8").splitlines()]
+    return []
+
+
+def _write_result(folder: Path, trained: Trained) -> None:
+    """Write the model first: where there is a result, there is its model."""
+    trained.recognizer.save(folder / MODEL)
+    found = {
+        "accuracy": trained.tested.accuracy,
+        "balanced_accuracy": trained.tested.balanced_accuracy,
+        "confusions": [c._asdict() for c in trained.tested.confusions],
+        "held_out": trained.tested.counts,
+        "counts": trained.counts,
+        "seconds": trained.seconds,
+        "temperature": trained.recognizer.temperature,
+    }
+    write_atomically(folder / RESULT, json.dumps(found, ensure_ascii=False, indent=1))
+    with suppress(OSError):
+        os.unlink(folder / CHECKPOINT)
+
+
+def _read_result(folder: Path, symbols: SymbolSet) -> Trained:
+    found = json.loads((folder / RESULT).read_text("utf-8"))
+    confusions = [Confusion(**{**c, "examples": tuple(c["examples"])}) for c in found["confusions"]]
+    tested = Tested(found["accuracy"], found["balanced_accuracy"], confusions, found["held_out"])
+    return Trained(Recognizer.load(folder / MODEL), tested, _read_progress(folder), found["seconds"], symbols.counts())
