@@ -24,6 +24,22 @@ _SIZES = {
 _WIDE = {"-": (0.5, -0.35), "=": (0.55, -0.25), "→": (0.8, -0.25), "↔": (0.85, -0.25), "¬": (0.55, -0.25)}
 
 
+def usual_size(label: str) -> tuple[float, float, float]:
+    """A symbol's usual height and width over a capital's height, and how far above the baseline it ends.
+
+    One of height and width is 0: nothing is usual there.
+
+    Example:
+        >>> usual_size("g"), usual_size("-")
+        ((0.9, 0.0, -0.27), (0.0, 0.5, 0.35))
+    """
+    if label in _WIDE:
+        width, drop = _WIDE[label]
+        return 0.0, width, -drop
+    height, drop = _SIZES.get(label, (1.0, 0.0))
+    return height, 0.0, 0.0 - drop
+
+
 class Placed(NamedTuple):
     """A symbol on a page that was made, and the box of its ink."""
 

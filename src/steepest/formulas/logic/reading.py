@@ -1,7 +1,7 @@
 """What symbols that are known with probabilities most probably say: the best formula of all that they can be."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from steepest.formulas.logic.syntax import Formula
 
 MOST_SYMBOLS = DEEPEST  # no tree of so many is deeper
 Alternatives = Sequence[tuple[str, float]]
+Shares = Mapping[str, float]
 
 
 class Choice(NamedTuple):
@@ -47,7 +48,13 @@ class Reading:
         return math.exp(self.log_probability)
 
 
-def most_probable(symbols: Sequence[Alternatives], *, grammar: bool = True, words: bool = False) -> Reading:
+def most_probable(
+    symbols: Sequence[Alternatives],
+    *,
+    grammar: bool = True,
+    words: bool = False,
+    shares: Sequence[Shares] | None = None,
+) -> Reading:
     """The most probable formula that symbols can be, exactly: no other formula has a greater product.
 
     A class stands for all characters that it cannot tell apart, each with the probability of the class: p for p and P,
@@ -61,10 +68,12 @@ def most_probable(symbols: Sequence[Alternatives], *, grammar: bool = True, word
             probabilities that need not sum to 1.
         grammar: choose among formulas; otherwise, and where the symbols can be no formula, each symbol by itself.
         words: names of predicates, functions and constants may have several letters.
+        shares: for each symbol, what characters keep of what they have by their class, from 0 to 1; those that it does
+            not name keep all. A large o is rather an O than an o, and what is known to be an O is nothing else.
 
     Raises:
         ValueError: there are no symbols, more than 300 with ``grammar``, a class is none, a probability is not from 0
-            to 1, or none of a symbol's is above 0.
+            to 1, none of a symbol's is above 0, or ``shares`` are not as many as symbols.
 
     Example:
         >>> symbols = [[("p", 0.9), ("d", 0.1)], [("c", 0.6), ("(", 0.4)], [("x", 1.0)], [(")", 0.8), ("1", 0.2)]]
@@ -73,7 +82,10 @@ def most_probable(symbols: Sequence[Alternatives], *, grammar: bool = True, word
         >>> most_probable(symbols[:3]).misfit
         3
     """
-    found = [_list_choices(place, alternatives) for place, alternatives in enumerate(symbols)]
+    if shares is not None and len(shares) != len(symbols):
+        raise ValueError(f"shares must be as many as symbols, {len(symbols)}, got {len(shares)}")
+    kept: Sequence[Shares] = [{}] * len(symbols) if shares is None else shares
+    found = [_list_choices(place, *pair) for place, pair in enumerate(zip(symbols, kept, strict=True))]
     if not found:
         raise ValueError("symbols must hold at least one symbol, got none")
     if not grammar:
@@ -101,7 +113,7 @@ def _read(chosen: Sequence[Choice], tree: Formula | None = None, misfit: int | N
     return Reading(text, tree, sum(math.log(choice.probability) for choice in chosen), tuple(chosen), misfit)
 
 
-def _list_choices(place: int, alternatives: Alternatives) -> dict[str, Choice]:
+def _list_choices(place: int, alternatives: Alternatives, kept: Shares) -> dict[str, Choice]:
     """List the characters that a symbol can be, each by its most probable class."""
     found: dict[str, Choice] = {}
     for label, probability in alternatives:
@@ -110,7 +122,7 @@ def _list_choices(place: int, alternatives: Alternatives) -> dict[str, Choice]:
         if not 0 <= probability <= 1:
             raise ValueError(f"symbols[{place}] must give {label!r} a probability from 0 to 1, got {probability}")
         for character, share in MEANINGS[label].items():
-            value = float(probability) * share
+            value = float(probability) * share * kept.get(character, 1.0)
             if value > 0 and (character not in found or value > found[character].probability):
                 found[character] = Choice(character, str(label), value)
     if not found:
