@@ -19,7 +19,7 @@ _LOCKED = "the database is being written by another program; try again in a mome
 _log = logging.getLogger("steepest")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that cannot be answered: a status of HTTP and one sentence."""
 
     def __init__(self, status: int, sentence: str, **more: Any) -> None:
@@ -31,14 +31,14 @@ async def read_json(request: Request) -> dict[str, Any]:
     """The body as an object.
 
     Raises:
-        Refused: it is none.
+        RefusedError: it is none.
     """
     try:
         found = json.loads(await request.body(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise Refused(400, "the body must be JSON") from None
+        raise RefusedError(400, "the body must be JSON") from None
     if not isinstance(found, dict):
-        raise Refused(400, f"the body must be an object, got {type(found).__name__}")
+        raise RefusedError(400, f"the body must be an object, got {type(found).__name__}")
     return found
 
 
@@ -46,7 +46,7 @@ def take(found: dict[str, Any], name: str, kind: type | tuple[type, ...], *, def
     """One value of an object, of a kind; numbers are not taken for booleans nor the other way round.
 
     Raises:
-        Refused: it is missing, or of another kind.
+        RefusedError: it is missing, or of another kind.
 
     Example:
         >>> take({"epochs": 3}, "epochs", int)
@@ -57,22 +57,30 @@ def take(found: dict[str, Any], name: str, kind: type | tuple[type, ...], *, def
     value = found.get(name)
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise Refused(400, f"{name} must be {' or '.join(_NAMES[kind] for kind in kinds)}, got {_shown(value)}")
+        raise RefusedError(400, f"{name} must be {' or '.join(_NAMES[kind] for kind in kinds)}, got {_shown(value)}")
     return value
 
 
-_NAMES = {int: "a whole number", float: "a number", str: "text", list: "a list", bool: "true or false"}
+_NAMES = {
+    type(None): "null",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+    bool: "true or false",
+}
 
 
 def take_ids(found: dict[str, Any], name: str, most: int = 20_000) -> list[int]:
     """A list of whole numbers, of some at least.
 
     Raises:
-        Refused: it is none.
+        RefusedError: it is none.
     """
     ids = take(found, name, list)
     if not ids or len(ids) > most or not all(isinstance(value, int) and not isinstance(value, bool) for value in ids):
-        raise Refused(400, f"{name} must be from 1 to {most} whole numbers, got {_shown(ids)}")
+        raise RefusedError(400, f"{name} must be from 1 to {most} whole numbers, got {_shown(ids)}")
     return [_within(value) for value in ids]
 
 
@@ -80,11 +88,11 @@ def take_name(found: dict[str, Any], name: str = "name") -> str:
     """A name that a user gives: one line of at most 80 signs.
 
     Raises:
-        Refused: it is empty, longer, or has signs that cannot be seen.
+        RefusedError: it is empty, longer, or has signs that cannot be seen.
     """
     text = " ".join(str(take(found, name, str)).split())
     if not text or len(text) > 80 or not text.isprintable():
-        raise Refused(400, f"{name} must be 1 to 80 signs that can be seen, got {_shown(text)}")
+        raise RefusedError(400, f"{name} must be 1 to 80 signs that can be seen, got {_shown(text)}")
     return text
 
 
@@ -95,7 +103,7 @@ def path_id(request: Request, name: str = "id") -> int:
 
 def _within(value: int) -> int:
     if not -(2**63) <= value < 2**63:  # what SQLite holds
-        raise Refused(404, f"there is no number {_shown(value)}")
+        raise RefusedError(404, f"there is no number {_shown(value)}")
     return value
 
 
@@ -162,7 +170,7 @@ async def answer_nobody(_: Request, error: Exception) -> Response:
 
 
 ANSWERS: dict[Any, Any] = {
-    Refused: answer_refused,
+    RefusedError: answer_refused,
     InputError: answer_input,
     HTTPException: answer_http,
     sqlite3.Error: answer_database,

@@ -4,11 +4,11 @@ import json
 import math
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.formulas.app.answers import Refused
-from steepest.formulas.sets import draw_strokes, ink_strokes
+from steepest.formulas.app.answers import RefusedError
 
 Points = NDArray[np.float64]
 CAPITAL = 56.0  # pixels that high strokes are on a page
@@ -17,6 +17,7 @@ MARGIN = 40  # pixels around the strokes
 LARGEST = 2400  # pixels of a page's longer side
 MOST_STROKES, MOST_POINTS = 2000, 100_000
 _FARTHEST = 100_000.0
+_SHIFT = 4  # binary places of a pixel that OpenCV is given
 
 
 class DrawnPage(NamedTuple):
@@ -37,22 +38,24 @@ def check_strokes(found: Any) -> list[Points]:
     """Strokes ``[[[x, y], ...], ...]`` as arrays (n, 2).
 
     Raises:
-        Refused: they are none, too many, or hold what is no finite number.
+        RefusedError: they are none, too many, or hold what is no finite number.
     """
     wrong = "strokes must be lists of points [x, y] of finite numbers, at least one"
     if not isinstance(found, list) or not found:
-        raise Refused(400, wrong)
+        raise RefusedError(400, wrong)
     if len(found) > MOST_STROKES or sum(len(s) if isinstance(s, list) else 0 for s in found) > MOST_POINTS:
-        raise Refused(422, f"strokes must be at most {MOST_STROKES} of {MOST_POINTS} points together")
+        raise RefusedError(422, f"strokes must be at most {MOST_STROKES} of {MOST_POINTS} points together")
     try:
         strokes = [np.array(stroke, dtype=np.float64) for stroke in found]
     except (TypeError, ValueError, OverflowError):
-        raise Refused(400, wrong) from None
+        raise RefusedError(400, wrong) from None
     for stroke in strokes:
         if stroke.ndim != 2 or stroke.shape[1] != 2 or not np.isfinite(stroke).all():
-            raise Refused(400, wrong)
+            raise RefusedError(400, wrong)
         if np.abs(stroke).max() > _FARTHEST:
-            raise Refused(422, f"strokes must lie within {_FARTHEST:g} of the corner, got {np.abs(stroke).max():g}")
+            raise RefusedError(
+                422, f"strokes must lie within {_FARTHEST:g} of the corner, got {np.abs(stroke).max():g}"
+            )
     return strokes
 
 
@@ -77,11 +80,19 @@ def draw_page(strokes: list[Points]) -> DrawnPage:
     scale = min(CAPITAL / max(tall, 1.0), (LARGEST - 2 * MARGIN) / span)
     width, height = (math.ceil(side * scale) + 2 * MARGIN for side in (high - low).tolist())
     pixels = [(stroke - low) * scale + MARGIN for stroke in strokes]
-    ink = ink_strokes(pixels, (height, width), max(PEN * tall * scale, 2.0))
+    ink = _ink(pixels, (height, width), PEN * tall * scale)
     left, top = (low - MARGIN / scale).tolist()
     return DrawnPage(np.where(ink, 0, 255).astype(np.uint8), scale, left, top)
 
 
 def draw_symbol(strokes: list[Points]) -> NDArray[np.bool_]:
-    """The ink of one symbol."""
-    return draw_strokes([[(float(x), float(y)) for x, y in stroke] for stroke in strokes])
+    """The ink (H, W) of one symbol."""
+    page = draw_page(strokes)
+    return page.image < 128
+
+
+def _ink(pixels: list[Points], shape: tuple[int, int], thick: float) -> NDArray[np.bool_]:
+    ink = np.zeros(shape, dtype=np.uint8)
+    curves = [np.round(stroke * 2**_SHIFT).astype(np.int32) for stroke in pixels]
+    cv2.polylines(ink, curves, False, 1, max(round(thick), 2), cv2.LINE_8, _SHIFT)
+    return ink > 0

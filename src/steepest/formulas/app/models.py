@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from steepest._files import write_atomically
-from steepest.formulas.app.answers import Refused
+from steepest.formulas.app.answers import RefusedError
 from steepest.formulas.app.database import Database
 from steepest.formulas.app.places import MODELS
 from steepest.formulas.recognition import Recognizer
@@ -47,7 +47,7 @@ class Models:
         """What is known of a model.
 
         Raises:
-            Refused: there is no such model.
+            RefusedError: there is no such model.
         """
         if model_id == SHIPPED and self.default.is_file():
             return self._show_shipped()
@@ -58,11 +58,11 @@ class Models:
         """The file of a model.
 
         Raises:
-            Refused: there is no such model.
+            RefusedError: there is no such model.
         """
         if model_id == SHIPPED:
             if not self.default.is_file():
-                raise Refused(409, "there is no model yet: train one, or bring a file")
+                raise RefusedError(409, "there is no model yet: train one, or bring a file")
             return self.default
         with self.database.reading() as db:
             return self.folder / str(_find(db, model_id)["file"])
@@ -97,7 +97,7 @@ class Models:
         """Read with this model from now on.
 
         Raises:
-            Refused: there is no such model, or it is worse than the one in use and not wanted ``anyway``.
+            RefusedError: there is no such model, or it is worse than the one in use and not wanted ``anyway``.
         """
         chosen = self.find(model_id)
         with self.database.writing() as db:
@@ -106,7 +106,7 @@ class Models:
                 return
             worse = None if anyway else self._why_worse(chosen, now)
             if worse:
-                raise Refused(409, worse, ask=True)
+                raise RefusedError(409, worse, ask=True)
             db.execute("INSERT INTO uses (model_id, at) VALUES (?, ?)", (model_id, time.time()))
 
     def _why_worse(self, chosen: dict[str, Any], now: int) -> str | None:
@@ -118,8 +118,8 @@ class Models:
         if known is not None and its.get("accuracy") is not None and its["accuracy"] < known:
             same = "the same symbols" if before.get("model") == now else "those that were held out from it"
             return (
-                f"{chosen['name']!r} knows {100 * its['accuracy']:.1f} % of the symbols held out, and the model in use, "
-                f"{current['name']!r}, {100 * known:.1f} % of {same}"
+                f"{chosen['name']!r} knows {100 * its['accuracy']:.1f} % of the symbols held out, and the model in "
+                f"use, {current['name']!r}, {100 * known:.1f} % of {same}"
             )
         if its.get("classes", 0) < current["facts"].get("classes", 0):
             return (
@@ -132,12 +132,12 @@ class Models:
         """Read with the model that was in use before; its number.
 
         Raises:
-            Refused: there was none.
+            RefusedError: there was none.
         """
         with self.database.writing() as db:
             used = _list_uses(db)
             if len(used) < 2:
-                raise Refused(409, "no model was in use before this one")
+                raise RefusedError(409, "no model was in use before this one")
             db.execute("DELETE FROM uses WHERE id = (SELECT max(id) FROM uses)")
         return used[-2]
 
@@ -145,7 +145,7 @@ class Models:
         """Call a model otherwise.
 
         Raises:
-            Refused: there is no such model, or it is the shipped one.
+            RefusedError: there is no such model, or it is the shipped one.
         """
         with self.database.writing() as db:
             _find(db, model_id)
@@ -155,12 +155,12 @@ class Models:
         """A model, which one then cannot go back to.
 
         Raises:
-            Refused: there is no such model, it is the shipped one, or it is in use.
+            RefusedError: there is no such model, it is the shipped one, or it is in use.
         """
         with self.database.writing() as db:
             file = _find(db, model_id)["file"]
             if _list_uses(db)[-1] == model_id:
-                raise Refused(409, "the model is in use; use another one first")
+                raise RefusedError(409, "the model is in use; use another one first")
             db.execute("DELETE FROM models WHERE id = ?", (model_id,))
             db.execute("DELETE FROM uses WHERE model_id = ?", (model_id,))
         (self.folder / file).unlink(missing_ok=True)
@@ -192,7 +192,7 @@ def _find(db: sqlite3.Connection, model_id: int) -> sqlite3.Row:
     row: sqlite3.Row | None = db.execute("SELECT * FROM models WHERE id = ?", (model_id,)).fetchone()
     if row is None:
         shipped = "the model that is shipped stays as it is" if model_id == SHIPPED else ""
-        raise Refused(404, shipped or f"there is no model of number {model_id}")
+        raise RefusedError(404, shipped or f"there is no model of number {model_id}")
     return row
 
 

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.formulas.app.answers import Refused
+from steepest.formulas.app.answers import RefusedError
 from steepest.formulas.app.database import Database
 from steepest.formulas.image.symbols import SIDE
 from steepest.formulas.logic import LABELS
+from steepest.formulas.sets import NOTHING
 
 MOST = 200_000  # symbols in a set
 PAGE = 200  # symbols in one answer
@@ -44,7 +45,7 @@ def make_set(database: Database, name: str) -> int:
     """An empty set; its number.
 
     Raises:
-        Refused: there is one of that name.
+        RefusedError: there is one of that name.
     """
     with database.writing() as db:
         _check_free(db, name)
@@ -55,7 +56,7 @@ def rename_set(database: Database, set_id: int, name: str) -> None:
     """Call a set otherwise.
 
     Raises:
-        Refused: there is no such set, or another one of that name.
+        RefusedError: there is no such set, or another one of that name.
     """
     with database.writing() as db:
         find_set(db, set_id)
@@ -67,7 +68,7 @@ def remove_set(database: Database, set_id: int) -> None:
     """A set with all its symbols.
 
     Raises:
-        Refused: there is no such set.
+        RefusedError: there is no such set.
     """
     with database.writing() as db:
         find_set(db, set_id)
@@ -78,7 +79,7 @@ def show_set(database: Database, set_id: int) -> dict[str, Any]:
     """A set's name and how many symbols of each class it has.
 
     Raises:
-        Refused: there is no such set.
+        RefusedError: there is no such set.
     """
     with database.reading() as db:
         name = find_set(db, set_id)
@@ -90,7 +91,7 @@ def show_set(database: Database, set_id: int) -> dict[str, Any]:
         "id": set_id,
         "name": name,
         "symbols": sum(counts.values()),
-        "counts": [[label, counts.get(label, 0)] for label in LABELS],
+        "counts": [[label, counts.get(label, 0)] for label in (*LABELS, NOTHING)],
     }
 
 
@@ -98,7 +99,7 @@ def list_samples(database: Database, set_id: int, label: str, after: int = 0) ->
     """Symbols of a class in the order in which they came, from the one after the number ``after``.
 
     Raises:
-        Refused: there is no such set.
+        RefusedError: there is no such set.
     """
     with database.reading() as db:
         find_set(db, set_id)
@@ -119,7 +120,7 @@ def add_samples(database: Database, set_id: int, samples: Sequence[Sample]) -> l
     """Keep symbols, all of them or none; their numbers.
 
     Raises:
-        Refused: there is no such set, it would be too large, or a class is none.
+        RefusedError: there is no such set, it would be too large, or a class is none.
     """
     for sample in samples:
         check_label(sample.label)
@@ -128,7 +129,7 @@ def add_samples(database: Database, set_id: int, samples: Sequence[Sample]) -> l
         find_set(db, set_id)
         count = db.execute("SELECT count(*) FROM samples WHERE set_id = ?", (set_id,)).fetchone()[0]
         if count + len(samples) > MOST:
-            raise Refused(422, f"a set takes at most {MOST} symbols, and would have {count + len(samples)}")
+            raise RefusedError(422, f"a set takes at most {MOST} symbols, and would have {count + len(samples)}")
         for sample in samples:
             row = db.execute(
                 "INSERT INTO samples (set_id, label, bitmap, strokes, source, created) VALUES (?, ?, ?, ?, ?, ?) "
@@ -144,7 +145,7 @@ def relabel(database: Database, ids: Iterable[int], label: str) -> int:
     """Symbols of another class than was said; how many there were.
 
     Raises:
-        Refused: the class is none.
+        RefusedError: the class is none.
     """
     check_label(label)
     with database.writing() as db:
@@ -162,7 +163,7 @@ def load_samples(database: Database, set_id: int) -> tuple[list[int], NDArray[np
     """A set as numbers, bitmaps (N, 28, 28) of 0 and 1, and labels.
 
     Raises:
-        Refused: there is no such set.
+        RefusedError: there is no such set.
     """
     with database.reading() as db:
         find_set(db, set_id)
@@ -178,7 +179,7 @@ def load_strokes(database: Database, set_id: int) -> list[dict[str, Any]]:
     """What was drawn, of those symbols of a set that were.
 
     Raises:
-        Refused: there is no such set.
+        RefusedError: there is no such set.
     """
     with database.reading() as db:
         find_set(db, set_id)
@@ -199,11 +200,11 @@ def find_set(db: sqlite3.Connection, set_id: int) -> str:
     """The name of a set.
 
     Raises:
-        Refused: there is no such set.
+        RefusedError: there is no such set.
     """
     row = db.execute("SELECT name FROM sets WHERE id = ?", (set_id,)).fetchone()
     if row is None:
-        raise Refused(404, f"there is no set of number {set_id}")
+        raise RefusedError(404, f"there is no set of number {set_id}")
     return str(row["name"])
 
 
@@ -211,12 +212,12 @@ def check_label(label: str) -> None:
     """Make sure that a class is one.
 
     Raises:
-        Refused: it is none.
+        RefusedError: it is none.
     """
-    if label not in LABELS:
-        raise Refused(422, f"label must be one of {''.join(LABELS)}, got {label[:20]!r}")
+    if label not in (*LABELS, NOTHING):
+        raise RefusedError(422, f"label must be one of {''.join(LABELS)}, or empty for no symbol, got {label[:20]!r}")
 
 
 def _check_free(db: sqlite3.Connection, name: str, but: int = 0) -> None:
     if db.execute("SELECT 1 FROM sets WHERE name = ? AND id != ?", (name, but)).fetchone():
-        raise Refused(409, f"there is a set of the name {name!r}")
+        raise RefusedError(409, f"there is a set of the name {name!r}")

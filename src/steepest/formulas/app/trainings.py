@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from steepest._files import write_atomically
-from steepest.formulas.app.answers import Refused
+from steepest.formulas.app.answers import RefusedError
 from steepest.formulas.app.models import Models
 from steepest.formulas.app.places import TRAININGS
 from steepest.formulas.sets import SymbolSet
+from steepest.formulas.sets.npz import write_npz
 
 REQUEST, SYMBOLS, BEFORE, ENDED, LOCK, LOG = (
     "request.json", "symbols.npz", "before.safetensors", "ended.json", "lock", "log.txt",
@@ -45,15 +47,15 @@ class Trainings:
                 what else is to be remembered.
 
         Raises:
-            Refused: one is running.
+            RefusedError: one is running.
         """
         with self._alone() as lock:
             name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
             making, folder = self.folder / f".{name}.tmp", self.folder / name
             making.mkdir()
-            _write_symbols(symbols, making / SYMBOLS)
+            (making / SYMBOLS).write_bytes(write_npz(symbols))
             used = self.models.in_use()
-            with suppress(Refused, OSError):  # there need not be a model yet
+            with suppress(RefusedError, OSError):  # there need not be a model yet
                 shutil.copyfile(self.models.path(used), making / BEFORE)
             write_atomically(making / REQUEST, json.dumps({**request, "before": used, "started": time.time()}))
             os.rename(making, folder)
@@ -64,12 +66,12 @@ class Trainings:
         """Go on with a training that was cancelled, or ended without a result.
 
         Raises:
-            Refused: there is no such training, it has a result, or one is running.
+            RefusedError: there is no such training, it has a result, or one is running.
         """
         folder = self._find(name)
         with self._alone() as lock:
             if (folder / RUN / RESULT).exists():
-                raise Refused(409, "this training has ended, and has a model")
+                raise RefusedError(409, "this training has ended, and has a model")
             (folder / ENDED).unlink(missing_ok=True)
             _launch(folder, lock)
 
@@ -77,29 +79,30 @@ class Trainings:
         """End a training's process; what it has done is kept.
 
         Raises:
-            Refused: there is no such training, or it is not running.
+            RefusedError: there is no such training, or it is not running.
         """
         self._find(name)
         running, process = self._running()
-        if running != name:
-            raise Refused(409, "this training is not running")
+        if running != name or not process:
+            raise RefusedError(409, "this training is not running")
         os.kill(process, signal.SIGTERM)
         late = time.monotonic() + _PATIENCE
         while self._running() == (name, process):
             if time.monotonic() > late:
                 os.kill(process, signal.SIGKILL)
-                _end(self.folder / name, "cancelled")
             time.sleep(0.05)
+        if not (self.folder / name / ENDED).exists():
+            write_atomically(self.folder / name / ENDED, json.dumps({"state": "cancelled"}))
 
     def remove(self, name: str) -> None:
         """A training's folder; its model stays.
 
         Raises:
-            Refused: there is no such training, or it is running.
+            RefusedError: there is no such training, or it is running.
         """
         folder = self._find(name)
         if self._running()[0] == name:
-            raise Refused(409, "the training is running; cancel it first")
+            raise RefusedError(409, "the training is running; cancel it first")
         aside = self.folder / f".{name}.tmp"
         os.rename(folder, aside)
         shutil.rmtree(aside, ignore_errors=True)
@@ -116,7 +119,7 @@ class Trainings:
         """One training, with the epochs of its curve from the one after ``after``.
 
         Raises:
-            Refused: there is no such training.
+            RefusedError: there is no such training.
         """
         folder = self._find(name)
         running, _ = self._running()
@@ -125,6 +128,14 @@ class Trainings:
         lines = _read_lines(folder / RUN / PROGRESS)
         shown = self._show(name, running, self.models.trained([name]))
         return {**shown, "result": _read(folder / RUN / RESULT), "curve": [at for at in lines if at["epoch"] > after]}
+
+    def symbols_path(self, name: str) -> Path:
+        """The file with what a training trains on.
+
+        Raises:
+            RefusedError: there is no such training.
+        """
+        return self._find(name) / SYMBOLS
 
     def collect(self) -> None:
         """Keep the models of trainings that have ended; at whatever moment something was killed, it is done later."""
@@ -137,10 +148,19 @@ class Trainings:
             if name in made or result is None or ended.get("state") != "finished" or ended.get("kept"):
                 continue
             request = _read(folder / REQUEST) or {}
-            facts = {key: result[key] for key in ("accuracy", "balanced_accuracy", "seconds") if key in result}
+            facts: dict[str, Any] = {
+                key: result[key] for key in ("accuracy", "balanced_accuracy", "seconds") if key in result
+            }
             facts |= {"sets": request.get("sets"), "settings": request.get("settings"), "before": ended.get("before")}
             self.models.add((folder / RUN / MODEL).read_bytes(), request.get("name", name), facts, training=name)
             write_atomically(folder / ENDED, json.dumps({**ended, "kept": True}))
+
+    def sweep(self) -> None:
+        """Remove what was being made, or removed, when something was killed an hour ago or before."""
+        for path in self.folder.glob(".*.tmp"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > 3600:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _show(self, name: str, running: str | None, made: dict[str, int]) -> dict[str, Any]:
         folder = self.folder / name
@@ -153,7 +173,7 @@ class Trainings:
     def _find(self, name: str) -> Path:
         folder = self.folder / name
         if not name.replace("-", "").isalnum() or not _is_training(folder):
-            raise Refused(404, "there is no such training")
+            raise RefusedError(404, "there is no such training")
         return folder
 
     @contextmanager
@@ -161,10 +181,12 @@ class Trainings:
         """Hold the lock of the one training, which the process that is launched within takes over."""
         lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RefusedError(409, "a training is running; cancel it, or wait for its end") from None
+            os.ftruncate(lock, 0)
             yield lock
-        except BlockingIOError:
-            raise Refused(409, "a training is running; cancel it, or wait for its end") from None
         finally:
             os.close(lock)
 
@@ -184,18 +206,18 @@ class Trainings:
 
 def _launch(folder: Path, lock: int) -> None:
     """Start the process, which inherits the lock: the system frees it however the process ends."""
+    _note(lock, folder.name, 0)
     command = [sys.executable, "-m", "steepest.formulas.app.job", str(folder)]
     with open(folder / LOG, "ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(lock,), start_new_session=True
         )
-    text = f"{folder.name} {process.pid}\n".encode()
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, text, 0)
+    _note(lock, folder.name, process.pid)
+    threading.Thread(target=process.wait, daemon=True).start()  # leaves no dead process behind
 
 
-def _end(folder: Path, state: str, **more: Any) -> None:
-    write_atomically(folder / ENDED, json.dumps({"state": state, **more}))
+def _note(lock: int, name: str, process: int) -> None:
+    os.pwrite(lock, f"{name} {process}".ljust(80).encode(), 0)
 
 
 def _is_training(path: Path) -> bool:
