@@ -26,7 +26,7 @@ export async function showModels(main) {
     boxes = found.models.map((model) => make("input", { type: "checkbox", value: String(model.id), "aria-label": `compare ${model.name}`, checked: found.models.length < 5 }));
     const rows = found.models.map((model, k) => row(model, model.id === found.in_use, boxes[k]));
     const titles = ["", "model", "network", "accuracy held out", "class-balanced", "symbols of", ""];
-    list.replaceChildren(rows.length ? make("table", { class: "stack" }, make("thead", {}, make("tr", {}, ...titles.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows))
+    list.replaceChildren(rows.length ? make("table", { class: "stack" }, make("thead", {}, make("tr", {}, ...titles.map((text, k) => make("th", { scope: "col", class: k === 3 || k === 4 ? "n" : null }, text)))), make("tbody", {}, ...rows))
       : make("p", { class: "note" }, "There is no model yet: train one, or import a file."));
     showComparing(found.models);
   }
@@ -51,7 +51,7 @@ export async function showModels(main) {
     const from = facts.sets?.join(", ") ?? (facts.brought ? "imported" : "–");
     return make("tr", {}, make("td", { class: "pick" }, box), make("th", { scope: "row" }, model.name, make("small", {}, [when(model.created), facts.settings?.method].filter(Boolean).join(" · "))),
       make("td", { "data-label": "network" }, net), make("td", { class: "n", "data-label": "accuracy held out" }, percent(facts.accuracy)), make("td", { class: "n", "data-label": "class-balanced" }, percent(facts.balanced_accuracy)),
-      make("td", { "data-label": "symbols of" }, from), make("td", {}, make("div", { class: "row" }, ...tools.filter(Boolean))));
+      make("td", { "data-label": "symbols of" }, from), make("td", { class: "acts" }, make("div", { class: "row" }, ...tools.filter(Boolean))));
   }
 
   function showComparing(models) {
@@ -67,8 +67,8 @@ export async function showModels(main) {
       if (!chosen.length) throw new Error("choose models first, in the first column");
       const found = await post("/api/models/compare", { models: chosen, set: Number(set.value) });
       const rows = found.models.map((one) => make("tr", {}, make("th", { scope: "row" }, models.find((model) => model.id === one.id).name), make("td", { class: "n", "data-label": "accuracy" }, percent(one.accuracy)),
-        make("td", { class: "n", "data-label": "class-balanced" }, percent(one.balanced_accuracy)), make("td", { "data-label": "worst confusions" }, one.confusions.map(([said, was, count]) => `${signOf(was)} for ${signOf(said)} ${count} ×`).join(", ") || "none")));
-      result.replaceChildren(make("table", { class: "stack" }, make("thead", {}, make("tr", {}, ...["model", "accuracy", "class-balanced", "worst confusions"].map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows)),
+        make("td", { class: "n", "data-label": "class-balanced" }, percent(one.balanced_accuracy)), make("td", { class: "said", "data-label": "worst confusions" }, one.confusions.map(([said, was, count]) => `${signOf(was)} for ${signOf(said)} ${count} ×`).join(", ") || "none")));
+      result.replaceChildren(make("table", { class: "stack" }, make("thead", {}, make("tr", {}, ...["model", "accuracy", "class-balanced", "worst confusions"].map((text, k) => make("th", { scope: "col", class: k === 1 || k === 2 ? "n" : null }, text)))), make("tbody", {}, ...rows)),
         make("p", { class: "caption" }, `On ${found.symbols} symbols; a model knows better what it was trained on.`));
     });
     compared.replaceChildren(section("Compare", [set, go], make("p", { class: "caption" }, "The chosen models, asked for every symbol of a set."), result));

@@ -95,7 +95,7 @@ export async function showSymbols(main) {
     const samples = [...old, ...found.samples];
     const next = found.more ? button("More", () => showClass(label, true, samples)) : null;
     showSamples(`${signOf(label)}`, samples, next, "There is none yet.", () => showClass(label));
-    if (!more) gallery.scrollIntoView({ block: "nearest" });
+    if (!more) gallery.scrollIntoView();
   }
 
   async function showOutliers() {
@@ -103,7 +103,7 @@ export async function showSymbols(main) {
     const { outliers } = await ask(`/api/sets/${set.id}/outliers`);
     tell(outliers.length ? `${outliers.length} symbols look like another class.` : "No symbol looks like another class.");
     showSamples("Symbols that look like others", outliers, null, "There is none: each symbol has its like among those nearest to it.", showOutliers);
-    gallery.scrollIntoView({ block: "nearest" });
+    gallery.scrollIntoView();
   }
 
   function showSamples(title, samples, next, none, again) {

@@ -1,6 +1,6 @@
 // The page Train: a training from sets of symbols, its curve, what came of it.
 import { curves } from "./curve.js";
-import { ask, button, choice, confirmed, field, make, percent, picture, post, section, signOf, tell, when } from "./tools.js";
+import { ask, attempt, button, choice, confirmed, field, make, percent, picture, post, section, signOf, tell, when } from "./tools.js";
 import { useModel } from "./using.js";
 
 const OFTEN = 1000; // milliseconds between looks at a training that runs
@@ -26,7 +26,7 @@ export async function showTraining(main) {
     shown = training;
     curve = [];
     await look();
-    current.scrollIntoView({ block: "nearest" });
+    current.scrollIntoView();
   }
 
   async function look() {
@@ -38,7 +38,7 @@ export async function showTraining(main) {
     curve.push(...found.curve);
     current.dataset.state = found.state;
     await showCurrent(found);
-    if (found.state === "running") timer = setTimeout(() => look().catch((error) => tell(`${error.message}.`, true)), OFTEN);
+    if (found.state === "running") timer = setTimeout(() => attempt(look), OFTEN);
     else if (before === "running") await showList();
   }
 
@@ -76,7 +76,7 @@ export async function showTraining(main) {
 
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) clearTimeout(timer);
-    else if (shown && current.dataset.state === "running") look().catch((error) => tell(`${error.message}.`, true));
+    else if (shown && current.dataset.state === "running") attempt(look);
   });
   const trainings = await showList();
   const first = trainings.find((one) => one.state === "running") ?? trainings.find((one) => one.state === "interrupted");
@@ -99,7 +99,7 @@ async function results(found, again) {
     if (await useModel(found.model)) await again();
   }, { class: "main" });
   const { confusions } = await ask(`/api/trainings/${found.training}/examples`);
-  const pairs = confusions.map((pair) => make("li", {}, make("span", {}, make("strong", {}, signOf(pair.was)), " taken for ", make("strong", {}, signOf(pair.said)), make("small", {}, `${pair.count} ×`)), make("span", { class: "tiles" }, ...pair.bitmaps.map((bits) => picture(bits, signOf(pair.was))))));
+  const pairs = confusions.map((pair) => make("li", {}, make("span", {}, make("strong", { class: "said" }, signOf(pair.was)), " taken for ", make("strong", { class: "said" }, signOf(pair.said)), make("small", {}, `${pair.count} ×`)), make("span", { class: "tiles" }, ...pair.bitmaps.map((bits) => picture(bits, signOf(pair.was))))));
   return [table, make("p", { class: "row" }, use), before ? make("p", { class: "caption" }, "The model in use before may have been trained on some of these symbols.") : null,
     pairs.length ? make("details", { class: "fold", open: true }, make("summary", {}, make("h2", {}, "Confusions")), make("ul", { class: "pairs" }, ...pairs)) : make("p", { class: "facts" }, "No symbol that was held out is taken for another.")].filter(Boolean);
 }
@@ -129,8 +129,7 @@ function form(choices, sets, start) {
     for (const element of [units, shape]) element.hidden = network.value !== "dense";
   }
 
-  async function send(event) {
-    event.preventDefault();
+  async function send() {
     const chosen = boxes.filter((box) => box.checked).map((box) => Number(box.value));
     if (!chosen.length) throw new Error("choose at least one set of symbols");
     const settings = { network: network.value, method: method.value, batch_size: Number(batch.value), seed: Number(seed.value), distort: distort.checked, schedule: schedule.value };
@@ -143,12 +142,11 @@ function form(choices, sets, start) {
   show();
   if (!all.length) return make("p", { class: "note" }, "There is no set with symbols yet. ", make("a", { href: "/symbols" }, "Draw or import some first."));
   const more = make("details", {}, make("summary", {}, "more"), make("div", { class: "fields" }, field("batch size", batch), field("schedule of lr", schedule), field("seed", seed), units, shape));
-  return make("form", { class: "form", onsubmit: (event) => { event.preventDefault(); attemptSend(event); } },
+  return make("form", { class: "form", onsubmit: (event) => {
+    event.preventDefault();
+    attempt(send);
+  } },
     make("fieldset", {}, make("legend", {}, "Symbols"), ...boxes.map((box, k) => make("label", {}, box, ` ${all[k].name} (${all[k].symbols})`)), make("label", {}, distort, " distort them a little in each epoch")),
     make("div", { class: "fields" }, field("name", name), field("network", network), field("method", method), field("learning rate", lr), field("epochs", epochs)), about, more,
     make("p", { class: "row" }, make("button", { type: "submit", class: "main" }, "Train")));
-
-  function attemptSend(event) {
-    send(event).catch((error) => tell(`${error.message.charAt(0).toUpperCase()}${error.message.slice(1)}.`, true));
-  }
 }
