@@ -22,11 +22,13 @@ from steepest._errors import InputError
 from steepest._files import write_atomically
 from steepest._threads import threads
 from steepest.data import Split, Splits
+from steepest.formulas.recognition.distortion import distort
 from steepest.formulas.recognition.networks import as_inputs, make_network
 from steepest.formulas.recognition.recognizer import Recognizer
 from steepest.formulas.recognition.settings import Settings
 from steepest.formulas.recognition.temperature import fit_temperature
 from steepest.formulas.recognition.testing import Confusion, Tested, test_recognizer
+from steepest.formulas.sets.copies import hold_out_symbols
 from steepest.formulas.sets.symbol_set import SymbolSet
 from steepest.page.folder import take_folder
 from steepest.training.definitions.assignment import Assignment
@@ -94,10 +96,10 @@ def train_recognizer(
     """
     folder = Path(folder)
     method, values = settings.find_method()
-    rest, held_out = hold_out_symbols(symbols, settings.held_out, settings.seed)
     take_folder(folder, SETTINGS, {"symbols": _digest(symbols), **_plain(asdict(settings))}, "training")
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, InputError):
         return _read_result(folder, symbols)
+    rest, held_out = hold_out_symbols(symbols, settings.held_out, settings.seed)
     labels = tuple(symbols.counts())
     splits = Splits(*(_split(symbols.some(part), labels) for part in (rest, held_out, held_out)))
     workload = Workload(
@@ -107,6 +109,7 @@ def train_recognizer(
         batch_size=settings.batch_size,
         epochs=settings.passes,
         target=0.9,
+        augment=distort if settings.distort else None,
     )
     batch_size = min(settings.batch_size, len(rest))
     assignment = Assignment(
@@ -117,7 +120,7 @@ def train_recognizer(
         with torch.no_grad():
             logits = network(splits.validation.inputs)
     recognizer = Recognizer(network, labels, fit_temperature(logits, splits.validation.targets))  # type: ignore[arg-type]
-    tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out)
+    tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out.tolist())
     trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
     _write_result(folder, trained)
     return trained
@@ -145,16 +148,6 @@ def _train(
         lr = assignment.hyperparameters.get("lr", float("nan"))
         raise InputError(f"lr {lr:g} is too high for {assignment.method.name}: the training diverged")
     return networks[0], lines, outcome.seconds
-
-
-def hold_out_symbols(symbols: SymbolSet, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of the rest, and of about ``share`` of each class."""
-    generator = torch.Generator("cpu").manual_seed(seed)
-    order = torch.randperm(len(symbols), generator=generator, device="cpu").tolist()
-    count = round(share * len(symbols))
-    if not 0 < count < len(symbols):
-        raise InputError(f"a set to train on must hold more symbols, got {len(symbols)}")
-    return sorted(order[count:]), sorted(order[:count])
 
 
 def _split(symbols: SymbolSet, labels: tuple[str, ...]) -> Split:

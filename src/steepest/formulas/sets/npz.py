@@ -74,7 +74,7 @@ def _as_images(images: NDArray[Any], path: Path) -> NDArray[np.uint8]:
             f"{path} must hold images of shape (N, 28, 28), or (N, 98) of packed bits, got {images.dtype} of shape "
             f"{images.shape}"
         )
-    if flat.min() < 0 or flat.max() > 1:
+    if flat.size and (flat.min() < 0 or flat.max() > 1):
         raise InputError(f"{path} must hold images of 0 and 1, got {flat.min()} to {flat.max()}")
     return flat.astype(np.uint8).reshape(-1, SIDE, SIDE)
 
