@@ -1,7 +1,6 @@
 """Requests to values and values to answers: what is wrong with a request is a sentence, as JSON."""
 
 import json
-import logging
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +12,10 @@ from starlette.responses import JSONResponse, Response
 
 from steepest._errors import InputError
 from steepest._files import reason_of
+from steepest.formulas.app.security import HEADERS
 
 JSON_LIMIT, FILE_LIMIT = 4 * 2**20, 64 * 2**20  # bytes of a body
 _LOCKED = "the database is being written by another program; try again in a moment"
-_log = logging.getLogger("steepest")
 
 
 class RefusedError(Exception):
@@ -160,8 +159,9 @@ async def answer_files(_: Request, error: Exception) -> Response:
 
 async def answer_anything(_: Request, error: Exception) -> Response:
     """A bug; the terminal has its traceback."""
-    _log.error("a request failed", exc_info=error)
-    return _sentence(500, f"the server failed, which is a bug: {type(error).__name__}")
+    answer = _sentence(500, f"the server failed, which is a bug: {type(error).__name__}")
+    answer.headers.update(HEADERS)  # which the guard sets of all others
+    return answer
 
 
 async def answer_nobody(_: Request, error: Exception) -> Response:

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.formulas.app.answers import RefusedError
+from steepest.formulas.sets import stroke_bitmap
+from steepest.formulas.sets.strokes import MOST_POINTS, PEN
 
 Points = NDArray[np.float64]
 CAPITAL = 56.0  # pixels that high strokes are on a page
-PEN = 0.09  # of that: a pen's thickness
 MARGIN = 40  # pixels around the strokes
 LARGEST = 2400  # pixels of a page's longer side
-MOST_STROKES, MOST_POINTS = 2000, 100_000
+MOST_STROKES = 2000
 _FARTHEST = 100_000.0
 _SHIFT = 4  # binary places of a pixel that OpenCV is given
 
@@ -53,9 +54,7 @@ def check_strokes(found: Any) -> list[Points]:
         if stroke.ndim != 2 or stroke.shape[1] != 2 or not np.isfinite(stroke).all():
             raise RefusedError(400, wrong)
         if np.abs(stroke).max() > _FARTHEST:
-            raise RefusedError(
-                422, f"strokes must lie within {_FARTHEST:g} of the corner, got {np.abs(stroke).max():g}"
-            )
+            raise RefusedError(422, f"strokes must lie within {_FARTHEST:g} pixels of the corner")
     return strokes
 
 
@@ -85,10 +84,9 @@ def draw_page(strokes: list[Points]) -> DrawnPage:
     return DrawnPage(np.where(ink, 0, 255).astype(np.uint8), scale, left, top)
 
 
-def draw_symbol(strokes: list[Points]) -> NDArray[np.bool_]:
-    """The ink (H, W) of one symbol."""
-    page = draw_page(strokes)
-    return page.image < 128
+def draw_symbol(strokes: list[Points]) -> NDArray[np.uint8]:
+    """One symbol as it is kept: (28, 28), 1 where there is ink."""
+    return stroke_bitmap([stroke.tolist() for stroke in strokes])
 
 
 def _ink(pixels: list[Points], shape: tuple[int, int], thick: float) -> NDArray[np.bool_]:

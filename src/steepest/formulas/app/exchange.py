@@ -10,8 +10,7 @@ from steepest.formulas.app.answers import RefusedError
 from steepest.formulas.app.database import Database
 from steepest.formulas.app.drawing import check_strokes, draw_symbol, write_strokes
 from steepest.formulas.app.symbols import MOST, Sample
-from steepest.formulas.image import cut_symbol
-from steepest.formulas.sets import SymbolSet, read_set
+from steepest.formulas.sets import SymbolSet, read_set, write_set
 
 EXPORTS = {"zip": "application/zip", "csv": "text/csv", "npz": "application/octet-stream", "json": "application/json"}
 
@@ -59,8 +58,6 @@ def export_set(database: Database, set_id: int, to: str) -> bytes:
         raise RefusedError(422, "the set is empty")
     with tempfile.TemporaryDirectory(prefix="steepest-") as folder:
         path = Path(folder, f"set.{to}")
-        from steepest.formulas.sets import write_set
-
         write_set(SymbolSet(images, labels), path)
         return path.read_bytes()
 
@@ -78,5 +75,5 @@ def _read_strokes(shown: str, content: bytes) -> list[Sample]:
         if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
             raise InputError(wrong)
         strokes = check_strokes(entry.get("strokes"))
-        samples.append(Sample(entry["label"], cut_symbol(draw_symbol(strokes)), write_strokes(strokes)))
+        samples.append(Sample(entry["label"], draw_symbol(strokes), write_strokes(strokes)))
     return samples

@@ -40,8 +40,7 @@ def main(folder: Path) -> None:
 def _train(folder: Path) -> dict[str, Any] | None:
     """Train, then try the model that was in use on the symbols held out."""
     from steepest.formulas.recognition import Recognizer, Settings, test_recognizer, train_recognizer
-    from steepest.formulas.recognition.training import hold_out_symbols
-    from steepest.formulas.sets import read_set
+    from steepest.formulas.sets import hold_out_symbols, read_set
 
     request = json.loads((folder / REQUEST).read_text("utf-8"))
     symbols, settings = read_set(folder / SYMBOLS), Settings(**request["settings"])

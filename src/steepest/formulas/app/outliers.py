@@ -50,7 +50,7 @@ def _is_far(points: Points, numbers: NDArray[np.int64], counts: NDArray[np.int64
     """Tell for which points the means of two other classes at least are nearer than that of their own."""
     means = np.zeros((len(counts), points.shape[1]), dtype=np.float32)
     np.add.at(means, numbers, points)
-    distances = _distances(points, means / counts[:, None].astype(np.float32))
+    distances = _distances(points, np.asarray(means / counts[:, None], dtype=np.float32))
     own = distances[np.arange(len(points)), numbers]
     return np.asarray((distances < own[:, None]).sum(axis=1) >= min(2, len(counts) - 1))
 

@@ -10,6 +10,7 @@ import uvicorn
 
 from steepest._errors import InputError, argument
 from steepest.formulas.app.application import make_app
+from steepest.formulas.app.models import DEFAULT
 from steepest.formulas.app.places import find_data_folder
 from steepest.formulas.app.security import LOCAL
 
@@ -20,6 +21,7 @@ def serve(
     data_folder: Path | str | None = None,
     *,
     allow_hosts: Iterable[str] = (),
+    default_model: Path = DEFAULT,
     tell: Callable[[str], None] = print,
 ) -> None:
     """Serve the application until it is interrupted.
@@ -31,6 +33,7 @@ def serve(
         data_folder: where sets, sheets and models are kept; by default ``STEEPEST_FORMULAS``, or in the user's folder
             for data.
         allow_hosts: more names by which browsers reach this machine.
+        default_model: that reads until another is used.
         tell: gets a line of text: the address, once it answers.
 
     Raises:
@@ -38,7 +41,7 @@ def serve(
     """
     folder = find_data_folder(data_folder)
     taken = _take_address(host, port)
-    app = make_app(folder, host=host, allow_hosts=allow_hosts)
+    app = make_app(folder, host=host, allow_hosts=allow_hosts, default_model=default_model)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{taken.getsockname()[1]}"
     if host not in LOCAL:

@@ -23,7 +23,6 @@ from steepest.formulas.app.drawing import check_strokes, draw_symbol, write_stro
 from steepest.formulas.app.exchange import EXPORTS, export_set, import_set
 from steepest.formulas.app.outliers import find_outliers
 from steepest.formulas.app.symbols import Sample
-from steepest.formulas.image import cut_symbol
 
 
 def symbol_routes(desk: Desk) -> list[Route]:
@@ -91,7 +90,7 @@ def _done(work: Any, *args: Any) -> dict[str, Any]:
 
 def _draw(desk: Desk, set_id: int, found: dict[str, Any]) -> dict[str, Any]:
     strokes, label = check_strokes(found.get("strokes")), take(found, "label", str)
-    bitmap = cut_symbol(draw_symbol(strokes))
+    bitmap = draw_symbol(strokes)
     (number,) = symbols.add_samples(desk.database, set_id, [Sample(label, bitmap, write_strokes(strokes))])
     return {"id": number, "label": label, "bitmap": symbols.pack(bitmap).hex()}
 

@@ -70,6 +70,8 @@ def _start(desk: Desk, found: dict[str, Any]) -> dict[str, Any]:
     whole = parts[0]
     for part in parts[1:]:
         whole += part
+    if len(whole) < 2:
+        raise RefusedError(422, f"the sets must have at least 2 symbols, and have {len(whole)}")
     request = {
         "name": name,
         "settings": {key: getattr(settings, key) for key in _SETTINGS},

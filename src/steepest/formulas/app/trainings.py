@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from steepest._errors import InputError
 from steepest._files import write_atomically
 from steepest.formulas.app.answers import RefusedError
 from steepest.formulas.app.models import Models
@@ -152,8 +153,12 @@ class Trainings:
                 key: result[key] for key in ("accuracy", "balanced_accuracy", "seconds") if key in result
             }
             facts |= {"sets": request.get("sets"), "settings": request.get("settings"), "before": ended.get("before")}
-            self.models.add((folder / RUN / MODEL).read_bytes(), request.get("name", name), facts, training=name)
-            write_atomically(folder / ENDED, json.dumps({**ended, "kept": True}))
+            try:
+                self.models.add((folder / RUN / MODEL).read_bytes(), request.get("name", name), facts, training=name)
+                ended["kept"] = True
+            except (InputError, FileNotFoundError) as error:
+                ended = {"state": "failed", "error": str(error)}
+            write_atomically(folder / ENDED, json.dumps(ended))
 
     def sweep(self) -> None:
         """Remove what was being made, or removed, when something was killed an hour ago or before."""

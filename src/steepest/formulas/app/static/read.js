@@ -78,7 +78,7 @@ export async function showReading(main) {
   async function bring(picture) {
     state.textContent = "reading …";
     try {
-      present(await ask("/api/sheets/picture", { method: "POST", body: picture }));
+      present(await ask("/api/sheets/picture", { method: "POST", body: picture, most: 20 }));
     } finally {
       state.textContent = "";
     }

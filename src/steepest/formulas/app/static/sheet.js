@@ -1,6 +1,6 @@
 // What was read: boxes over the picture, symbols to correct, the text.
 import { alternatives } from "./alternatives.js";
-import { ask, attempt, button, choice, draw, make, post, remember, remembered, tell } from "./tools.js";
+import { attempt, button, choice, draw, make, post, remember, remembered, tell } from "./tools.js";
 
 const FORMATS = [["unicode", "Unicode"], ["latex", "LaTeX"], ["tptp", "TPTP"], ["prover9", "Prover9"], ["ascii", "ASCII"]];
 const UNSURE = 0.7;
@@ -111,7 +111,7 @@ export class SheetView {
     }, { "aria-label": "Language" });
     const details = make("details", { class: "trees" }, make("summary", {}, trees.length === 1 ? "Parse tree" : "Parse trees"), ...trees.map((tree) => make("pre", {}, tree)));
     details.open = open ?? false;
-    this.text.replaceChildren(make("div", { class: "head" }, make("h2", {}, "Text"), make("div", { class: "tools" }, formats, copy, load)),
+    this.text.replaceChildren(make("div", { class: "head" }, make("h2", {}, "Text"), make("div", { class: "tools" }, button("Read again", () => this.act("again")), formats, copy, load)),
       make("pre", { class: "output", tabindex: 0, "aria-label": "Text", "aria-live": "polite" }, text), this.options(), trees.length ? details : "");
   }
 

@@ -25,7 +25,8 @@ export function choice(options, value, onchange, attributes = {}) {
 }
 
 // A request to the server; a refusal is an Error whose message is the server's sentence.
-export async function ask(path, { method = "GET", json, body, signal } = {}) {
+export async function ask(path, { method = "GET", json, body, signal, most = 64 } = {}) {
+  if (body?.size > most * 2 ** 20) throw new Error(`the file must have at most ${most} MiB, and has ${Math.ceil(body.size / 2 ** 20)}`);
   const headers = json === undefined ? {} : { "content-type": "application/json" };
   let answer;
   try {
