@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from steepest.formulas.app.drawing import draw_page
+from steepest.formulas.logic import FORMATS
 from tests.formulas.app.writing import strokes_of
 
 TEXT = "∀x(P(x)→Q(x))"
@@ -28,9 +29,7 @@ def said(sheet):
 
 def picture_of(text=TEXT):
     page = draw_page([np.array(stroke) for stroke in strokes_of(text)])
-    return cv2.imencode(".png", cv2.copyMakeBorder(page.image, 60, 60, 60, 60, cv2.BORDER_CONSTANT, value=255))[
-        1
-    ].tobytes()
+    return cv2.imencode(".png", np.pad(page.image, 60, constant_values=255))[1].tobytes()
 
 
 def test_strokes_are_read_with_boxes_where_they_were_drawn(client):
@@ -47,12 +46,11 @@ def test_a_picture_is_read_and_shown_again(client):
     answer = client.post("/api/sheets/picture", content=picture_of())
     sheet = answer.json()
     assert said(sheet) == [TEXT]
-    assert (sheet["width"], sheet["height"]) == tuple(
-        reversed(cv2.imdecode(np.frombuffer(picture_of(), np.uint8), 0).shape)
-    )
+    shape = cv2.imdecode(np.frombuffer(picture_of(), np.uint8), 0).shape
+    assert (sheet["height"], sheet["width"]) == shape
     shown = client.get(f"/api/sheets/{sheet['sheet']}/picture")
     assert shown.headers["content-type"] == "image/png"
-    assert cv2.imdecode(np.frombuffer(shown.content, np.uint8), 0).shape == (sheet["height"], sheet["width"])
+    assert cv2.imdecode(np.frombuffer(shown.content, np.uint8), 0).shape == shape
 
 
 def test_a_correction_changes_the_text_and_can_be_taken_back(client):
@@ -99,10 +97,7 @@ def test_symbols_are_split_and_merged(client, bring):
 
 def test_the_text_is_downloaded_in_every_language(client):
     sheet = drawn(client)
-    found = {
-        to: client.get(f"/api/sheets/{sheet['sheet']}/text?to={to}")
-        for to in ("unicode", "latex", "tptp", "prover9", "ascii")
-    }
+    found = {to: client.get(f"/api/sheets/{sheet['sheet']}/text?to={to}") for to in FORMATS}
     assert {to: answer.text.strip() for to, answer in found.items()} == {
         "unicode": "∀x(P(x) → Q(x))",
         "latex": r"$\forall x(P(x) \to Q(x))$",

@@ -22,6 +22,10 @@ def counts_of(client, number):
     return {label: count for label, count in client.get(f"/api/sets/{number}").json()["counts"] if count}
 
 
+def as_pairs(symbols):
+    return sorted(zip(symbols.labels, (image.tobytes() for image in symbols.images), strict=True))
+
+
 def draw(client, number, label):
     answer = client.post(f"/api/sets/{number}/samples", json={"label": label, "strokes": strokes_of(label)})
     assert answer.status_code == 200, answer.text
@@ -75,9 +79,7 @@ def test_a_set_that_was_exported_can_be_imported(client, tmp_path, kind):
     assert exported.headers["content-disposition"] == f'attachment; filename="symbols-{number}.{kind}"'
     (tmp_path / f"again.{kind}").write_bytes(exported.content)
     again = read_set(tmp_path / f"again.{kind}")
-    assert sorted(zip(again.labels, map(bytes, again.images), strict=True)) == sorted(
-        zip(made.labels, map(bytes, made.images), strict=True)
-    )
+    assert as_pairs(again) == as_pairs(made)
     other = set_of(client, "other")
     brought(client, other, f"again.{kind}", exported.content)
     assert counts_of(client, other) == counts_of(client, number)
@@ -100,9 +102,8 @@ def test_a_class_with_many_symbols_comes_in_parts(client, tmp_path):
     brought(client, number, "many.npz", (tmp_path / "many.npz").read_bytes())
     seen, more = [], True
     while more:
-        found = client.get(
-            f"/api/sets/{number}/samples", params={"label": "a", "after": seen[-1] if seen else 0}
-        ).json()
+        where = {"label": "a", "after": seen[-1] if seen else 0}
+        found = client.get(f"/api/sets/{number}/samples", params=where).json()
         seen += [sample["id"] for sample in found["samples"]]
         more = found["more"]
     assert len(seen) == len(set(seen)) == 450

@@ -141,7 +141,6 @@ async def answer_http(_: Request, error: Exception) -> Response:
     texts = {
         404: "there is nothing at this address",
         405: "this address does not take requests of this method",
-        413: "the body is larger than this address takes",
     }
     return _sentence(status, texts.get(status, "the request cannot be answered"))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -65,9 +66,11 @@ def make_app(
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, host=host, names=tuple(allow_hosts))],
+        middleware=[
+            Middleware(Guard, host=host, names=tuple(allow_hosts)),
+            Middleware(RequestBodyLimitMiddleware, max_body_size=JSON_LIMIT),  # of addresses that say nothing else
+        ],
         exception_handlers=ANSWERS,
-        max_body_size=JSON_LIMIT,
     )
 
 

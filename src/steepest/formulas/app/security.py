@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("0.0.0.0", "::", "")
+TOO_LARGE = "the body is larger than this address takes"
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -53,12 +54,9 @@ class Guard:
 
         refused = self._refuse(Headers(scope=scope))
         if refused is None:
-            await self.app(scope, receive, send_guarded)
-            return
-        body = json.dumps({"error": refused}, ensure_ascii=False).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send_guarded({"type": "http.response.start", "status": 403, "headers": headers})
-        await send_guarded({"type": "http.response.body", "body": body})
+            await self.app(scope, receive, _with_sentence(send_guarded))
+        else:
+            await _send_sentence(send_guarded, 403, refused)
 
     def _refuse(self, headers: Headers) -> str | None:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
@@ -84,3 +82,25 @@ def _is_number(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _with_sentence(send: Send) -> Send:
+    """Put a sentence in the place of Starlette's two words about a body that is too large."""
+    replaced = False
+
+    async def send_sentence(message: Message) -> None:
+        nonlocal replaced
+        if message["type"] == "http.response.start" and message["status"] == 413:
+            replaced = True
+            await _send_sentence(send, 413, TOO_LARGE)
+        elif not replaced:
+            await send(message)
+
+    return send_sentence
+
+
+async def _send_sentence(send: Send, status: int, text: str) -> None:
+    body = json.dumps({"error": text}, ensure_ascii=False).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
