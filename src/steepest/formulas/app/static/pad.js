@@ -26,6 +26,7 @@ export class Pad {
     if (event.pointerType === "pen") this.penAt = event.timeStamp;
     if (event.pointerType === "touch" && event.timeStamp - this.penAt < PALM) return;
     event.preventDefault();
+    this.onbegin?.();
     this.svg.setPointerCapture(event.pointerId);
     this.current = { id: event.pointerId, points: [], line: draw("polyline") };
     this.ink.append(this.current.line);

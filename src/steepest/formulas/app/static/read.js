@@ -28,6 +28,7 @@ export async function showReading(main) {
   }
 
   let timer;
+  pad.onbegin = () => clearTimeout(timer);
   let busy = false;
   let again = false;
   function drawn() {
