@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from steepest.formulas.recognition.settings import Settings
     from steepest.formulas.recognition.testing import Confusion, Tested, test_recognizer
     from steepest.formulas.recognition.training import Epoch, StoppedError, Trained, train_recognizer
+    from steepest.formulas.recognition.validation import CrossValidated, cross_validate
 
 __all__ = [
     "Confusion",
     "ConvNet",
+    "CrossValidated",
     "DenseNet",
     "Epoch",
     "Recognizer",
@@ -24,6 +26,7 @@ __all__ = [
     "StoppedError",
     "Tested",
     "Trained",
+    "cross_validate",
     "test_recognizer",
     "train_recognizer",
 ]
@@ -35,6 +38,7 @@ __getattr__, __dir__ = lazy_names(
         "steepest.formulas.recognition.recognizer": ("Recognizer",),
         "steepest.formulas.recognition.settings": ("Settings",),
         "steepest.formulas.recognition.testing": ("Confusion", "Tested", "test_recognizer"),
+        "steepest.formulas.recognition.validation": ("CrossValidated", "cross_validate"),
         "steepest.formulas.recognition.training": ("Epoch", "StoppedError", "Trained", "train_recognizer"),
     },
 )

@@ -15,10 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from steepest._errors import InputError
+from steepest._errors import InputError, argument
 from steepest._files import write_atomically
 from steepest._threads import threads
 from steepest.data import Split, Splits
@@ -95,11 +97,25 @@ def train_recognizer(
         StoppedError: ``progress`` has stopped it.
     """
     folder = Path(folder)
-    method, values = settings.find_method()
+    settings.find_method()
     take_folder(folder, SETTINGS, {"symbols": _digest(symbols), **_plain(asdict(settings))}, "training")
     with suppress(OSError, ValueError, KeyError, TypeError, InputError):
         return _read_result(folder, symbols)
     rest, held_out = hold_out_symbols(symbols, settings.held_out, settings.seed)
+    assignment = assignment_of(symbols, rest, held_out, settings)
+    with threads(settings.threads):
+        network, curve, seconds = _train(assignment, folder, progress)
+        recognizer = calibrated(network, tuple(symbols.counts()), assignment.splits.validation)
+    tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out.tolist())
+    trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
+    _write_result(folder, trained)
+    return trained
+
+
+def assignment_of(
+    symbols: SymbolSet, rest: NDArray[np.int64], held_out: NDArray[np.int64], settings: Settings
+) -> Assignment:
+    """The training on the symbols of the indices ``rest``, which are validated on those of ``held_out``."""
     labels = tuple(symbols.counts())
     splits = Splits(*(_split(symbols.some(part), labels) for part in (rest, held_out, held_out)))
     workload = Workload(
@@ -111,19 +127,18 @@ def train_recognizer(
         target=0.9,
         augment=distort if settings.distort else None,
     )
+    method, values = settings.find_method()
     batch_size = min(settings.batch_size, len(rest))
-    assignment = Assignment(
-        workload, method, splits, values, settings.seed, settings.passes, batch_size, SCHEDULES[settings.schedule]
-    )
-    with threads(settings.threads):
-        network, curve, seconds = _train(assignment, folder, progress)
-        with torch.no_grad():
-            logits = network(splits.validation.inputs)
-    recognizer = Recognizer(network, labels, fit_temperature(logits, splits.validation.targets))  # type: ignore[arg-type]
-    tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out.tolist())
-    trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
-    _write_result(folder, trained)
-    return trained
+    schedule = SCHEDULES[settings.schedule]
+    return Assignment(workload, method, splits, values, settings.seed, settings.passes, batch_size, schedule)
+
+
+@torch.no_grad()
+def calibrated(network: nn.Module, labels: tuple[str, ...], held_out: Split) -> Recognizer:
+    """A recogniser of a network, at the temperature that fits what was held out."""
+    inputs = held_out.inputs
+    logits = torch.cat([network(inputs[at : at + 1000]) for at in range(0, len(inputs), 1000)])
+    return Recognizer(network, labels, fit_temperature(logits, held_out.targets))  # type: ignore[arg-type]
 
 
 def _train(
@@ -142,11 +157,11 @@ def _train(
 
     checkpoint = Checkpoint(folder / CHECKPOINT, _SECONDS)
     outcome = train(assignment, with_test=False, checkpoint=checkpoint, progress=note, trained=networks.append)
-    if outcome.pruned or any(stopped):
+    if outcome.pruned:
         raise StoppedError(f"the training was stopped after epoch {len(lines)} of {assignment.epochs}")
     if not networks:
         lr = assignment.hyperparameters.get("lr", float("nan"))
-        raise InputError(f"lr {lr:g} is too high for {assignment.method.name}: the training diverged")
+        raise InputError(f"{argument('lr')} {lr:g} is too high for {assignment.method.name}: the training diverged")
     return networks[0], lines, outcome.seconds
 
 
