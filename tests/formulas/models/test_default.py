@@ -1,0 +1,67 @@
+"""The model that comes with the package."""
+
+import hashlib
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steepest.formulas.logic import LABELS
+from steepest.formulas.models import DEFAULT, load_default
+from steepest.formulas.models.make import LARGEST, main
+from steepest.formulas.recognition import Recognizer, test_recognizer
+from steepest.formulas.sets import stroke_bitmap
+from steepest.formulas.sets.made import make_symbols, read_designs
+from steepest.formulas.sets.made.curves import draw_curve
+
+FOLDER = files("steepest.formulas.models")
+# Which of these a picture of one symbol is, nobody can tell.
+ALIKE = {label: group for group in ("l1I(),", "o0", "q9g", "8B", "s5", "uU", "yYv", "tf+") for label in group}
+
+
+@pytest.fixture(scope="module", name="model")
+def default_model() -> Recognizer:
+    return load_default()
+
+
+def test_the_file_is_the_one_whose_checksum_stands_beside_it_and_is_small() -> None:
+    content = FOLDER.joinpath(DEFAULT).read_bytes()
+    (stated,) = re.findall(r"\b[0-9a-f]{64}\b", FOLDER.joinpath("README.md").read_text(encoding="utf-8"))
+    assert hashlib.sha256(content).hexdigest() == stated
+    assert len(content) <= LARGEST
+
+
+def test_the_model_knows_all_classes_and_how_sure_it_may_be(model: Recognizer) -> None:
+    assert set(model.labels) == set(LABELS)
+    assert model.accuracy is not None
+    assert 0.8 < model.accuracy < 1
+
+
+def test_the_model_reads_symbols_of_hands_that_it_has_not_seen(model: Recognizer) -> None:
+    tested = test_recognizer(model, make_symbols(15, seed=987654))
+    assert tested.accuracy > 0.88
+
+
+def test_the_model_reads_every_design_as_the_servers_pen_draws_it(model: Recognizer) -> None:
+    wrong = []
+    designs = [design for of_label in read_designs().values() for design in of_label if design.weight >= 1]
+    for design in designs:
+        strokes = [draw_curve(stroke.points, stroke.corners).tolist() for stroke in design.strokes]
+        ((said, _),) = model.top(stroke_bitmap(strokes)[None], 1)[0]
+        if said != design.label and said not in ALIKE.get(design.label, ""):
+            wrong.append((design.label, said))
+    assert len(wrong) <= 0.03 * len(designs), wrong
+
+
+def test_a_model_is_made_by_the_command_the_same_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steepest.formulas.sets.made.fonts.NAMES", ())
+    for name in "ab":
+        main(["--out", str(tmp_path / name), "--count", "4", "--epochs", "1", "--seed", "3"])
+    first, second = ((tmp_path / name).read_bytes() for name in "ab")
+    assert first == second
+    assert capsys.readouterr().out.count(hashlib.sha256(first).hexdigest()) == 2
+    assert Recognizer.load(tmp_path / "a").probabilities(np.ones((1, 28, 28), dtype=np.uint8)).shape == (1, 67)
