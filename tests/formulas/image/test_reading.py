@@ -69,7 +69,6 @@ def test_every_step_leaves_a_picture(tmp_path):
         "text-area",
         "parts",
         "lines",
-        "joined",
         "symbols",
     ]
     assert all(cv2.imread(str(tmp_path / "steps" / name)).ndim == 3 for name in names)

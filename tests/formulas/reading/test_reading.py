@@ -8,7 +8,7 @@ import pytest
 
 from steepest.formulas.image import Box, make_page
 from steepest.formulas.reading import ReadSymbol, make_fragments, read_formulas, read_json, read_symbols
-from steepest.formulas.reading.sizes import case_shares, size_share
+from steepest.formulas.reading.sizes import case_shares, size_shares
 from tests.formulas.image.drawing import drawn
 from tests.formulas.reading.recognising import Nearest
 
@@ -88,10 +88,11 @@ def test_height_chooses_between_cases_where_nothing_else_does():
 
 
 def test_sizes_tell_a_comma_from_a_bracket_and_never_decide_alone():
-    comma, bracket = Box(0, 0, 6, 14), Box(0, 0, 14, 46)
-    assert size_share(",", comma, 0.35, -0.2) > 5 * size_share(")", comma, 0.35, -0.2)
-    assert size_share(")", bracket, 1.15, -0.15) > 5 * size_share(",", bracket, 1.15, -0.15)
-    assert size_share("∀", comma, 0.01, 3.0) == 0.1
+    comma, bracket, odd = [0.15, 0.35, -0.2], [0.3, 1.15, -0.15], [3.0, 0.01, 3.0]
+    shares = size_shares([",", ")"], np.array([comma, bracket, odd]))
+    assert shares[0, 0] > 5 * shares[0, 1]
+    assert shares[1, 1] > 5 * shares[1, 0]
+    assert shares.min() == shares[2].max() == 0.05
 
 
 def test_json_gives_the_same_symbols_back():

@@ -48,12 +48,16 @@ class Placed(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A page (H, W) and what is on it, in reading order; how many symbols were broken, how many pairs touch."""
+    """A page (H, W) and what is on it, in reading order; how many symbols were broken, how many pairs touch.
+
+    ``owners`` (H, W) is the number of the symbol, in reading order, whose ink a pixel is; -1 where there is none.
+    """
 
     image: Grey
     lines: list[list[Placed]]
     broken: int
     touching: int
+    owners: NDArray[np.int32]
 
 
 def make_page(
@@ -110,12 +114,11 @@ def make_page(
                 inks[k], gaps = (ink if cut is None else cut), gaps + (cut is not None)
         written.append(inks)
     placed, meeting, shape = _place(texts, written, angles, size, touching, rng)
-    ink = np.zeros(shape, dtype=bool)
-    for line in placed:
-        for _, box, mask in line:
-            ink[crop(box)] |= mask
+    owners = np.full(shape, -1, dtype=np.int32)
+    for number, (_, box, mask) in enumerate(symbol for line in placed for symbol in line):
+        owners[crop(box)][mask] = number
     truth = [[Placed(sign, box) for sign, box, _ in line] for line in placed]
-    return Made(photographed(ink, size, rng), truth, gaps, meeting)
+    return Made(photographed(owners >= 0, size, rng), truth, gaps, meeting, owners)
 
 
 def scaled(ink: Mask, label: str, size: int, angle: float, rng: np.random.Generator) -> Mask:

@@ -175,12 +175,14 @@ class Facing(NamedTuple):
     """Where two parts are nearest.
 
     Attributes:
+        gap: how wide it is, in pixels.
         ends: how long what faces the other part is in each, in strokes' widths.
         rise: the sine of the angle between the gap's direction and the line.
         away: how far back from the gap the ink near it lies in each.
         aside: how far to a side of the gap's direction at most.
     """
 
+    gap: float
     ends: tuple[float, float]
     rise: float
     away: tuple[float, float]
@@ -208,7 +210,7 @@ def face(a: Part, b: Part, room: float) -> Facing | None:
     across /= max(float(np.hypot(*across)), 1e-9)
     back_a, aside_a = _behind(first, middles[0], -across, stroke)
     back_b, aside_b = _behind(second, middles[1], across, stroke)
-    return Facing((lengths[0], lengths[1]), abs(float(across[0])), (back_a, back_b), max(aside_a, aside_b))
+    return Facing(gap, (lengths[0], lengths[1]), abs(float(across[0])), (back_a, back_b), max(aside_a, aside_b))
 
 
 def _on(part: Part, whole: Box) -> Mask:

@@ -1,6 +1,6 @@
 """From the picture of a page to the symbols of its lines."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,12 +27,26 @@ class Page(NamedTuple):
     lines: list[list[Symbol]]
 
 
-def read_page(image: NDArray[np.uint8], debug: Path | str | None = None) -> Page:
+def segment_by_shape(parts: Sequence[Part], height: float) -> list[Part]:
+    """The symbols of one line, from left to right: parts joined, and cut, by what lies how.
+
+    Args:
+        height: a capital's.
+    """
+    return split_parts(join_parts(parts, height), height)
+
+
+def read_page(
+    image: NDArray[np.uint8],
+    debug: Path | str | None = None,
+    segment: Callable[[Sequence[Part], float], list[Part]] = segment_by_shape,
+) -> Page:
     """Find the symbols of a page, in reading order.
 
     Args:
         image: (H, W), (H, W, 3) or (H, W, 4).
         debug: a folder that gets a picture of every step.
+        segment: makes the symbols of a line's parts; the height is a capital's.
 
     Raises:
         ValueError: ``image`` is none of these.
@@ -56,9 +70,7 @@ def read_page(image: NDArray[np.uint8], debug: Path | str | None = None) -> Page
     height = capital_height([part.box for part in parts])
     lines = place_marks(parts, find_lines([part.box for part in parts]), height)
     pictures.save("lines", grey, [part.box for part in parts], lines)
-    joined = [join_parts([parts[k] for k in line.members], height) for line in lines]
-    pictures.save("joined", grey, [part.box for line in joined for part in line])
-    whole = [split_parts(line, height) for line in joined]
+    whole = [segment([parts[k] for k in line.members], height) for line in lines]
     pictures.save("symbols", grey, [part.box for line in whole for part in line])
     return Page([measure_line(line, height, scale) for line in whole if line])
 

@@ -11,9 +11,15 @@ from steepest.formulas.image.boxes import Mask, Part, box_of, crop
 from steepest.formulas.image.parts import stroke_width
 
 _WIDE = 1.35  # capitals: a part that is wider is two symbols
-_LEAST = 0.12  # capitals: how wide each of two symbols is at least
+_LEAST = 0.06  # capitals: how wide each of two symbols is at least
+_LEAST_INK = 0.03  # of the ink is in each of two symbols
+_REACH, _STEP = 0.06, 0.07  # capitals: how far ways go to a side, and how far apart they are
+_SLANTS = (0.0, -0.35, 0.35, -0.7, 0.7)  # columns a row
+_OTHER = 0.02  # of the ink: how much more ways have on another side
+_MOST_CROSSED = 3.0  # strokes' widths of ink that a way crosses
 _CROSSED = 1.0  # strokes' widths of ink that a cut may cross
 _EVEN = 0.7  # strokes' widths of ink that a cut may cross more for halves that differ by a capital's height less
+_ASIDE = 0.15  # pixels of ink that a way pays for a column to a side
 
 
 class Cut(NamedTuple):
@@ -50,27 +56,45 @@ def _best_cut(part: Part, height: float) -> Cut | None:
 
 
 def find_cuts(part: Part, height: float) -> list[Cut]:
-    """Ways from the part's top to its bottom that cross little ink, one for every tenth of a capital's height."""
+    """Ways from the part's top to its bottom that cross little ink, upright and slanted ones, the least first.
+
+    No two take nearly the same ink apart.
+
+    Args:
+        height: a capital's.
+    """
     ink, stroke = part.ink, stroke_width(part.ink)
-    least = max(int(_LEAST * height), 3)
-    reach, found, seen = max(int(0.08 * height), 2), [], set[tuple[int, ...]]()
-    for middle in range(least, ink.shape[1] - least + 1, max(int(0.1 * height), 2)):
-        columns = thinnest_way(ink, max(middle - reach, 1), min(middle + reach + 1, ink.shape[1] - 1))
-        if columns is None or tuple(columns) in seen:
+    tall, wide = ink.shape
+    least = max(int(_LEAST * height), 2)
+    reach, step = max(int(_REACH * height), 2), max(int(_STEP * height), 2)
+    rows = np.arange(tall) - tall // 2
+    middles = np.concatenate(
+        [
+            np.arange(least - lean, wide - least + lean + 1, step)[:, None] + np.rint(slant * rows).astype(np.int64)
+            for slant in _SLANTS
+            for lean in [int(abs(slant) * tall / 2)]
+        ]
+    )
+    ways = thinnest_ways(ink, middles, reach)
+    crossed = ink[np.arange(tall), ways].sum(axis=1)
+    ways, crossed = ways[crossed <= _MOST_CROSSED * stroke], crossed[crossed <= _MOST_CROSSED * stroke]
+    on_left = (np.arange(wide) < ways[:, :, None])[:, ink]
+    share = on_left.mean(axis=1)
+    other = max(_OTHER * on_left.shape[1], 3)
+    found, kept = [], list[Mask]()
+    for k in np.argsort(crossed, kind="stable"):
+        if not _LEAST_INK < share[k] < 1 - _LEAST_INK or any((on_left[k] ^ one).sum() < other for one in kept):
             continue
-        seen.add(tuple(columns))
-        side = np.arange(ink.shape[1]) < columns[:, None]
+        kept.append(on_left[k])
+        side = np.arange(wide) < ways[k][:, None]
         halves = [_whole(ink & side), _whole(ink & ~side)]
-        if min(int(half.sum()) for half in halves) < 0.08 * ink.sum():
-            continue
         boxes = [box_of(half) for half in halves]
         if min(box.width for box in boxes) < least:
             continue
-        left, right = (
+        first, second = (
             Part(box.moved(part.box.x, part.box.y), half[crop(box)]) for box, half in zip(boxes, halves, strict=True)
         )
-        crossed = float(ink[np.arange(len(ink)), columns].sum()) / stroke
-        found.append(Cut(left, right, crossed))
+        found.append(Cut(first, second, float(crossed[k]) / stroke))
     return found
 
 
@@ -85,30 +109,34 @@ def _whole(ink: Mask) -> Mask:
     return np.asarray(kept[labels])
 
 
-def thinnest_way(ink: Mask, first: int, end: int) -> NDArray[np.int64] | None:
-    """The column in every row of the way from top to bottom that crosses the least ink, within columns.
+def thinnest_ways(ink: Mask, middles: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
+    """The columns in every row (ways, H) of the ways from top to bottom that cross the least ink.
 
-    From row to row it goes at most one column aside, at a price.
+    Args:
+        ink: (H, W).
+        middles: of each way (ways, H), the column in every row about which it goes.
+        reach: how far to a side of that at most; each column aside from row to row has a price.
 
     Example:
         >>> ink = np.array([[1, 1, 0, 1], [1, 1, 0, 1], [1, 0, 1, 1]], dtype=bool)
-        >>> thinnest_way(ink, 1, 3).tolist()
-        [2, 2, 1]
+        >>> thinnest_ways(ink, np.array([[2, 2, 2]]), 1).tolist()
+        [[2, 2, 1]]
     """
-    if end - first < 1:
-        return None
-    price = ink[:, first:end].astype(np.float64)
-    total, steps = price[0].copy(), []
-    for row in price[1:]:
-        ways = np.stack(
-            [np.concatenate([[np.inf], total[:-1]]) + 0.15, total, np.concatenate([total[1:], [np.inf]]) + 0.15]
-        )
-        best = np.argmin(ways, axis=0)
-        steps.append(best - 1)
-        total = ways[best, np.arange(len(row))] + row
-    column = int(np.argmin(total))
-    columns = [column]
-    for step in reversed(steps):
-        column += int(step[column])
-        columns.append(column)
-    return np.array(columns[::-1], dtype=np.int64) + first
+    columns = middles.T[:, :, None] + np.arange(-reach, reach + 1)
+    inside = (columns >= 0) & (columns < ink.shape[1])
+    rows = np.arange(len(ink))[:, None, None]
+    price = (ink[rows, np.clip(columns, 0, ink.shape[1] - 1)] & inside).astype(np.float64)
+    steps = np.zeros(price.shape, dtype=np.int64)
+    around = np.full((3, *price.shape[1:]), np.inf)
+    total = price[0].copy()
+    for row in range(1, len(ink)):
+        around[0, :, 1:], around[1], around[2, :, :-1] = total[:, :-1] + _ASIDE, total, total[:, 1:] + _ASIDE
+        best = np.argmin(around, axis=0)
+        steps[row] = best - 1
+        total = np.take_along_axis(around, best[None], axis=0)[0] + price[row]
+    found = np.zeros(middles.shape, dtype=np.int64)
+    place, number = np.argmin(total, axis=1), np.arange(len(middles))
+    for row in range(len(ink) - 1, -1, -1):
+        found[:, row] = columns[row, number, place]
+        place = place + steps[row, number, place]
+    return np.clip(found, 0, ink.shape[1] - 1)

@@ -1,35 +1,24 @@
 """From the picture of a page to the formulas on it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.formulas.image.reading import read_page
+from steepest.formulas.image.boxes import Part
+from steepest.formulas.image.reading import find_baseline, read_page, segment_by_shape
 from steepest.formulas.image.symbols import Symbol
-from steepest.formulas.logic.labels import LABELS, MEANINGS
+from steepest.formulas.logic.labels import MEANINGS
 from steepest.formulas.logic.reading import MOST_SYMBOLS, most_probable
+from steepest.formulas.reading.recognizer import Recognizer, class_places
 from steepest.formulas.reading.results import Formulas, ReadLine, ReadSymbol, class_of, top_alternatives
-from steepest.formulas.reading.sizes import case_shares, size_share
+from steepest.formulas.reading.seams import Opinions, Writing, load_seams
+from steepest.formulas.reading.segmenting import segment
+from steepest.formulas.reading.sizes import case_shares, size_shares
 
 _LEAST = 0.001  # what is less probable is not read
-
-
-class Recognizer(Protocol):
-    """What tells symbols apart.
-
-    ``labels``: classes of :data:`~steepest.formulas.logic.LABELS`, and ``""`` for what is no symbol if it knows that;
-    ``probabilities``: of bitmaps (N, 28, 28) ``uint8``, 1 where there is ink, float64 (N, len(labels)) whose rows sum
-    to 1.
-    """
-
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-
-    def probabilities(self, bitmaps: NDArray[np.uint8]) -> NDArray[np.float64]: ...
 
 
 def read_formulas(
@@ -51,8 +40,21 @@ def read_formulas(
     Raises:
         ValueError: ``image`` is none of these, or the recogniser has labels that are no classes.
     """
-    lines = read_page(image, debug).lines
+    lines = read_page(image, debug, make_segmenter(recognizer)).lines
     return read_symbols(weigh(lines, recognizer), grammar=grammar, words=words)
+
+
+def make_segmenter(recognizer: Recognizer) -> Callable[[Sequence[Part], float], list[Part]]:
+    """What makes symbols of a line's parts: with the recogniser's help if it knows ``""``, or else by shape alone."""
+    if "" not in recognizer.labels:
+        return segment_by_shape
+    opinions, seams = Opinions(recognizer), load_seams()
+
+    def segment_line(parts: Sequence[Part], height: float) -> list[Part]:
+        row, slope = find_baseline([part.box for part in parts], height)
+        return segment(parts, Writing(height, row, slope), opinions, seams)
+
+    return segment_line
 
 
 def read_symbols(lines: Sequence[Sequence[ReadSymbol]], *, grammar: bool = True, words: bool = False) -> Formulas:
@@ -96,26 +98,10 @@ def weigh(lines: Sequence[Sequence[Symbol]], recognizer: Recognizer) -> list[lis
         return []
     labels = list(places)
     probabilities = recognizer.probabilities(np.stack([symbol.bitmap for symbol in flat]))[:, list(places.values())]
+    sizes = [(s.relative_height * s.box.width / s.box.height, s.relative_height, s.baseline) for s in flat]
+    shares = probabilities * size_shares(labels, np.array(sizes, dtype=np.float64))
     weighed = iter(
-        ReadSymbol(*symbol, alternatives=top_alternatives(labels, row * _size_shares(labels, symbol)))
-        for symbol, row in zip(flat, probabilities, strict=True)
+        ReadSymbol(*symbol, alternatives=top_alternatives(labels, row))
+        for symbol, row in zip(flat, shares, strict=True)
     )
     return [[next(weighed) for _ in line] for line in lines]
-
-
-def _size_shares(labels: Sequence[str], symbol: Symbol) -> NDArray[np.float64]:
-    shares = [size_share(label, symbol.box, symbol.relative_height, symbol.baseline) for label in labels]
-    return np.array(shares, dtype=np.float64)
-
-
-def class_places(recognizer: Recognizer) -> dict[str, int]:
-    """Where a recogniser's classes stand among its labels, without that of no symbol.
-
-    Raises:
-        ValueError: a label is no class, stands twice, or there is no class.
-    """
-    labels = tuple(recognizer.labels)
-    wrong = [label for label in labels if label and label not in LABELS]
-    if wrong or len(set(labels)) != len(labels) or not any(labels):
-        raise ValueError(f"recognizer must have labels of {''.join(LABELS)}, each once, got {labels}")
-    return {label: k for k, label in enumerate(labels) if label}

@@ -1,34 +1,38 @@
 """What a symbol's height and its place on the line say of its class, which a bitmap of one size does not: little."""
 
 import math
+from collections.abc import Sequence
 
-from steepest.formulas.image.boxes import Box
+import numpy as np
+from numpy.typing import NDArray
+
 from steepest.formulas.image.making import usual_size
 from steepest.formulas.logic.labels import BOTH_CASES
 
+Values = NDArray[np.float64]
 _SPREAD = 0.25  # capitals' heights by which writers differ
-_LEAST = 0.1  # is left of a probability at least, however odd the size
+_LEAST = 0.05  # is left of a probability at least, however odd the size
 _SMALL, _BOTH = "acemnorsuvwxz", BOTH_CASES + "v"
 _UNLIKELY = 0.5  # is left of a letter's other case at least
 _BETWEEN = 0.83  # capitals: between the heights of small letters and of capitals
 
 
-def size_share(label: str, box: Box, relative_height: float, baseline: float) -> float:
-    """What a class keeps of its probability for a symbol of that size: 1 where it is usual, .1 at least.
+def size_shares(labels: Sequence[str], sizes: Values) -> Values:
+    """What classes keep of their probabilities (N, labels) for symbols of sizes: 1 where they are usual, .05 at least.
 
     Args:
-        box: of the symbol; only its shape matters.
-        relative_height, baseline: as :class:`~steepest.formulas.image.Symbol` has them.
+        sizes: (N, 3), of each symbol its width and height over a capital's height, and how far above the baseline it
+            ends.
 
     Example:
-        >>> comma = Box(0, 0, 8, 16)
-        >>> size_share(",", comma, 0.32, -0.16), round(size_share("1", comma, 0.32, -0.16), 2)
-        (1.0, 0.1)
+        >>> size_shares([",", "1"], np.array([[0.15, 0.32, -0.16]])).round(2).tolist()
+        [[1.0, 0.05]]
     """
-    height, width, rise = usual_size(label)
-    off = relative_height - height if height else relative_height * box.width / box.height - width
-    unusual = (off / _SPREAD) ** 2 / 2 + ((baseline - rise) / _SPREAD) ** 2 / 2
-    return max(math.exp(-unusual), _LEAST)
+    width, height, rise = (sizes[:, [k]] for k in range(3))
+    tall, wide, above = np.array([usual_size(label) for label in labels]).T
+    off = np.where(tall > 0, height - tall, width - wide)
+    unusual = ((off / _SPREAD) ** 2 + ((rise - above) / _SPREAD) ** 2) / 2
+    return np.asarray(np.maximum(np.exp(-unusual), _LEAST))
 
 
 def case_shares(relative_height: float) -> dict[str, float]:
@@ -39,7 +43,7 @@ def case_shares(relative_height: float) -> dict[str, float]:
         >>> round(shares["O"], 2), shares["o"], shares["p"]
         (0.5, 1.0, 1.0)
     """
-    small = 1 / (1 + math.exp((relative_height - _BETWEEN) / 0.05))
+    small = 1 / (1 + math.exp(min((relative_height - _BETWEEN) / 0.05, 50)))
     found = {}
     for letter in _BOTH:
         told = letter in _SMALL
