@@ -14,6 +14,7 @@ from steepest.cli.compare import StoppedError, compare
 from steepest.cli.compress import compress
 from steepest.cli.continual import continual
 from steepest.cli.diagnose import diagnose
+from steepest.cli.formulas import formulas
 from steepest.cli.lr_range import lr_range
 from steepest.cli.report import report
 from steepest.cli.spiking import spiking
@@ -40,6 +41,7 @@ app.command()(compress)
 app.command()(spiking)
 app.command()(continual)
 app.add_typer(theory, name="theory")
+app.add_typer(formulas, name="formulas")
 app.command("methods")(lists.methods)
 app.command("workloads")(lists.workloads)
 app.command("instruments")(lists.instruments)

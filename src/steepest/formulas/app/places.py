@@ -8,16 +8,21 @@ from steepest._errors import InputError
 DATABASE, TRAININGS, MODELS = "formulas.sqlite", "trainings", "models"
 
 
-def find_data_folder(given: Path | str | None = None) -> Path:
+def name_data_folder(given: Path | str | None = None) -> Path:
     """The folder that is given, else ``STEEPEST_FORMULAS``, else ``steepest/formulas`` in ``XDG_DATA_HOME`` or in
-    ``~/.local/share``; made where it is not.
+    ``~/.local/share``, whether it is there or not."""
+    place = given or os.environ.get("STEEPEST_FORMULAS")
+    shared = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(place) if place else Path(shared, "steepest", "formulas")
+
+
+def find_data_folder(given: Path | str | None = None) -> Path:
+    """The same, made where it is not.
 
     Raises:
         InputError: it cannot be made, or written to.
     """
-    place = given or os.environ.get("STEEPEST_FORMULAS")
-    shared = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    folder = Path(place) if place else Path(shared, "steepest", "formulas")
+    folder = name_data_folder(given)
     try:
         for part in (folder, folder / TRAININGS, folder / MODELS):
             part.mkdir(parents=True, exist_ok=True)
