@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from steepest._errors import InputError, argument, one_line
 from steepest._files import write_atomically
+from steepest._safetensors import to_bytes
 from steepest.data import Splits
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
@@ -125,7 +126,7 @@ def given_base(workload: Workload, path: Path, splits: Splits) -> Base:
 def save_weights(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
     """Write a ``state_dict`` as safetensors; tensors that share memory are written one by one."""
     own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in state.items()}
-    write_atomically(path, safetensors.torch.save(own, dict(metadata)))
+    write_atomically(path, to_bytes(own, metadata))
 
 
 def _load(workload: Workload, path: Path, splits: Splits) -> nn.Module:

@@ -18,7 +18,7 @@ JSON_LIMIT, FILE_LIMIT = 4 * 2**20, 64 * 2**20  # bytes of a body
 _LOCKED = "the database is being written by another program; try again in a moment"
 
 
-class RefusedError(Exception):
+class RefusedError(InputError):
     """A request that cannot be answered: a status of HTTP and one sentence."""
 
     def __init__(self, status: int, sentence: str, **more: Any) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from steepest._errors import InputError, one_line
 from steepest._files import write_atomically
+from steepest._safetensors import to_bytes
 from steepest.formulas.image.symbols import SIDE
 from steepest.formulas.recognition.networks import ConvNet, DenseNet, as_inputs, make_network
 from steepest.formulas.sets.symbol_set import CLASSES
@@ -109,7 +110,7 @@ class Recognizer:
             "temperature": repr(float(self.temperature)),
             **({} if self.accuracy is None else {"accuracy": repr(float(self.accuracy))}),
         }
-        return safetensors.torch.save(state, metadata)
+        return to_bytes(state, metadata)
 
     @classmethod
     def load(cls, source: str | Path | bytes) -> "Recognizer":
