@@ -322,7 +322,7 @@ def test_an_idle_server_is_not_woken(folder, model):
 
     with serving(folder, model) as (address, server):
         assert httpx.get(f"{address}/api/signs").status_code == 200
-        time.sleep(12)  # idle threads of the pool end, and kept connections
+        time.sleep(6)  # kept connections end
         before = wakings(server.pid)
         time.sleep(3)
         assert wakings(server.pid) - before <= 3
