@@ -1,5 +1,10 @@
 """How a recogniser is trained."""
 
+# ruff: noqa: E402
+from steepest._errors import check_extra
+
+check_extra("compare", "cloudpickle")
+
 from dataclasses import dataclass
 from typing import Any
 

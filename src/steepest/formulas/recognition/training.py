@@ -7,13 +7,12 @@ check_extra("compare", "cloudpickle")
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +20,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from steepest._errors import InputError, argument
-from steepest._files import write_atomically
 from steepest._threads import threads
 from steepest.data import Split, Splits
 from steepest.formulas.recognition.distortion import distort
 from steepest.formulas.recognition.networks import as_inputs, make_network
 from steepest.formulas.recognition.recognizer import Recognizer
+from steepest.formulas.recognition.results import (
+    Epoch,
+    Trained,
+    read_progress,
+    read_result,
+    write_progress,
+    write_result,
+)
 from steepest.formulas.recognition.settings import Settings
 from steepest.formulas.recognition.temperature import fit_temperature
-from steepest.formulas.recognition.testing import Confusion, Tested, test_recognizer
+from steepest.formulas.recognition.testing import Tested, test_recognizer
 from steepest.formulas.sets.copies import hold_out_symbols
 from steepest.formulas.sets.symbol_set import SymbolSet
 from steepest.page.folder import take_folder
@@ -40,40 +46,12 @@ from steepest.training.definitions.workload import Workload
 from steepest.training.loop.checkpoint import Checkpoint
 from steepest.training.train import train
 
-MODEL, RESULT, PROGRESS, SETTINGS = "model.safetensors", "result.json", "progress.jsonl", "training.json"
-CHECKPOINT = "checkpoint.pt"
+SETTINGS, CHECKPOINT = "training.json", "checkpoint.pt"
 _SECONDS = 5.0  # at least between two checkpoints
-
-
-class Epoch(NamedTuple):
-    """Where a training stands after an epoch: mean loss of training, and accuracy on what is held out."""
-
-    epoch: int
-    epochs: int
-    train_loss: float
-    accuracy: float
 
 
 class StoppedError(InputError):
     """A training was stopped by who watches it; the next call goes on."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A recogniser, and what came of it.
-
-    Attributes:
-        tested: on the symbols that were held out; examples of confusions are indices in the whole set.
-        curve: after each epoch.
-        seconds: of the training.
-        counts: symbols of each class, of all.
-    """
-
-    recognizer: Recognizer
-    tested: Tested
-    curve: list[Epoch]
-    seconds: float
-    counts: dict[str, int]
 
 
 def train_recognizer(
@@ -100,7 +78,7 @@ def train_recognizer(
     settings.find_method()
     take_folder(folder, SETTINGS, {"symbols": _digest(symbols), **_plain(asdict(settings))}, "training")
     with suppress(OSError, ValueError, KeyError, TypeError, InputError):
-        return _read_result(folder, symbols)
+        return read_result(folder, symbols)
     rest, held_out = hold_out_symbols(symbols, settings.held_out, settings.seed)
     assignment = assignment_of(symbols, rest, held_out, settings)
     with threads(settings.threads):
@@ -108,7 +86,8 @@ def train_recognizer(
         recognizer = calibrated(network, tuple(symbols.counts()), assignment.splits.validation)
     tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out.tolist())
     trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
-    _write_result(folder, trained)
+    write_result(folder, trained)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     return trained
 
 
@@ -144,16 +123,14 @@ def calibrated(network: nn.Module, labels: tuple[str, ...], held_out: Split) -> 
 def _train(
     assignment: Assignment, folder: Path, progress: Callable[[Epoch], object]
 ) -> tuple[nn.Module, list[Epoch], float]:
-    lines = _read_progress(folder)
+    lines = read_progress(folder)
     networks: list[nn.Module] = []
-    stopped: list[bool] = []
 
     def note(seen: Progress) -> bool:
         epoch = Epoch(seen.validations, assignment.epochs, seen.train_loss, seen.validation_metric)
         lines[:] = [*(line for line in lines if line.epoch < epoch.epoch), epoch]
-        write_atomically(folder / PROGRESS, "".join(json.dumps(line._asdict()) + "\n" for line in lines))
-        stopped.append(bool(progress(epoch)))
-        return stopped[-1]
+        write_progress(folder, lines)
+        return bool(progress(epoch))
 
     checkpoint = Checkpoint(folder / CHECKPOINT, _SECONDS)
     outcome = train(assignment, with_test=False, checkpoint=checkpoint, progress=note, trained=networks.append)
@@ -184,33 +161,3 @@ def _place(tested: Tested, indices: list[int]) -> Tested:
     """Put the examples' indices in the whole set in the place of those in the part that was tested."""
     confusions = [c._replace(examples=tuple(indices[i] for i in c.examples)) for c in tested.confusions]
     return replace(tested, confusions=confusions)
-
-
-def _read_progress(folder: Path) -> list[Epoch]:
-    with suppress(OSError, ValueError, TypeError):
-        return [Epoch(**json.loads(line)) for line in (folder / PROGRESS).read_text("utf-8").splitlines()]
-    return []
-
-
-def _write_result(folder: Path, trained: Trained) -> None:
-    """Write the model first: where there is a result, there is its model."""
-    trained.recognizer.save(folder / MODEL)
-    found = {
-        "accuracy": trained.tested.accuracy,
-        "balanced_accuracy": trained.tested.balanced_accuracy,
-        "confusions": [c._asdict() for c in trained.tested.confusions],
-        "held_out": trained.tested.counts,
-        "counts": trained.counts,
-        "seconds": trained.seconds,
-        "temperature": trained.recognizer.temperature,
-    }
-    write_atomically(folder / RESULT, json.dumps(found, ensure_ascii=False, indent=1))
-    with suppress(OSError):
-        os.unlink(folder / CHECKPOINT)
-
-
-def _read_result(folder: Path, symbols: SymbolSet) -> Trained:
-    found = json.loads((folder / RESULT).read_text("utf-8"))
-    confusions = [Confusion(**{**c, "examples": tuple(c["examples"])}) for c in found["confusions"]]
-    tested = Tested(found["accuracy"], found["balanced_accuracy"], confusions, found["held_out"])
-    return Trained(Recognizer.load(folder / MODEL), tested, _read_progress(folder), found["seconds"], symbols.counts())
