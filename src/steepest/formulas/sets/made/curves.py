@@ -32,12 +32,23 @@ def draw_curve(points: Points, corners: NDArray[np.bool_]) -> Points:
 
 
 def lengths_along(curve: Points) -> NDArray[np.float64]:
-    """How far along a curve (m, 2) each of its points is, from 0."""
+    """How far along a curve (m, 2) each of its points is, from 0.
+
+    Example:
+        >>> lengths_along(np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]])).tolist()
+        [0.0, 5.0, 6.0]
+    """
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(curve, axis=0).T))])
 
 
 def extent_of(strokes: list[Points]) -> tuple[Points, float]:
-    """The middle of the box around strokes, and the box's longer side."""
+    """The middle of the box around strokes, and the box's longer side.
+
+    Example:
+        >>> middle, side = extent_of([np.array([[0.0, 0.0], [2.0, 1.0]])])
+        >>> middle.tolist(), side
+        ([1.0, 0.5], 2.0)
+    """
     points = np.concatenate(strokes)
     low, high = points.min(axis=0), points.max(axis=0)
     return (low + high) / 2, max(float((high - low).max()), 1e-6)

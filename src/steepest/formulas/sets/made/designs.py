@@ -30,8 +30,8 @@ def read_designs() -> dict[str, tuple[Design, ...]]:
 
     Example:
         >>> designs = read_designs()
-        >>> len(designs), designs["+"][0].strokes[0].points.tolist()
-        (67, [[0.35, 0.0], [0.35, 0.7]])
+        >>> len(designs), designs["L"][0].strokes[0].points.tolist()
+        (67, [[0.05, 0.0], [0.05, 0.98], [0.65, 0.97]])
     """
     text = files(__package__).joinpath("designs.txt").read_text(encoding="utf-8")
     found: dict[str, tuple[Design, ...]] = {}
@@ -47,6 +47,11 @@ def read_design(line: str) -> Design:
 
     Raises:
         ValueError: the line is none.
+
+    Example:
+        >>> seven = read_design("7 1 0.5 0,5 60,2! 20,100 | ?15,52 62,48")
+        >>> seven.label, seven.weight, [stroke.optional for stroke in seven.strokes]
+        ('7', 0.5, [False, True])
     """
     try:
         label, size, weight, strokes = line.split(maxsplit=3)

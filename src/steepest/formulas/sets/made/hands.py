@@ -9,7 +9,14 @@ from steepest.formulas.sets.made.designs import Design, Stroke
 
 
 def write_design(design: Design, rng: np.random.Generator) -> list[Points]:
-    """Curves (m, 2) of the pen, in heights of a capital, as one hand wrote them."""
+    """Curves (m, 2) of the pen, in heights of a capital, as one hand wrote them.
+
+    Example:
+        >>> from steepest.formulas.sets.made import read_designs
+        >>> strokes = write_design(read_designs()["+"][0], np.random.default_rng(0))
+        >>> [stroke.shape[1] for stroke in strokes]
+        [2, 2]
+    """
     care = rng.uniform(0.4, 1.4)  # less is more careful
     chosen = [stroke for stroke in design.strokes if not stroke.optional or rng.random() < 0.5]
     _, side = extent_of([stroke.points for stroke in chosen])
@@ -74,7 +81,7 @@ def _tilt(strokes: list[Points], care: float, rng: np.random.Generator) -> list[
     """Slant, turn and stretch strokes together."""
     middle, _ = extent_of(strokes)
     turn, slant = rng.normal(scale=0.12 * care), rng.normal(0.06, 0.17)
-    wide = math.exp(rng.normal(scale=0.2))
+    wide = math.exp(rng.normal(0.04, 0.2))
     matrix = np.array([[wide, 0.0], [-slant, 1.0]])
     matrix = matrix @ np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     return [(stroke - middle) @ matrix for stroke in strokes]
