@@ -118,7 +118,7 @@ def test_every_answer_says_what_a_page_may_do(client, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("steepest.formulas.app.symbols.list_sets", fail)
+    monkeypatch.setattr("steepest.formulas.app.user_sets.list_sets", fail)
     for path, status in PAGES:
         answer = client.get(path)
         assert answer.status_code == status

@@ -75,7 +75,7 @@ def make_app(
 
 
 def _list_static() -> list[tuple[str, bytes, str]]:
-    """The files of the pages; they are few and small, and no request's path reaches the disk."""
+    """Read the files of the pages; they are few and small, and no request's path reaches the disk."""
     own = files("steepest.formulas.app") / "static"
     found = [(path.name, path.read_bytes()) for path in own.iterdir() if path.name.rpartition(".")[2] in _KINDS]
     found.append(("look.css", (files("steepest.page") / "templates" / "page.css").read_bytes()))

@@ -14,7 +14,7 @@ from steepest.formulas.app.trainings import BEFORE, ENDED, REQUEST, RUN, SYMBOLS
 
 
 class _CancelledError(BaseException):
-    """The process was asked to end."""
+    """Raised when the process is asked to end."""
 
 
 def main(folder: Path) -> None:
