@@ -104,6 +104,15 @@ def test_only_pages_of_this_server_may_ask(client, headers, status):
     assert "access-control-allow-origin" not in answer.headers
 
 
+def test_a_link_from_elsewhere_may_be_followed_but_changes_nothing(client):
+    followed = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert client.get("/models", headers=followed).status_code == 200
+    framed = {**followed, "sec-fetch-dest": "iframe"}
+    assert refused(client.get("/models", headers=framed), 403)
+    sent = {**followed, "origin": "http://evil.example"}  # as every form has that is sent from elsewhere
+    assert refused(client.post("/api/sets", json={"name": "mine"}, headers=sent), 403)
+
+
 def test_a_name_can_be_allowed_and_numbers_where_all_addresses_are_listened_to(folder, model):
     from starlette.testclient import TestClient
 

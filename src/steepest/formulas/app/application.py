@@ -42,6 +42,13 @@ def make_app(
 
     Raises:
         InputError: the folder or its database cannot be used.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     app = make_app(folder)
+        >>> sorted(path.path for path in app.routes if path.path in PAGES)
+        ['/', '/models', '/symbols', '/train']
     """
     desk = Desk(find_data_folder(data_folder), default_model)
     shown = {f"/static/{name}": (content, kind) for name, content, kind in _list_static()}

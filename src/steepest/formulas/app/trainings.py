@@ -18,13 +18,12 @@ from steepest._errors import InputError
 from steepest._files import write_atomically
 from steepest.formulas.app.answers import RefusedError
 from steepest.formulas.app.models import Models
-from steepest.formulas.app.places import TRAININGS
+from steepest.formulas.app.places import BEFORE, ENDED, REQUEST, RUN, SYMBOLS, TRAININGS
 from steepest.formulas.app.process import find_running, hold_lock, launch
 from steepest.formulas.sets import SymbolSet
 from steepest.formulas.sets.npz import write_npz
 
-REQUEST, SYMBOLS, BEFORE, ENDED = "request.json", "symbols.npz", "before.safetensors", "ended.json"
-RUN, RESULT, PROGRESS, MODEL = "run", "result.json", "progress.jsonl", "model.safetensors"
+RESULT, PROGRESS, MODEL = "result.json", "progress.jsonl", "model.safetensors"
 _PATIENCE = 10.0  # seconds until a process that was asked to end is killed
 
 

@@ -51,8 +51,13 @@ export async function showReading(main) {
     busy = true;
     state.textContent = "reading …";
     try {
-      const sheet = view.sheet?.drawn ? view.sheet.sheet : undefined;
-      present(await post("/api/sheets/drawn", { strokes: pad.strokes, ...(sheet ? { sheet } : {}) }));
+      const { strokes } = pad;
+      const send = (more) => post("/api/sheets/drawn", { strokes, ...more });
+      const known = view.sheet?.drawn ? { sheet: view.sheet.sheet } : {};
+      present(await send(known).catch((error) => {
+        if (error.status !== 404) throw error;
+        return send({}); // the sheet was too old to be kept
+      }));
     } finally {
       busy = false;
       state.textContent = "";
