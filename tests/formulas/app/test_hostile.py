@@ -104,6 +104,15 @@ def test_only_pages_of_this_server_may_ask(client, headers, status):
     assert "access-control-allow-origin" not in answer.headers
 
 
+def test_a_link_from_elsewhere_may_be_followed_but_changes_nothing(client):
+    followed = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert client.get("/models", headers=followed).status_code == 200
+    framed = {**followed, "sec-fetch-dest": "iframe"}
+    assert refused(client.get("/models", headers=framed), 403)
+    sent = {**followed, "origin": "http://evil.example"}  # as every form has that is sent from elsewhere
+    assert refused(client.post("/api/sets", json={"name": "mine"}, headers=sent), 403)
+
+
 def test_a_name_can_be_allowed_and_numbers_where_all_addresses_are_listened_to(folder, model):
     from starlette.testclient import TestClient
 
@@ -118,7 +127,7 @@ def test_every_answer_says_what_a_page_may_do(client, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("steepest.formulas.app.symbols.list_sets", fail)
+    monkeypatch.setattr("steepest.formulas.app.user_sets.list_sets", fail)
     for path, status in PAGES:
         answer = client.get(path)
         assert answer.status_code == status
@@ -322,7 +331,7 @@ def test_an_idle_server_is_not_woken(folder, model):
 
     with serving(folder, model) as (address, server):
         assert httpx.get(f"{address}/api/signs").status_code == 200
-        time.sleep(12)  # idle threads of the pool end, and kept connections
+        time.sleep(6)  # kept connections end
         before = wakings(server.pid)
         time.sleep(3)
         assert wakings(server.pid) - before <= 3

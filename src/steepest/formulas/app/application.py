@@ -42,6 +42,13 @@ def make_app(
 
     Raises:
         InputError: the folder or its database cannot be used.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     app = make_app(folder)
+        >>> sorted(path.path for path in app.routes if path.path in PAGES)
+        ['/', '/models', '/symbols', '/train']
     """
     desk = Desk(find_data_folder(data_folder), default_model)
     shown = {f"/static/{name}": (content, kind) for name, content, kind in _list_static()}
@@ -75,7 +82,7 @@ def make_app(
 
 
 def _list_static() -> list[tuple[str, bytes, str]]:
-    """The files of the pages; they are few and small, and no request's path reaches the disk."""
+    """Read the files of the pages; they are few and small, and no request's path reaches the disk."""
     own = files("steepest.formulas.app") / "static"
     found = [(path.name, path.read_bytes()) for path in own.iterdir() if path.name.rpartition(".")[2] in _KINDS]
     found.append(("look.css", (files("steepest.page") / "templates" / "page.css").read_bytes()))

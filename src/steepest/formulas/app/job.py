@@ -10,11 +10,11 @@ from typing import Any
 
 from steepest._errors import InputError
 from steepest._files import write_atomically
-from steepest.formulas.app.trainings import BEFORE, ENDED, REQUEST, RUN, SYMBOLS
+from steepest.formulas.app.places import BEFORE, ENDED, REQUEST, RUN, SYMBOLS
 
 
 class _CancelledError(BaseException):
-    """The process was asked to end."""
+    """Raised when the process is asked to end."""
 
 
 def main(folder: Path) -> None:

@@ -6,6 +6,10 @@ from pathlib import Path
 from steepest._errors import InputError
 
 DATABASE, TRAININGS, MODELS = "formulas.sqlite", "trainings", "models"
+# In the folder of a training: what is asked, on what, the model in use then, and how it ended; and the folder of what
+# `train_recognizer` writes.
+REQUEST, SYMBOLS, BEFORE, ENDED = "request.json", "symbols.npz", "before.safetensors", "ended.json"
+RUN = "run"
 
 
 def name_data_folder(given: Path | str | None = None) -> Path:

@@ -64,7 +64,8 @@ class Guard:
             return "the host of the request is not this server; a name is allowed with `--allow-host`"
         if any(urlsplit(origin).netloc.lower() != hosts[0].lower() or ":" not in origin for origin in origins):
             return "the request comes from a page of another origin, which may ask for nothing here"
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not (followed and not origins):
             return "the request comes from a page of another site, which may ask for nothing here"
         return None
 

@@ -18,7 +18,7 @@ from steepest.formulas.image import open_image
 from steepest.formulas.image.reading import LARGEST
 from steepest.formulas.reading import Formulas, ReadSymbol, read_json, read_symbols
 
-KEPT = 200  # sheets; older ones go
+KEPT = 100  # sheets; older ones go
 _STEPS = 100  # that one can go back
 Lines = list[list[ReadSymbol]]
 
@@ -61,7 +61,7 @@ def shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def encode(image: NDArray[np.uint8]) -> bytes:
-    """A picture as a PNG or, of more than two million pixels, a JPEG.
+    """A picture as a PNG or, of more than half a million pixels, a JPEG.
 
     Raises:
         InputError: it cannot be.
@@ -70,7 +70,7 @@ def encode(image: NDArray[np.uint8]) -> bytes:
         clear = image[..., 3:].astype(np.float32) / 255
         image = np.round(image[..., :3] * clear + 255 * (1 - clear)).astype(np.uint8)
     turned = image[..., ::-1] if image.ndim == 3 else image
-    large = image.shape[0] * image.shape[1] > 2_000_000
+    large = image.shape[0] * image.shape[1] > 500_000
     done, content = cv2.imencode(".jpg" if large else ".png", np.ascontiguousarray(turned))
     if not done:
         raise InputError("the image cannot be kept")

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from steepest.formulas.app import symbols
+from steepest.formulas.app import symbols, user_sets
 from steepest.formulas.app.answers import (
     FILE_LIMIT,
     JSON_LIMIT,
@@ -30,21 +30,21 @@ def symbol_routes(desk: Desk) -> list[Route]:
     database = desk.database
 
     async def sets(request: Request) -> Response:
-        return await answered(lambda: {"sets": symbols.list_sets(database)})
+        return await answered(lambda: {"sets": user_sets.list_sets(database)})
 
     async def make(request: Request) -> Response:
         name = take_name(await read_json(request))
-        return await answered(lambda: {"id": symbols.make_set(database, name)})
+        return await answered(lambda: {"id": user_sets.make_set(database, name)})
 
     async def show(request: Request) -> Response:
-        return await answered(symbols.show_set, database, path_id(request))
+        return await answered(user_sets.show_set, database, path_id(request))
 
     async def rename(request: Request) -> Response:
         name = take_name(await read_json(request))
-        return await answered(_done, symbols.rename_set, database, path_id(request), name)
+        return await answered(_done, user_sets.rename_set, database, path_id(request), name)
 
     async def remove(request: Request) -> Response:
-        return await answered(_done, symbols.remove_set, database, path_id(request))
+        return await answered(_done, user_sets.remove_set, database, path_id(request))
 
     async def samples(request: Request) -> Response:
         label, after = request.query_params.get("label", ""), request.query_params.get("after", "0")

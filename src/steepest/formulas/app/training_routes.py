@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from steepest._errors import InputError
-from steepest.formulas.app import symbols
+from steepest.formulas.app import symbols, user_sets
 from steepest.formulas.app.answers import JSON_LIMIT, RefusedError, answered, read_json, take, take_ids, take_name
 from steepest.formulas.app.choices import MADE, list_choices, made_symbols, method_names
 from steepest.formulas.app.desk import Desk
@@ -65,7 +65,7 @@ def training_routes(desk: Desk) -> list[Route]:
 def _start(desk: Desk, found: dict[str, Any]) -> dict[str, Any]:
     name, chosen = take_name(found), take_ids(found, "sets", 100)
     settings = _settings(take(found, "settings", dict))
-    known = {entry["id"]: entry["name"] for entry in symbols.list_sets(desk.database)}
+    known = {entry["id"]: entry["name"] for entry in user_sets.list_sets(desk.database)}
     parts = [_symbols(desk, set_id) for set_id in dict.fromkeys(chosen)]
     whole = parts[0]
     for part in parts[1:]:
@@ -107,7 +107,7 @@ def _settings(found: dict[str, Any]) -> Settings:
 
 
 def _examples(desk: Desk, name: str) -> dict[str, Any]:
-    """The pictures of the worst confusions."""
+    """Find the pictures of the worst confusions."""
     result = desk.trainings.show(name)["result"]
     if result is None:
         raise RefusedError(409, "the training has no result yet")

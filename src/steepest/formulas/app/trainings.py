@@ -4,18 +4,13 @@ Where a training stands is read from its folder and from a lock that its process
 state is found again.
 """
 
-import fcntl
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +18,12 @@ from steepest._errors import InputError
 from steepest._files import write_atomically
 from steepest.formulas.app.answers import RefusedError
 from steepest.formulas.app.models import Models
-from steepest.formulas.app.places import TRAININGS
+from steepest.formulas.app.places import BEFORE, ENDED, REQUEST, RUN, SYMBOLS, TRAININGS
+from steepest.formulas.app.process import find_running, hold_lock, launch
 from steepest.formulas.sets import SymbolSet
 from steepest.formulas.sets.npz import write_npz
 
-REQUEST, SYMBOLS, BEFORE, ENDED, LOCK, LOG = (
-    "request.json", "symbols.npz", "before.safetensors", "ended.json", "lock", "log.txt",
-)  # fmt: skip
-RUN, RESULT, PROGRESS, MODEL = "run", "result.json", "progress.jsonl", "model.safetensors"
+RESULT, PROGRESS, MODEL = "result.json", "progress.jsonl", "model.safetensors"
 _PATIENCE = 10.0  # seconds until a process that was asked to end is killed
 
 
@@ -50,7 +43,7 @@ class Trainings:
         Raises:
             RefusedError: one is running.
         """
-        with self._alone() as lock:
+        with hold_lock(self.folder) as lock:
             name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
             making, folder = self.folder / f".{name}.tmp", self.folder / name
             making.mkdir()
@@ -60,7 +53,7 @@ class Trainings:
                 shutil.copyfile(self.models.path(used), making / BEFORE)
             write_atomically(making / REQUEST, json.dumps({**request, "before": used, "started": time.time()}))
             os.rename(making, folder)
-            _launch(folder, lock)
+            launch(folder, lock)
         return name
 
     def resume(self, name: str) -> None:
@@ -70,11 +63,11 @@ class Trainings:
             RefusedError: there is no such training, it has a result, or one is running.
         """
         folder = self._find(name)
-        with self._alone() as lock:
+        with hold_lock(self.folder) as lock:
             if (folder / RUN / RESULT).exists():
                 raise RefusedError(409, "this training has ended, and has a model")
             (folder / ENDED).unlink(missing_ok=True)
-            _launch(folder, lock)
+            launch(folder, lock)
 
     def cancel(self, name: str) -> None:
         """End a training's process; what it has done is kept.
@@ -83,12 +76,12 @@ class Trainings:
             RefusedError: there is no such training, or it is not running.
         """
         self._find(name)
-        running, process = self._running()
+        running, process = find_running(self.folder)
         if running != name or not process:
             raise RefusedError(409, "this training is not running")
         os.kill(process, signal.SIGTERM)
         late = time.monotonic() + _PATIENCE
-        while self._running() == (name, process):
+        while find_running(self.folder) == (name, process):
             if time.monotonic() > late:
                 os.kill(process, signal.SIGKILL)
             time.sleep(0.05)
@@ -102,7 +95,7 @@ class Trainings:
             RefusedError: there is no such training, or it is running.
         """
         folder = self._find(name)
-        if self._running()[0] == name:
+        if find_running(self.folder)[0] == name:
             raise RefusedError(409, "the training is running; cancel it first")
         aside = self.folder / f".{name}.tmp"
         os.rename(folder, aside)
@@ -111,7 +104,7 @@ class Trainings:
     def list(self) -> list[dict[str, Any]]:
         """All trainings, the latest first, without their curves; models that they made are kept by now."""
         self.collect()
-        running, _ = self._running()
+        running, _ = find_running(self.folder)
         names = sorted((path.name for path in self.folder.iterdir() if _is_training(path)), reverse=True)
         made = self.models.trained(names)
         return [self._show(name, running, made) for name in names]
@@ -123,7 +116,7 @@ class Trainings:
             RefusedError: there is no such training.
         """
         folder = self._find(name)
-        running, _ = self._running()
+        running, _ = find_running(self.folder)
         if running != name:
             self.collect()
         lines = _read_lines(folder / RUN / PROGRESS)
@@ -181,49 +174,6 @@ class Trainings:
             raise RefusedError(404, "there is no such training")
         return folder
 
-    @contextmanager
-    def _alone(self) -> Iterator[int]:
-        """Hold the lock of the one training, which the process that is launched within takes over."""
-        lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RefusedError(409, "a training is running; cancel it, or wait for its end") from None
-            os.ftruncate(lock, 0)
-            yield lock
-        finally:
-            os.close(lock)
-
-    def _running(self) -> tuple[str | None, int]:
-        """Which training is running, and the number of its process."""
-        with suppress(FileNotFoundError):
-            lock = os.open(self.folder / LOCK, os.O_RDWR)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                name, _, process = os.pread(lock, 200, 0).decode(errors="replace").strip().partition(" ")
-                return (name, int(process)) if process.isdigit() else (None, 0)
-            finally:
-                os.close(lock)
-        return None, 0
-
-
-def _launch(folder: Path, lock: int) -> None:
-    """Start the process, which inherits the lock: the system frees it however the process ends."""
-    _note(lock, folder.name, 0)
-    command = [sys.executable, "-m", "steepest.formulas.app.job", str(folder)]
-    with open(folder / LOG, "ab") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(lock,), start_new_session=True
-        )
-    _note(lock, folder.name, process.pid)
-    threading.Thread(target=process.wait, daemon=True).start()  # leaves no dead process behind
-
-
-def _note(lock: int, name: str, process: int) -> None:
-    os.pwrite(lock, f"{name} {process}".ljust(80).encode(), 0)
-
 
 def _is_training(path: Path) -> bool:
     return not path.name.startswith(".") and (path / REQUEST).is_file()
@@ -231,12 +181,16 @@ def _is_training(path: Path) -> bool:
 
 def _read(path: Path) -> dict[str, Any] | None:
     with suppress(OSError, ValueError):
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"), parse_constant=_no_number)
         return found if isinstance(found, dict) else None
     return None
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     with suppress(OSError, ValueError):
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return [json.loads(line, parse_constant=_no_number) for line in path.read_text("utf-8").splitlines()]
     return []
+
+
+def _no_number(name: str) -> None:
+    """Read NaN and Infinity, which JSON has not, as null."""

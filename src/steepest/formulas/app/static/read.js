@@ -20,6 +20,7 @@ export async function showReading(main) {
   main.append(make("div", { class: "head first" }, make("h1", {}, "Write a formula"), make("div", { class: "tools" }, ...tools)),
     make("div", { class: "paper-area" }, pad.svg, photo), make("p", { class: "caption" }, "Or drop or paste a picture of a page, PNG or JPEG. Everything stays on this machine."),
     view.element, setRow);
+  view.onshow = () => showSets();
   view.set = () => sets.find((set) => set.id === Number(remembered("set", ""))) ?? sets[0];
 
   function setMode(choosing) {
@@ -50,8 +51,13 @@ export async function showReading(main) {
     busy = true;
     state.textContent = "reading …";
     try {
-      const sheet = view.sheet?.drawn ? view.sheet.sheet : undefined;
-      present(await post("/api/sheets/drawn", { strokes: pad.strokes, ...(sheet ? { sheet } : {}) }));
+      const { strokes } = pad;
+      const send = (more) => post("/api/sheets/drawn", { strokes, ...more });
+      const known = view.sheet?.drawn ? { sheet: view.sheet.sheet } : {};
+      present(await send(known).catch((error) => {
+        if (error.status !== 404) throw error;
+        return send({}); // the sheet was too old to be kept
+      }));
     } finally {
       busy = false;
       state.textContent = "";
@@ -73,7 +79,6 @@ export async function showReading(main) {
         draw("image", { href: `/api/sheets/${sheet.sheet}/picture`, width: sheet.width, height: sheet.height }), boxes));
     }
     view.show(sheet, boxes);
-    showSets();
   }
 
   async function bring(picture) {
@@ -112,7 +117,9 @@ export async function showReading(main) {
       showSets();
       view.showPanel();
     };
-    setRow.replaceChildren("Add to set ", chosen, button("what I corrected", add("corrected")), button("all symbols as they stand", add("all")));
+    const corrected = view.sheet.lines.flatMap((line) => line.symbols).filter((symbol) => symbol.corrected).length;
+    setRow.replaceChildren("Add to set ", chosen, button(`what I corrected (${corrected})`, add("corrected"), { disabled: !corrected, class: corrected ? "main" : null }),
+      button("all symbols as they stand", add("all")));
   }
 
   async function newSet() {

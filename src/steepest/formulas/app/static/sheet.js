@@ -28,6 +28,7 @@ export class SheetView {
     this.showStrip();
     this.showPanel();
     this.showText();
+    this.onshow?.();
   }
 
   hide() {
@@ -69,9 +70,10 @@ export class SheetView {
 
   showBoxes() {
     const all = [];
+    const room = this.sheet.drawn ? 2 : Math.max(2, this.sheet.width / 500);
     this.sheet.lines.forEach((line, i) => line.symbols.forEach((symbol, k) => {
       const [x, y, width, height] = symbol.box;
-      all.push(draw("rect", { x, y, width, height, class: classesOf(line, symbol, k, this.isChosen(i, k)), onclick: () => this.choose([i, k], true) }, draw("title", {}, symbol.character)));
+      all.push(draw("rect", { x: x - room, y: y - room, width: width + 2 * room, height: height + 2 * room, class: classesOf(line, symbol, k, this.isChosen(i, k)), onclick: () => this.choose([i, k], true) }, draw("title", {}, symbol.character)));
     }));
     this.boxes.replaceChildren(...all);
   }

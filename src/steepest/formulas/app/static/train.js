@@ -1,6 +1,6 @@
 // The page Train: a training from sets of symbols, its curve, what came of it.
 import { curves } from "./curve.js";
-import { ask, attempt, button, choice, confirmed, field, make, percent, picture, post, section, signOf, tell, when } from "./tools.js";
+import { ask, attempt, button, choice, confirmed, field, hush, make, percent, picture, post, section, signOf, tell, when } from "./tools.js";
 import { useModel } from "./using.js";
 
 const OFTEN = 1000; // milliseconds between looks at a training that runs
@@ -16,7 +16,9 @@ export async function showTraining(main) {
   let timer;
 
   async function start(request) {
+    tell("Starting …");
     const { training } = await post("/api/trainings", request);
+    hush();
     await open(training);
     await showList();
   }
