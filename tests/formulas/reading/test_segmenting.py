@@ -28,8 +28,8 @@ def saying(inputs, logit):
     return Net(np.zeros(inputs), np.ones(inputs), ((np.zeros((1, inputs)), np.array([float(logit)])),))
 
 
-def seams(pair=-1, more=-9, cut=-1):
-    return Seams(saying(37, pair), saying(9, more), saying(29, cut))
+def seams(pair=-1, more=-9, cut=-9, place=0):
+    return Seams(saying(37, pair), saying(9, more), saying(29, cut), saying(11, place))
 
 
 DUMBBELL = Part(Box(0, 0, 70, 40), np.pad(np.ones((4, 20), dtype=bool), ((18, 18), (25, 25))))
@@ -62,9 +62,10 @@ def test_a_decision_can_be_changed():
         (decision,) = found.decisions
         assert (len(found.parts), decision.logit) == (count, logit)
         assert len(segmenter.segment(parts, WRITING, [decision.about]).parts) == 3 - count
-    segmenter = Segmenter(Nearest(), seams(more=9, cut=-1))
+    segmenter = Segmenter(Nearest(), seams(more=9, cut=-9))
     (decision,) = segmenter.segment([DUMBBELL], WRITING).decisions
     assert len(segmenter.segment([DUMBBELL], WRITING, [decision.about]).parts) == 2
+    assert decision.logit < 0
 
 
 def test_large_and_far_pieces_are_no_pair():
@@ -111,7 +112,12 @@ def test_nets_are_the_same_from_json():
     first = load_seams()
     again = Seams.from_json(first.to_json())
     rng = np.random.default_rng(0)
-    for a, b, inputs in ((first.pair, again.pair, 37), (first.more, again.more, 9), (first.cut, again.cut, 29)):
+    for a, b, inputs in (
+        (first.pair, again.pair, 37),
+        (first.more, again.more, 9),
+        (first.cut, again.cut, 29),
+        (first.place, again.place, 11),
+    ):
         x = rng.normal(size=(5, inputs))
         np.testing.assert_array_equal(a(x), b(x))
         assert a(x).shape == (5,)
@@ -120,7 +126,7 @@ def test_nets_are_the_same_from_json():
 def test_fitted_nets_tell_what_they_have_learnt():
     recognizer = Nearest()
     fitted = fit_seams(IMAGES, LABELS, recognizer, pages=2, seed=1)
-    (inputs, same), (wholes, several), _ = page_examples(IMAGES, LABELS, recognizer, 1_000_000)
+    (inputs, same), (wholes, several), _, _ = page_examples(IMAGES, LABELS, recognizer, 1_000_000)
     assert 0 < same.sum() < len(same)
     assert ((fitted.pair(inputs) > 0) == same).mean() > 0.97
     assert ((fitted.more(wholes) > 0) == several).mean() > 0.9

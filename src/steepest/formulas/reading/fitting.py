@@ -14,26 +14,29 @@ from steepest.formulas.image.making import make_page
 from steepest.formulas.image.reading import find_baseline, read_page
 from steepest.formulas.image.touching import find_cuts
 from steepest.formulas.reading.recognizer import Recognizer
-from steepest.formulas.reading.seams import FARTHEST, Net, Opinions, Seams, Writing
+from steepest.formulas.reading.seams import FARTHEST, Net, Opinions, Seams, Writing, cut_layout
 from steepest.formulas.reading.segmenting import cut_inputs, is_near, pair_inputs, whole_inputs
 
 Values = NDArray[np.float64]
+Truth = NDArray[np.bool_]
 Owners = NDArray[np.int32]
 _RATE = 0.12  # of symbols are broken, and of neighbours touch, on pages to learn from
 _OWN = 0.12  # of a symbol's ink is in what it has a part of
 _PURE = 0.9  # of a symbol's ink is on one side of a right cut
 _SAME = 0.8  # of what two boxes cover is shared, and they are one
 _HIDDEN, _BATCH, _LR, _DECAY = (32, 32), 256, 5e-3, 0.1
-_EPOCHS = (60, 60, 15)
-_SHARE = 0.1  # of whole symbols are cut to learn from
+_EPOCHS = (60, 60, 25, 25)
+_WRONG = 0.5  # of wrong cuts are learnt from
+_SHARE = 0.04  # of whole symbols are cut to learn from at least, and more of those that look like none
 
 
 class Examples(NamedTuple):
-    """Inputs of the three nets, and what they should say."""
+    """Inputs of the four nets, and what they should say."""
 
-    pair: tuple[Values, NDArray[np.bool_]]
-    more: tuple[Values, NDArray[np.bool_]]
-    cut: tuple[Values, NDArray[np.bool_]]
+    pair: tuple[Values, Truth]
+    more: tuple[Values, Truth]
+    cut: tuple[Values, Truth]
+    place: tuple[Values, Truth]
 
 
 def fit_seams(
@@ -77,7 +80,7 @@ def page_examples(images: NDArray[np.integer], labels: Sequence[str], recognizer
     return Examples(*_join_kinds(found))
 
 
-def _join_kinds(found: Sequence[Examples]) -> list[tuple[Values, NDArray[np.bool_]]]:
+def _join_kinds(found: Sequence[Examples]) -> list[tuple[Values, Truth]]:
     kinds = (zip(*kind, strict=True) for kind in zip(*found, strict=True))
     return [(np.concatenate(list(inputs)), np.concatenate(list(truth))) for inputs, truth in kinds]
 
@@ -111,16 +114,34 @@ def _line_examples(
     ones += wholes
     more = whole_inputs([part for part, _ in ones], writing, opinions) if ones else np.zeros((0, 9))
     several = np.array([len(whose) > 1 for _, whose in ones], dtype=bool)
+    cut, place = _cut_examples(ones, more, owners, writing, opinions, rng)
+    return Examples((pair, same), (more, several), cut, place)
+
+
+def _cut_examples(
+    ones: Sequence[tuple[Part, frozenset[int]]],
+    more: Values,
+    owners: Owners,
+    writing: Writing,
+    opinions: Opinions,
+    rng: np.random.Generator,
+) -> tuple[tuple[Values, Truth], tuple[Values, Truth]]:
+    """Make examples of cuts: of pieces of several symbols, and of some of one, rather of those that look like none."""
     inputs, right = [np.zeros((0, 29))], [np.zeros(0, dtype=bool)]
-    for part, whose in ones:
-        if len(whose) > 1 or rng.random() < _SHARE:
-            cuts = find_cuts(part, writing.height)
-            if cuts:
-                inputs.append(cut_inputs(part, cuts, writing, opinions))
-                right.append(
-                    np.array([_is_right(part, cut.left, cut.right, whose, owners) for cut in cuts], dtype=bool)
-                )
-    return Examples((pair, same), (more, several), (np.concatenate(inputs), np.concatenate(right)))
+    layouts, places = [np.zeros((0, 11))], [np.zeros(0, dtype=bool)]
+    for (part, whose), logs in zip(ones, more, strict=True):
+        if len(whose) == 1 and rng.random() > max(_SHARE, 1 - np.exp(logs[1])):
+            continue
+        cuts = find_cuts(part, writing.height)
+        judged = [_is_right(part, cut.left, cut.right, whose, owners) for cut in cuts]
+        if len(whose) > 1 and cuts:
+            layouts.append(np.array([cut_layout(part, cut, writing.height) for cut in cuts], dtype=np.float64))
+            places.append(np.array(judged, dtype=bool))
+        asked = [k for k, is_right in enumerate(judged) if is_right or rng.random() < _WRONG]
+        if asked:
+            inputs.append(cut_inputs(part, [cuts[k] for k in asked], writing, opinions))
+            right.append(np.array(judged, dtype=bool)[asked])
+    return (np.concatenate(inputs), np.concatenate(right)), (np.concatenate(layouts), np.concatenate(places))
 
 
 def _find_owners(part: Part, owners: Owners, sizes: NDArray[np.int64]) -> frozenset[int]:
@@ -150,7 +171,7 @@ def _inked(part: Part, owners: Owners, whose: Sequence[int]) -> Box:
     return box_of(ink).moved(part.box.x, part.box.y)
 
 
-def _fit_net(inputs: Values, truth: NDArray[np.bool_], epochs: int, seed: int) -> Net:
+def _fit_net(inputs: Values, truth: Truth, epochs: int, seed: int) -> Net:
     """Fit two hidden layers by AdamW."""
     mean, scale = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
     x = torch.as_tensor(np.clip((inputs - mean) / scale, -FARTHEST, FARTHEST), dtype=torch.float32, device="cpu")

@@ -114,6 +114,9 @@ def cut_layout(part: Part, cut: Cut, height: float) -> list[float]:
     return [cut.crossed, *(length / height for length in lengths), share, stroke_width(part.ink) / height]
 
 
+NETS = ("pair", "more", "cut", "place")
+
+
 @dataclass(frozen=True, eq=False)
 class Net:
     """Layers, each (weights (out, in), biases (out,)), with ReLU between them, of inputs less a mean over a scale."""
@@ -132,18 +135,21 @@ class Net:
 
 @dataclass(frozen=True, eq=False)
 class Seams:
-    """Three nets: whether two pieces are one symbol, whether a piece is more than one, and whether a cut is right.
+    """Four nets, each of which gives the logit of a probability.
 
-    Each takes numbers of the layout and the six opinions of every piece, and gives the logit of a probability.
+    ``pair``: whether two pieces are one symbol; ``more``: whether a piece is more than one; ``cut``: whether a cut is
+    right; they take numbers of the layout and the six opinions of every piece. ``place``: whether a cut is right, by
+    the layout alone: which cuts are worth asking about.
     """
 
     pair: Net
     more: Net
     cut: Net
+    place: Net
 
     def to_json(self) -> str:
         """The nets, in few digits."""
-        return json.dumps({name: _list_net(getattr(self, name)) for name in ("pair", "more", "cut")}) + "\n"
+        return json.dumps({name: _list_net(getattr(self, name)) for name in NETS}) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Seams":

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from steepest.formulas.image.boxes import Part, joined_part
 from steepest.formulas.image.touching import Cut, find_cuts
 from steepest.formulas.reading.recognizer import Recognizer
-from steepest.formulas.reading.seams import Opinions, Seams, Writing, cut_layout, ordered, pair_layout, part_key
+from steepest.formulas.reading.seams import Net, Opinions, Seams, Writing, cut_layout, ordered, pair_layout, part_key
 
 Values = NDArray[np.float64]
 PAIR_INPUTS = 19 + 18
-_DOUBT = -4.0  # the logit from which on a piece may be more than one symbol
+_DOUBT = -2.5  # the logit from which on a piece may be more than one symbol
+_HEED, _BIAS = 0.5, 0.25  # of that logit is added to a cut's, and a little
+_MOST_CUTS = 16
 _CERTAIN = 100.0  # the logit of what is asked for
 _NEAR = (0.15, 0.5)  # capitals: how far apart pieces of one symbol are at most, beside and above each other
 _LARGEST = (1.6, 1.7)  # capitals: how wide and how high a symbol is at most
@@ -82,10 +84,12 @@ class Segmenter:
         """The cut that is most probably right, and the logit of that."""
         key = ("cut", part_key(part))
         if key not in self._logits:
-            cuts = find_cuts(part, writing.height)
+            cuts = likely_cuts(part, writing.height, self._seams.place)
             logits = self._seams.cut(cut_inputs(part, cuts, writing, self._opinions)) if cuts else np.array([-np.inf])
             best = int(logits.argmax())
-            self._logits[key], self._cuts[key] = float(logits[best]), cuts[best] if cuts else None
+            more = float(self._seams.more(whole_inputs([part], writing, self._opinions))[0])
+            self._logits[key] = float(logits[best]) + _HEED * min(max(more, -6.0), 6.0) + _BIAS
+            self._cuts[key] = cuts[best] if cuts else None
         return self._cuts[key], self._logits[key]
 
 
@@ -108,6 +112,15 @@ def pair_inputs(pairs: Sequence[tuple[Part, Part]], writing: Writing, opinions: 
     pieces = [piece for small, large in both for piece in (small, large, joined_part([small, large]))]
     layouts = np.array([pair_layout(small, large, writing.height) for small, large in both], dtype=np.float64)
     return np.hstack([layouts, opinions.of(pieces, writing).reshape(len(pairs), -1)])
+
+
+def likely_cuts(part: Part, height: float, place: Net) -> list[Cut]:
+    """The cuts of a part that by their layout are most probably right, at most 16."""
+    cuts = find_cuts(part, height)
+    if len(cuts) <= _MOST_CUTS:
+        return cuts
+    logits = place(np.array([cut_layout(part, cut, height) for cut in cuts], dtype=np.float64))
+    return [cuts[k] for k in np.argsort(-logits, kind="stable")[:_MOST_CUTS]]
 
 
 def cut_inputs(part: Part, cuts: Sequence[Cut], writing: Writing, opinions: Opinions) -> Values:
