@@ -45,6 +45,7 @@ ROOMS = [
     "steepest.compression",
     "steepest.spiking",
     "steepest.spiking.continual",
+    *(f"steepest.formulas.{room}" for room in ("logic", "image", "sets", "sets.made", "recognition", "reading", "app")),
     "steepest.theory.committee",
     "steepest.theory.momentum",
     "steepest.testing",
