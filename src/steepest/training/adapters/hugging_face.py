@@ -78,7 +78,7 @@ def recipe_of(args: Any, samples: int) -> dict[str, Any]:
 
 
 class _Parts:
-    """The parts of a ``DatasetDict`` under the names that they usually have."""
+    """Find the parts of a ``DatasetDict`` under the names that they usually have."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset

@@ -68,7 +68,7 @@ class _Module:
 
 
 class _Data:
-    """The three parts of a data module."""
+    """Ask a data module for its three parts."""
 
     def __init__(self, datamodule: Any) -> None:
         self._given = datamodule
@@ -93,7 +93,7 @@ def training_step(model: nn.Module, batch: Any) -> Tensor:
 
 
 class _Evaluation:
-    """What a validation step logs."""
+    """Take what a validation step logs."""
 
     def __init__(self, loss_name: str) -> None:
         self._loss_name = loss_name

@@ -145,7 +145,7 @@ def _allowed_children() -> Iterator[None]:
 
 
 class _Drawn(Dataset[Any]):
-    """A dataset that is asked for places and seeds."""
+    """Ask a dataset by places and seeds."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
