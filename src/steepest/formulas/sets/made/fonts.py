@@ -72,7 +72,7 @@ def ink_character(label: str, fonts: Sequence[Path], rng: np.random.Generator) -
 
 @cache
 def _print(text: str, font: Path) -> NDArray[np.float32] | None:
-    """A character's ink (H, W) from 0 to 1 with room around."""
+    """Print a character: its ink (H, W) from 0 to 1 with room around."""
     face = ImageFont.truetype(str(font), _SIZE)
     missing, own = face.getmask("\ue000"), face.getmask(text)
     if own.size == missing.size and bytes(own) == bytes(missing):
