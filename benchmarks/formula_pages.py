@@ -1,9 +1,11 @@
 """How many pages of handwriting are taken apart without a mistake.
 
     python benchmarks/formula_pages.py SYMBOLS [--pages 100] [--seed 0] [--symbols line|page] [--broken .03]
-        [--touching .03] [--failures DIR]
+        [--touching .03] [--recognizer MODEL] [--held-out FOLD] [--failures DIR]
 
-SYMBOLS is an `.npz` with `images` (N, 98), the packed bits of 28x28, `labels` (N,) and `names`. Pages are made by
+SYMBOLS is a set of single symbols (see `steepest formulas train`). With --recognizer the pages are read with its help;
+with --held-out they are made of one of five folds of the set, and MODEL should have been trained on the others:
+`python benchmarks/formula_symbols.py SYMBOLS MODEL --held-out FOLD`. Pages are made by
 `steepest.formulas.image.make_page` of seeds that follow each other: 1 to 6 lines of 3 to 40 symbols each, or with
 `--symbols page` 3 to 40 symbols in all. Prints in how many pages
 
@@ -12,8 +14,8 @@ SYMBOLS is an `.npz` with `images` (N, 98), the packed bits of 28x28, `labels` (
 - boxes are exact: each symbol's box is found once, with an intersection over union of at least .8, and there is no
   other;
 
-and the median and the longest time to read a page, and one of 100 symbols. Asserts nothing. With --failures, pages
-with a mistake are drawn there: what was found in green, what was missed in red.
+and the median and the longest time to read a page, and one of 100 symbols, on one thread. Asserts nothing. With
+--failures, pages with a mistake are drawn there: what was found in green, what was missed in red.
 """
 
 import argparse
@@ -24,10 +26,13 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
+from formula_symbols import load, load_recognizer
 from numpy.typing import NDArray
 
-from steepest.formulas.image import Box, Made, Page, make_page, read_page
+from steepest.formulas.image import Box, Made, make_page, read_page
 from steepest.formulas.image.boxes import overlap
+from steepest.formulas.reading import Recognizer, read_formulas
 
 LEAST = 0.8
 
@@ -38,30 +43,24 @@ class Verdict(NamedTuple):
     missed: list[Box]
 
 
-def judge(made: Made, page: Page) -> Verdict:
+def judge(made: Made, page: list[list[Box]]) -> Verdict:
     """What is right of what was found."""
     boxes = [placed.box for line in made.lines for placed in line]
     line_of = [number for number, line in enumerate(made.lines) for _ in line]
-    owners = [[max(range(len(boxes)), key=lambda k: overlap(boxes[k], s.box)) for s in line] for line in page.lines]
+    owners = [[max(range(len(boxes)), key=lambda k: overlap(boxes[k], b)) for b in line] for line in page]
     ordered = all(row == sorted(row) and {line_of[k] for k in row} == {n} for n, row in enumerate(owners))
-    found = [(k, s.box) for row, line in zip(owners, page.lines, strict=True) for k, s in zip(row, line, strict=True)]
+    found = [pair for row, line in zip(owners, page, strict=True) for pair in zip(row, line, strict=True)]
     hit = {k for k, box in found if overlap(boxes[k], box) >= LEAST}
     missed = [box for k, box in enumerate(boxes) if k not in hit]
     return Verdict(len(owners) == len(made.lines) and ordered, not missed and len(found) == len(boxes), missed)
 
 
-def draw(path: Path, made: Made, page: Page, missed: list[Box]) -> None:
+def draw(path: Path, made: Made, page: list[list[Box]], missed: list[Box]) -> None:
     picture = cv2.cvtColor(made.image, cv2.COLOR_GRAY2BGR)
-    for boxes, colour in (([s.box for line in page.lines for s in line], (0, 150, 0)), (missed, (0, 0, 255))):
+    for boxes, colour in (([box for line in page for box in line], (0, 150, 0)), (missed, (0, 0, 255))):
         for box in boxes:
             cv2.rectangle(picture, (box.x, box.y), (box.right - 1, box.bottom - 1), colour, 1)
     path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-
-
-def load(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
-    with np.load(path, allow_pickle=False) as data:
-        images = np.unpackbits(data["images"], axis=1).reshape(-1, 28, 28)
-        return images, [str(data["names"][label]) for label in data["labels"]]
 
 
 def page_lines(seed: int, names: list[str]) -> list[str]:
@@ -77,10 +76,12 @@ def page_lines(seed: int, names: list[str]) -> list[str]:
     return ["".join(text[a:b]) for a, b in zip([0, *cuts], [*cuts, count], strict=True)]
 
 
-def seconds(image: NDArray[np.uint8]) -> tuple[Page, float]:
+def seconds(image: NDArray[np.uint8], recognizer: Recognizer | None) -> tuple[list[list[Box]], float]:
     started = time.perf_counter()
-    page = read_page(image)
-    return page, time.perf_counter() - started
+    lines = (
+        read_page(image).lines if recognizer is None else [x.symbols for x in read_formulas(image, recognizer).lines]
+    )
+    return [[symbol.box for symbol in line] for line in lines], time.perf_counter() - started
 
 
 def main() -> None:
@@ -91,10 +92,14 @@ def main() -> None:
     parser.add_argument("--symbols", choices=("line", "page"), default="line", help="3 to 40 in a line, or on a page")
     parser.add_argument("--broken", type=float, default=0.03)
     parser.add_argument("--touching", type=float, default=0.03)
+    parser.add_argument("--recognizer", metavar="MODEL", type=Path)
+    parser.add_argument("--held-out", metavar="FOLD", type=int, help="0 to 4; default: the whole set")
     parser.add_argument("--failures", type=Path, help="a folder for pictures of pages with a mistake")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    images, labels = load(given.data)
+    torch.set_num_threads(1)
+    images, labels = load(given.data, given.held_out)
+    recognizer = load_recognizer(given.recognizer) if given.recognizer else None
     names = sorted(set(labels))
     if given.failures:
         given.failures.mkdir(parents=True, exist_ok=True)
@@ -102,7 +107,7 @@ def main() -> None:
     for seed in range(given.seed, given.seed + given.pages):
         texts = page_lines(seed, names) if given.symbols == "page" else None
         made = make_page(images, labels, seed, texts=texts, broken=given.broken, touching=given.touching)
-        page, spent = seconds(made.image)
+        page, spent = seconds(made.image, recognizer)
         verdict = judge(made, page)
         times.append(spent)
         lines, boxes = lines + verdict.lines, boxes + verdict.boxes
@@ -115,7 +120,7 @@ def main() -> None:
     print(f"lines and reading order exact  {lines}")
     print(f"boxes exact                    {boxes}")
     print(f"seconds a page                 {statistics.median(times):.2f}, at most {max(times):.2f}")
-    print(f"seconds of 100 symbols         {statistics.median(seconds(hundred)[1] for _ in range(5)):.2f}")
+    print(f"seconds of 100 symbols         {statistics.median(seconds(hundred, recognizer)[1] for _ in range(5)):.2f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 SYMBOLS is a set of single symbols (see `steepest formulas train`), MODEL what a recogniser was saved as. Formulas are
 drawn at random, of 4 to 40 symbols over all 67 classes, and written on pages, 1 to 3 on each, with pictures of the set.
 With --held-out, only those of one of five folds are used, in which copies of a picture are together; train MODEL on the
-other four: `python benchmarks/formula_pages.py SYMBOLS --train MODEL --held-out FOLD`.
+other four: `python benchmarks/formula_symbols.py SYMBOLS MODEL --held-out FOLD`.
 
 Prints the share of formulas that are read exactly, and the rate of wrong characters: how many must be changed, added or
 left out, over how many were written. Asserts nothing.
@@ -17,9 +17,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from formula_symbols import load, load_recognizer
 from numpy.typing import NDArray
 
-from benchmarks.formula_symbols import load, load_recognizer
 from steepest.formulas.image import make_page
 from steepest.formulas.logic import (
     And,
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--touching", type=float, default=0.0)
     given = parser.parse_args()
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     images, labels = with_both_cases(*load(given.data, given.held_out))
     recognizer = load_recognizer(given.recognizer)
     exact, errors, count, signs = {False: 0, True: 0}, {False: 0, True: 0}, 0, 0
@@ -144,7 +146,8 @@ def main() -> None:
             errors[grammar] += sum(found)
     print(f"{given.pages} pages, {count} formulas, {signs} symbols")
     for grammar, name in ((False, "without the grammar"), (True, "with the grammar")):
-        print(f"{name:20} exact {100 * exact[grammar] / count:5.1f} %  wrong characters {100 * errors[grammar] / signs:5.2f} %")
+        shares = 100 * exact[grammar] / count, 100 * errors[grammar] / signs
+        print(f"{name:20} exact {shares[0]:5.1f} %  wrong characters {shares[1]:5.2f} %")
 
 
 if __name__ == "__main__":

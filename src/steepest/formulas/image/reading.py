@@ -53,7 +53,7 @@ def read_page(
     """
     pictures = Pictures(debug)
     grey = to_grey(image)
-    scale = min(LARGEST / max(grey.shape), 1.0)
+    scale = page_scale(grey.shape)
     if scale < 1:
         grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     pictures.save("grey", grey)
@@ -73,6 +73,16 @@ def read_page(
     whole = [segment([parts[k] for k in line.members], height) for line in lines]
     pictures.save("symbols", grey, [part.box for line in whole for part in line])
     return Page([measure_line(line, height, scale) for line in whole if line])
+
+
+def page_scale(shape: Sequence[int]) -> float:
+    """Pixels in which a page is read of each pixel of its picture (H, W, ...).
+
+    Example:
+        >>> page_scale((600, 800)), page_scale((2600, 5200, 3))
+        (1.0, 0.5)
+    """
+    return min(LARGEST / max(shape[:2]), 1.0)
 
 
 def measure_line(parts: Sequence[Part], height: float, scale: float = 1.0) -> list[Symbol]:

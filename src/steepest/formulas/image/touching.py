@@ -79,13 +79,10 @@ def find_cuts(part: Part, height: float) -> list[Cut]:
     crossed = ink[np.arange(tall), ways].sum(axis=1)
     ways, crossed = ways[crossed <= _MOST_CROSSED * stroke], crossed[crossed <= _MOST_CROSSED * stroke]
     on_left = (np.arange(wide) < ways[:, :, None])[:, ink]
-    share = on_left.mean(axis=1)
-    other = max(_OTHER * on_left.shape[1], 3)
-    found, kept = [], list[Mask]()
-    for k in np.argsort(crossed, kind="stable"):
-        if not _LEAST_INK < share[k] < 1 - _LEAST_INK or any((on_left[k] ^ one).sum() < other for one in kept):
+    share, found = on_left.mean(axis=1), []
+    for k in _pick_different(on_left, np.argsort(crossed, kind="stable")):
+        if not _LEAST_INK < share[k] < 1 - _LEAST_INK:
             continue
-        kept.append(on_left[k])
         side = np.arange(wide) < ways[k][:, None]
         halves = [_whole(ink & side), _whole(ink & ~side)]
         boxes = [box_of(half) for half in halves]
@@ -96,6 +93,19 @@ def find_cuts(part: Part, height: float) -> list[Cut]:
         )
         found.append(Cut(first, second, float(crossed[k]) / stroke))
     return found
+
+
+def _pick_different(on_left: Mask, order: NDArray[np.int64]) -> list[int]:
+    """Pick ways (ways, ink) in an order, none of which takes nearly the same ink apart as one before."""
+    flat = on_left.astype(np.float32)
+    each = flat.sum(axis=1)
+    near = each[:, None] + each - 2 * flat @ flat.T < max(_OTHER * on_left.shape[1], 3)
+    left, picked = np.ones(len(on_left), dtype=bool), []
+    for k in order:
+        if left[k]:
+            picked.append(int(k))
+            left &= ~near[k]
+    return picked
 
 
 def _whole(ink: Mask) -> Mask:

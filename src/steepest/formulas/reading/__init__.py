@@ -4,7 +4,7 @@ from steepest._errors import check_extra
 
 check_extra("formulas", "cv2", "lark", "numpy", "PIL")
 
-from steepest.formulas.reading.fragments import make_fragments  # noqa: E402
+from steepest.formulas.reading.fragments import as_on_pages, make_fragments  # noqa: E402
 from steepest.formulas.reading.reading import read_formulas, read_symbols  # noqa: E402
 from steepest.formulas.reading.recognizer import Recognizer  # noqa: E402
 from steepest.formulas.reading.results import Formulas, ReadLine, ReadSymbol, read_json  # noqa: E402
@@ -14,6 +14,7 @@ __all__ = [
     "ReadLine",
     "ReadSymbol",
     "Recognizer",
+    "as_on_pages",
     "make_fragments",
     "read_formulas",
     "read_json",

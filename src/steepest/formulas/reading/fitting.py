@@ -1,6 +1,7 @@
 """The nets that join and cut, fitted to pages that are made: there it is known whose ink is whose."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,24 +14,29 @@ from steepest.formulas.image.making import make_page
 from steepest.formulas.image.reading import find_baseline, read_page
 from steepest.formulas.image.touching import find_cuts
 from steepest.formulas.reading.recognizer import Recognizer
-from steepest.formulas.reading.seams import Net, Opinions, Seams, Writing
+from steepest.formulas.reading.seams import FARTHEST, Net, Opinions, Seams, Writing, cut_layout
 from steepest.formulas.reading.segmenting import cut_inputs, is_near, pair_inputs, whole_inputs
 
 Values = NDArray[np.float64]
+Truth = NDArray[np.bool_]
 Owners = NDArray[np.int32]
 _RATE = 0.12  # of symbols are broken, and of neighbours touch, on pages to learn from
 _OWN = 0.12  # of a symbol's ink is in what it has a part of
 _PURE = 0.9  # of a symbol's ink is on one side of a right cut
 _SAME = 0.8  # of what two boxes cover is shared, and they are one
-_SHARE = 0.1  # of whole symbols are cut to learn from
+_HIDDEN, _BATCH, _LR, _DECAY = (32, 32), 256, 5e-3, 0.1
+_EPOCHS = (60, 60, 25, 25)
+_WRONG = 0.5  # of wrong cuts are learnt from
+_SHARE = 0.04  # of whole symbols are cut to learn from at least, and more of those that look like none
 
 
 class Examples(NamedTuple):
-    """Inputs of the three nets, and what they should say."""
+    """Inputs of the four nets, and what they should say."""
 
-    pair: tuple[Values, NDArray[np.bool_]]
-    more: tuple[Values, NDArray[np.bool_]]
-    cut: tuple[Values, NDArray[np.bool_]]
+    pair: tuple[Values, Truth]
+    more: tuple[Values, Truth]
+    cut: tuple[Values, Truth]
+    place: tuple[Values, Truth]
 
 
 def fit_seams(
@@ -55,9 +61,7 @@ def fit_seams(
     for page in range(pages):
         found.append(page_examples(images, labels, recognizer, seed * 1_000_000 + page))
         progress(page)
-    every = [tuple(np.concatenate(part) for part in zip(*kind, strict=True)) for kind in zip(*found, strict=True)]
-    nets = [_fit_net(inputs, truth, epochs, seed) for (inputs, truth), epochs in zip(every, (60, 60, 15), strict=True)]
-    return Seams(*nets)
+    return Seams(*(_fit_net(*kind, epochs, seed) for kind, epochs in zip(_join_kinds(found), _EPOCHS, strict=True)))
 
 
 def page_examples(images: NDArray[np.integer], labels: Sequence[str], recognizer: Recognizer, seed: int) -> Examples:
@@ -73,7 +77,12 @@ def page_examples(images: NDArray[np.integer], labels: Sequence[str], recognizer
         return list(parts)
 
     read_page(made.image, segment=learn)
-    return Examples(*((np.concatenate(x), np.concatenate(y)) for x, y in (zip(*kind, strict=True) for kind in zip(*found, strict=True))))
+    return Examples(*_join_kinds(found))
+
+
+def _join_kinds(found: Sequence[Examples]) -> list[tuple[Values, Truth]]:
+    kinds = (zip(*kind, strict=True) for kind in zip(*found, strict=True))
+    return [(np.concatenate(list(inputs)), np.concatenate(list(truth))) for inputs, truth in kinds]
 
 
 def _line_examples(
@@ -91,27 +100,48 @@ def _line_examples(
         if len(whose) == 1:
             groups.setdefault(next(iter(whose)), []).append(part)
     wholes = [(joined_part(group), frozenset([who])) for who, group in groups.items() if len(group) > 1]
-    items = [(part, whose) for part, whose in known if len(whose) == 1] + wholes
+    singles = [(part, whose) for part, whose in known if len(whose) == 1]
+    items, single = singles + wholes, len(singles)
     pairs = [
         (i, j)
         for j in range(len(items))
-        for i in range(min(j, len(known)))
-        if is_near(items[i][0], items[j][0], writing.height) and (j < len(items) - len(wholes) or items[i][1] != items[j][1])
+        for i in range(min(j, single))
+        if is_near(items[i][0], items[j][0], writing.height) and (j < single or items[i][1] != items[j][1])
     ]
-    pair = pair_inputs([part for part, _ in items], pairs, writing, opinions)
+    pair = pair_inputs([(items[i][0], items[j][0]) for i, j in pairs], writing, opinions)
     same = np.array([items[i][1] == items[j][1] for i, j in pairs], dtype=bool)
     ones = [(part, whose) for part, whose in known if len(whose) > 1 or (whose and len(groups[next(iter(whose))]) == 1)]
     ones += wholes
     more = whole_inputs([part for part, _ in ones], writing, opinions) if ones else np.zeros((0, 9))
     several = np.array([len(whose) > 1 for _, whose in ones], dtype=bool)
+    cut, place = _cut_examples(ones, more, owners, writing, opinions, rng)
+    return Examples((pair, same), (more, several), cut, place)
+
+
+def _cut_examples(
+    ones: Sequence[tuple[Part, frozenset[int]]],
+    more: Values,
+    owners: Owners,
+    writing: Writing,
+    opinions: Opinions,
+    rng: np.random.Generator,
+) -> tuple[tuple[Values, Truth], tuple[Values, Truth]]:
+    """Make examples of cuts: of pieces of several symbols, and of some of one, rather of those that look like none."""
     inputs, right = [np.zeros((0, 29))], [np.zeros(0, dtype=bool)]
-    for part, whose in ones:
-        if len(whose) > 1 or rng.random() < _SHARE:
-            cuts = find_cuts(part, writing.height)
-            if cuts:
-                inputs.append(cut_inputs(part, cuts, writing, opinions))
-                right.append(np.array([_is_right(part, cut.left, cut.right, whose, owners) for cut in cuts], dtype=bool))
-    return Examples((pair, same), (more, several), (np.concatenate(inputs), np.concatenate(right)))
+    layouts, places = [np.zeros((0, 11))], [np.zeros(0, dtype=bool)]
+    for (part, whose), logs in zip(ones, more, strict=True):
+        if len(whose) == 1 and rng.random() > max(_SHARE, 1 - np.exp(logs[1])):
+            continue
+        cuts = find_cuts(part, writing.height)
+        judged = [_is_right(part, cut.left, cut.right, whose, owners) for cut in cuts]
+        if len(whose) > 1 and cuts:
+            layouts.append(np.array([cut_layout(part, cut, writing.height) for cut in cuts], dtype=np.float64))
+            places.append(np.array(judged, dtype=bool))
+        asked = [k for k, is_right in enumerate(judged) if is_right or rng.random() < _WRONG]
+        if asked:
+            inputs.append(cut_inputs(part, [cuts[k] for k in asked], writing, opinions))
+            right.append(np.array(judged, dtype=bool)[asked])
+    return (np.concatenate(inputs), np.concatenate(right)), (np.concatenate(layouts), np.concatenate(places))
 
 
 def _find_owners(part: Part, owners: Owners, sizes: NDArray[np.int64]) -> frozenset[int]:
@@ -130,7 +160,10 @@ def _is_right(part: Part, left: Part, right: Part, whose: frozenset[int], owners
         if 1 - _PURE <= share <= _PURE:
             return False
         sides[share < 0.5].append(who)
-    return all(side and overlap(_inked(part, owners, side), half.box) >= _SAME for side, half in zip(sides, (left, right), strict=True))
+    return all(
+        side and overlap(_inked(part, owners, side), half.box) >= _SAME
+        for side, half in zip(sides, (left, right), strict=True)
+    )
 
 
 def _inked(part: Part, owners: Owners, whose: Sequence[int]) -> Box:
@@ -138,11 +171,39 @@ def _inked(part: Part, owners: Owners, whose: Sequence[int]) -> Box:
     return box_of(ink).moved(part.box.x, part.box.y)
 
 
-def _fit_net(inputs: Values, truth: NDArray[np.bool_], epochs: int, seed: int) -> Net:
-    """Fit 24 and 24 hidden units by AdamW."""
-    generator = torch.Generator("cpu").manual_seed(seed)
+def _fit_net(inputs: Values, truth: Truth, epochs: int, seed: int) -> Net:
+    """Fit two hidden layers by AdamW."""
     mean, scale = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
-    x = torch.as_tensor(np.clip((inputs - mean) / scale, -5, 5), dtype=torch.float32, device="cpu")
+    x = torch.as_tensor(np.clip((inputs - mean) / scale, -FARTHEST, FARTHEST), dtype=torch.float32, device="cpu")
     y = torch.as_tensor(truth, dtype=torch.float32, device="cpu")
+    generator = torch.Generator("cpu").manual_seed(seed)
     sizes = [x.shape[1], *_HIDDEN, 1]
-    weights = [_draw(taken, given, generator) for taken, given in zip(sizes, sizes[1:])]
+    layers = [_draw_layer(taken, given, generator) for taken, given in pairwise(sizes)]
+    steps = max(epochs * len(x) // _BATCH, 1)
+    optimizer = torch.optim.AdamW([value for layer in layers for value in layer], lr=_LR, weight_decay=_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, total_steps=steps + 1)
+    for _ in range(steps):
+        batch = torch.randint(len(x), (_BATCH,), generator=generator, device="cpu")
+        loss = nn.functional.binary_cross_entropy_with_logits(_forward(layers, x[batch]), y[batch])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    return Net(mean, scale, tuple((w.detach().double().numpy(), b.detach().double().numpy()) for w, b in layers))
+
+
+def _draw_layer(taken: int, given: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw a layer's weights as torch does by default."""
+    reach = taken**-0.5
+    drawn = [
+        torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
+        for shape in ((given, taken), (given,))
+    ]
+    weights, biases = (((2 * value - 1) * reach).requires_grad_() for value in drawn)
+    return weights, biases
+
+
+def _forward(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
+    for k, (weights, biases) in enumerate(layers):
+        x = (torch.relu(x) if k else x) @ weights.T + biases
+    return x[:, 0]

@@ -1,24 +1,21 @@
 """From the picture of a page to the formulas on it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steepest.formulas.image.boxes import Part
-from steepest.formulas.image.reading import find_baseline, read_page, segment_by_shape
+from steepest.formulas.image.reading import find_baseline, measure_line, page_scale, read_page
 from steepest.formulas.image.symbols import Symbol
-from steepest.formulas.logic.labels import MEANINGS
-from steepest.formulas.logic.reading import MOST_SYMBOLS, most_probable
+from steepest.formulas.reading.lines import Changed, read_best, read_line
 from steepest.formulas.reading.recognizer import Recognizer, class_places
-from steepest.formulas.reading.results import Formulas, ReadLine, ReadSymbol, class_of, top_alternatives
-from steepest.formulas.reading.seams import Opinions, Writing, load_seams
-from steepest.formulas.reading.segmenting import segment
-from steepest.formulas.reading.sizes import case_shares, size_shares
-
-_LEAST = 0.001  # what is less probable is not read
+from steepest.formulas.reading.results import Formulas, ReadSymbol, top_alternatives
+from steepest.formulas.reading.seams import Writing, load_seams
+from steepest.formulas.reading.segmenting import Segmented, Segmenter
+from steepest.formulas.reading.sizes import size_shares
 
 
 def read_formulas(
@@ -40,21 +37,34 @@ def read_formulas(
     Raises:
         ValueError: ``image`` is none of these, or the recogniser has labels that are no classes.
     """
-    lines = read_page(image, debug, make_segmenter(recognizer)).lines
-    return read_symbols(weigh(lines, recognizer), grammar=grammar, words=words)
-
-
-def make_segmenter(recognizer: Recognizer) -> Callable[[Sequence[Part], float], list[Part]]:
-    """What makes symbols of a line's parts: with the recogniser's help if it knows ``""``, or else by shape alone."""
     if "" not in recognizer.labels:
-        return segment_by_shape
-    opinions, seams = Opinions(recognizer), load_seams()
+        return read_symbols(weigh(read_page(image, debug).lines, recognizer), grammar=grammar, words=words)
+    segmenter = Segmenter(recognizer, load_seams())
+    found: list[tuple[Sequence[Part], Writing, Segmented]] = []
 
     def segment_line(parts: Sequence[Part], height: float) -> list[Part]:
-        row, slope = find_baseline([part.box for part in parts], height)
-        return segment(parts, Writing(height, row, slope), opinions, seams)
+        if not parts:
+            return []
+        writing = Writing(height, *find_baseline([part.box for part in parts], height))
+        segmented = segmenter.segment(parts, writing)
+        found.append((parts, writing, segmented))
+        return segmented.parts
 
-    return segment_line
+    lines = weigh(read_page(image, debug, segment_line).lines, recognizer)
+    if not grammar:
+        return read_symbols(lines, grammar=False, words=words)
+    scale = page_scale(image.shape)
+
+    def read_other(number: int, changed: Changed) -> list[ReadSymbol]:
+        parts, writing, _ = found[number]
+        other = segmenter.segment(parts, writing, changed).parts
+        return weigh([measure_line(other, writing.height, scale)], recognizer)[0]
+
+    read = []
+    for number, line in enumerate(lines):
+        decisions = found[number][2].decisions
+        read.append(read_best(line, decisions, partial(read_other, number), words))
+    return Formulas(tuple(read))
 
 
 def read_symbols(lines: Sequence[Sequence[ReadSymbol]], *, grammar: bool = True, words: bool = False) -> Formulas:
@@ -67,23 +77,7 @@ def read_symbols(lines: Sequence[Sequence[ReadSymbol]], *, grammar: bool = True,
             size, and what it was corrected to.
         grammar, words: as in :func:`read_formulas`.
     """
-    return Formulas(tuple(_read_line(line, grammar, words) for line in lines if line))
-
-
-def _read_line(symbols: Sequence[ReadSymbol], grammar: bool, words: bool) -> ReadLine:
-    alternatives, shares = [], []
-    for symbol in symbols:
-        if symbol.corrected is None:
-            likely = tuple(pair for pair in symbol.alternatives if pair[1] >= _LEAST)
-            alternatives.append(likely or symbol.alternatives[:1])
-            shares.append(case_shares(symbol.relative_height))
-        else:
-            label = class_of(symbol.corrected)
-            alternatives.append(((label, 1.0),))
-            shares.append({sign: float(sign == symbol.corrected) for sign in MEANINGS[label]})
-    reading = most_probable(alternatives, grammar=grammar and len(symbols) <= MOST_SYMBOLS, words=words, shares=shares)
-    read = tuple(replace(symbol, choice=choice) for symbol, choice in zip(symbols, reading.choices, strict=True))
-    return ReadLine(read, reading.text, reading.tree, reading.misfit)
+    return Formulas(tuple(read_line(line, grammar, words)[0] for line in lines if line))
 
 
 def weigh(lines: Sequence[Sequence[Symbol]], recognizer: Recognizer) -> list[list[ReadSymbol]]:

@@ -5,6 +5,7 @@ on a page of one pen they are alike.
 """
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +25,7 @@ from steepest.formulas.reading.sizes import size_shares
 Values = NDArray[np.float64]
 _ROOM = 0.18  # of a capital's height: how wide a gap is at most over which two pieces face each other
 _TINY = 1e-4
-_FARTHEST = 5.0  # scales that an input is taken to be from its mean
+FARTHEST = 5.0  # scales that an input is taken to be from its mean
 
 
 class Writing(NamedTuple):
@@ -59,7 +60,7 @@ class Opinions:
         Logarithms of the probability that it is none, of its best class's with and without what its size says, of what
         the size says of that class, and of the sum over all classes; and how far it ends above the baseline.
         """
-        keys = [(*part.box, hash(part.ink.tobytes())) for part in parts]
+        keys = [part_key(part) for part in parts]
         new = {key: part for key, part in zip(keys, parts, strict=True) if key not in self._known}
         if new:
             self._known.update(zip(new, self._ask(list(new.values()), writing), strict=True))
@@ -76,6 +77,11 @@ class Opinions:
         seen = [found[:, self._none], weighed.max(axis=1), classes.max(axis=1)]
         logs = [np.log(values + _TINY) for values in seen]
         return np.stack([*logs, told, np.log(weighed.sum(axis=1) + _TINY), sizes[:, 2]], axis=1)
+
+
+def part_key(part: Part) -> tuple[int, ...]:
+    """What tells parts of a page apart."""
+    return (*part.box, zlib.crc32(part.ink.tobytes()))
 
 
 def pair_layout(a: Part, b: Part, height: float) -> list[float]:
@@ -108,6 +114,9 @@ def cut_layout(part: Part, cut: Cut, height: float) -> list[float]:
     return [cut.crossed, *(length / height for length in lengths), share, stroke_width(part.ink) / height]
 
 
+NETS = ("pair", "more", "cut", "place")
+
+
 @dataclass(frozen=True, eq=False)
 class Net:
     """Layers, each (weights (out, in), biases (out,)), with ReLU between them, of inputs less a mean over a scale."""
@@ -118,7 +127,7 @@ class Net:
 
     def __call__(self, inputs: Values) -> Values:
         """One logit for each row (N,)."""
-        x = np.clip((inputs - self.mean) / self.scale, -_FARTHEST, _FARTHEST)
+        x = np.clip((inputs - self.mean) / self.scale, -FARTHEST, FARTHEST)
         for k, (weights, biases) in enumerate(self.layers):
             x = (np.maximum(x, 0) if k else x) @ weights.T + biases
         return np.asarray(x[:, 0])
@@ -126,18 +135,21 @@ class Net:
 
 @dataclass(frozen=True, eq=False)
 class Seams:
-    """Three nets: whether two pieces are one symbol, whether a piece is more than one, and whether a cut is right.
+    """Four nets, each of which gives the logit of a probability.
 
-    Each takes numbers of the layout and the six opinions of every piece, and gives the logit of a probability.
+    ``pair``: whether two pieces are one symbol; ``more``: whether a piece is more than one; ``cut``: whether a cut is
+    right; they take numbers of the layout and the six opinions of every piece. ``place``: whether a cut is right, by
+    the layout alone: which cuts are worth asking about.
     """
 
     pair: Net
     more: Net
     cut: Net
+    place: Net
 
     def to_json(self) -> str:
         """The nets, in few digits."""
-        return json.dumps({name: _list_net(getattr(self, name)) for name in ("pair", "more", "cut")}) + "\n"
+        return json.dumps({name: _list_net(getattr(self, name)) for name in NETS}) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Seams":
