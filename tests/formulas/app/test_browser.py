@@ -61,6 +61,15 @@ def counted(page, selector, count):
     raise AssertionError(f"{selector}: {found} instead of {count}")
 
 
+def tab_to(page, expression, start):
+    """Press Tab until what has the focus says so."""
+    for _ in range(40):
+        if str(page.evaluate(expression)).startswith(start):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"nothing that begins with {start!r} gets the focus")
+
+
 def symbol(page, place):
     return page.locator("button.symbol").nth(place)
 
@@ -146,29 +155,19 @@ def test_the_keyboard_is_enough(browser, address, tmp_path):
     (tmp_path / "page.png").write_bytes(picture())
     with opened(browser, address) as page:
         page.locator(".pad").wait_for()
-        for _ in range(30):
-            page.keyboard.press("Tab")
-            if page.evaluate("document.activeElement.textContent") == "Picture …":
-                break
+        tab_to(page, "document.activeElement.textContent", "Picture …")
         with page.expect_file_chooser() as chooser:
             page.keyboard.press("Enter")
         chooser.value.set_files(tmp_path / "page.png")
         read(page, WRITTEN)
-        for _ in range(30):
-            page.keyboard.press("Tab")
-            if page.evaluate("document.activeElement.className").startswith("symbol"):
-                break
+        tab_to(page, "document.activeElement.className", "symbol")
         for _ in range(3):
             page.keyboard.press("ArrowRight")
         page.keyboard.press("Shift+Q")  # instead of P; goes on to the next symbol
         read(page, "∀x(Q(x) → Q(x))")
         page.keyboard.press("ArrowLeft")
         page.keyboard.press("Enter")  # into the alternatives
-        pressed = "document.activeElement.getAttribute('aria-label')"
-        for _ in range(12):
-            if page.evaluate(pressed).startswith("P,"):
-                break
-            page.keyboard.press("Tab")
+        tab_to(page, "document.activeElement.getAttribute('aria-label')", "P,")
         page.keyboard.press("Enter")
         read(page, WRITTEN)
         assert page.evaluate("document.activeElement.className").startswith("symbol")

@@ -128,6 +128,11 @@ def test_only_what_was_corrected_goes_to_a_set_and_once(client):
     client.post(keep, json={"which": "corrected", "set": number})  # what was said of this ink before is wrong
     counts = {label: count for label, count in client.get(f"/api/sets/{number}").json()["counts"] if count}
     assert counts == {"¬": 1}
+    ids = [sample["id"] for sample in client.get(f"/api/sets/{number}/samples?label=¬").json()["samples"]]
+    client.post("/api/samples/delete", json={"ids": ids})
+    assert client.get(f"/api/sets/{number}").json()["symbols"] == 0
+    client.post(keep, json={"which": "corrected", "set": number})  # it is wanted after all
+    assert client.get(f"/api/sets/{number}").json()["symbols"] == 1
     client.post(keep, json={"which": "all", "set": number})
     assert client.get(f"/api/sets/{number}").json()["symbols"] == len(TEXT)
 
