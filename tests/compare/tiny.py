@@ -139,6 +139,7 @@ two_dimensions = Method(
     "two-dimensions", torch.optim.SGD, space={**LR, "momentum": Range(0.0, 0.95, log=False)}, fixed={"nesterov": False}
 )
 good = Method("good", torch.optim.SGD, space=LR)
+whole = Method("whole", torch.optim.SGD, space={"lr": Range(0.01, 1.0)}, batches_per_step="epoch")
 twin = Method("twin", torch.optim.SGD, space=LR)
 slow = Method("slow", Slow, space=LR)
 held = Method("held", Held, space=LR)

@@ -48,6 +48,42 @@ def test_it_counts_what_the_study_will_do():
     assert good.test_seconds > 0
 
 
+def test_a_method_of_the_full_batch_takes_a_step_an_epoch_and_pays_for_it():
+    spec = spec_of("good", "whole", epochs=4, batch_size=30)
+    assert [method.evaluations_per_step for method in spec.methods] == [1, 4]
+    good, whole = make_plan(StudySpec((spec,)), jobs=2, data_dir=None).methods
+    assert (good.steps, whole.steps) == (16, 4)
+    assert good.gradient_evaluations == whole.gradient_evaluations == 80
+    assert whole.seconds > 0
+
+
+def test_a_study_with_a_method_of_the_full_batch_counts_both_by_samples(tmp_path):
+    names = f"{TINY}:good,{TINY}:whole"
+    line = [
+        "--methods",
+        names,
+        "--trials",
+        "2",
+        "--seeds",
+        "2",
+        "--epochs",
+        "4",
+        "--jobs",
+        "1",
+        "--out",
+        tmp_path / "out",
+    ]
+    done = command(*map(str, line))
+    assert done.returncode == 0, done.stderr
+    found = finished_records(tmp_path / "out")[1]
+    assert {(r.gradient_evaluations, r.samples) for r in found} == {(24, 480)}
+    assert {len(r.curve["train_loss"]) for r in found} == {4}
+    assert (
+        "whole pays 6 gradient evaluations per step, and so takes 1/6 as many steps"
+        in (tmp_path / "out" / "report.md").read_text()
+    )
+
+
 def test_the_whole_is_more_than_the_steps():
     """Imports and data before the first run, the test of a final run, and what the command does between two runs."""
     counted = {"trials": 3, "finals": 2, "steps": 16, "batch_size": 30, "per_run": 16, "in_full": 5}

@@ -44,7 +44,7 @@ from steepest.data import Splits, Tasks
 from steepest.training.code import loading
 from steepest.training.code.lookup import digest_of, load_data, reference_of, the_instrument, the_method, the_workload
 from steepest.training.code.user_code import told
-from steepest.training.definitions.budget import steps_in, steps_per_epoch
+from steepest.training.definitions.budget import over_epochs, steps_in, steps_per_epoch
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.schedule import SCHEDULES
@@ -183,7 +183,7 @@ def _make_comparisons(
     for size in batch_sizes:
         for task in splits.tasks:
             budget = epochs * steps_per_epoch(len(task.train), size)
-            _check_budget(budget, size, [m for _, m in methods], request.ranks)
+            _check_budget(budget, size, [m for _, m in _over_epochs(methods, splits, size)], request.ranks)
     for _, instrument in instruments:
         _check_instrument(instrument, workload, splits)
     for _, method in methods:
@@ -195,14 +195,16 @@ def _make_comparisons(
     further = range(MORE_TUNING_SEEDS, MORE_TUNING_SEEDS + searches * request.tuning_seeds - 1)
     screen = SCREEN if stopping is not None and request.trials > number_of_finalists(request.trials) + 1 else None
     scrambles = (TUNING_SEED, *further)[:: request.tuning_seeds]
-    specs = tuple(_method_spec(reference, method, request.trials, scrambles) for reference, method in methods)
     names = [method.name for _, method in methods]
     captions = {instrument.name: instrument.caption(workload, splits) for _, instrument in instruments}
     return [
         Spec(
             name=workload.name if len(batch_sizes) == 1 else f"{workload.name}, batch {size}",
             workload=frozen,
-            methods=specs,
+            methods=tuple(
+                _method_spec(reference, method, request.trials, scrambles)
+                for reference, method in _over_epochs(methods, splits, size)
+            ),
             baseline=request.baseline or ("sgd" if "sgd" in names else names[0]),
             trials=request.trials,
             tuning_seed=TUNING_SEED,
@@ -228,6 +230,12 @@ def _make_comparisons(
         )
         for size in batch_sizes
     ]
+
+
+def _over_epochs(methods: Sequence[tuple[str, Method]], splits: Splits, size: int) -> list[tuple[str, Method]]:
+    """List the methods as they are at a batch size."""
+    batches = [steps_per_epoch(len(task.train), size) for task in splits.tasks]
+    return [(reference, over_epochs(method, batches)) for reference, method in methods]
 
 
 def _final_seeds(request: Request, methods: int) -> tuple[tuple[int, ...], Stopping | None]:

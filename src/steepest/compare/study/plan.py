@@ -186,6 +186,7 @@ def _time_run(
     """Measure the seconds of a run without a test, and of the test."""
 
     whole = Assignment(workload, method, splits, point, spec.tuning_seed, spec.epochs, spec.batch_size)
+    method = whole.method
     schedule = _begin_as_in(whole.legs[0].stop, method.schedule or SCHEDULES[spec.schedule])
 
     def timed(count: int) -> float:

@@ -10,13 +10,16 @@ check_extra("formulas", "cv2", "numpy", "safetensors")
 if TYPE_CHECKING:
     from steepest.formulas.recognition.networks import ConvNet, DenseNet
     from steepest.formulas.recognition.recognizer import Recognizer
+    from steepest.formulas.recognition.results import Epoch, Trained
     from steepest.formulas.recognition.settings import Settings
     from steepest.formulas.recognition.testing import Confusion, Tested, test_recognizer
-    from steepest.formulas.recognition.training import Epoch, StoppedError, Trained, train_recognizer
+    from steepest.formulas.recognition.training import StoppedError, train_recognizer
+    from steepest.formulas.recognition.validation import CrossValidated, cross_validate
 
 __all__ = [
     "Confusion",
     "ConvNet",
+    "CrossValidated",
     "DenseNet",
     "Epoch",
     "Recognizer",
@@ -24,6 +27,7 @@ __all__ = [
     "StoppedError",
     "Tested",
     "Trained",
+    "cross_validate",
     "test_recognizer",
     "train_recognizer",
 ]
@@ -33,8 +37,10 @@ __getattr__, __dir__ = lazy_names(
     {
         "steepest.formulas.recognition.networks": ("ConvNet", "DenseNet"),
         "steepest.formulas.recognition.recognizer": ("Recognizer",),
+        "steepest.formulas.recognition.results": ("Epoch", "Trained"),
         "steepest.formulas.recognition.settings": ("Settings",),
         "steepest.formulas.recognition.testing": ("Confusion", "Tested", "test_recognizer"),
-        "steepest.formulas.recognition.training": ("Epoch", "StoppedError", "Trained", "train_recognizer"),
+        "steepest.formulas.recognition.validation": ("CrossValidated", "cross_validate"),
+        "steepest.formulas.recognition.training": ("StoppedError", "train_recognizer"),
     },
 )

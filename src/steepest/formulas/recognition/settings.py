@@ -1,9 +1,14 @@
 """How a recogniser is trained."""
 
+# ruff: noqa: E402
+from steepest._errors import check_extra
+
+check_extra("compare", "cloudpickle")
+
 from dataclasses import dataclass
 from typing import Any
 
-from steepest._errors import InputError
+from steepest._errors import InputError, argument
 from steepest.formulas.recognition.networks import NETWORKS, make_network
 from steepest.training.code.lookup import find_method
 from steepest.training.definitions.method import Method
@@ -83,5 +88,7 @@ class Settings:
         if self.method in ("adam", "adamw"):
             values["lr"] = 2e-3
         if self.lr is not None and "lr" not in values:
-            raise InputError(f"lr must be left out for {method.name}, which finds its own, got {self.lr:g}")
+            raise InputError(
+                f"{argument('lr')} must be left out for {method.name}, which finds its own, got {self.lr:g}"
+            )
         return method, values if self.lr is None else {**values, "lr": self.lr}

@@ -48,11 +48,16 @@ def test_recognizer(recognizer: Recognizer, symbols: SymbolSet) -> Tested:
     """
     if not len(symbols):
         raise InputError("a set to test on must hold at least one symbol, got none")
-    best = recognizer.probabilities(symbols.images).argmax(axis=1)
-    return judge([recognizer.labels[k] for k in best.tolist()], symbols)
+    return judge(answers(recognizer, symbols), symbols)
 
 
 test_recognizer.__test__ = False  # type: ignore[attr-defined]  # no test, whatever pytest makes of its name
+
+
+def answers(recognizer: Recognizer, symbols: SymbolSet) -> list[str]:
+    """What each symbol of a set is taken for."""
+    best = recognizer.probabilities(symbols.images).argmax(axis=1)
+    return [recognizer.labels[k] for k in best.tolist()]
 
 
 def judge(said: list[str], symbols: SymbolSet) -> Tested:

@@ -7,27 +7,35 @@ check_extra("compare", "cloudpickle")
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from steepest._errors import InputError
-from steepest._files import write_atomically
+from steepest._errors import InputError, argument
 from steepest._threads import threads
 from steepest.data import Split, Splits
 from steepest.formulas.recognition.distortion import distort
 from steepest.formulas.recognition.networks import as_inputs, make_network
 from steepest.formulas.recognition.recognizer import Recognizer
+from steepest.formulas.recognition.results import (
+    Epoch,
+    Trained,
+    read_progress,
+    read_result,
+    write_progress,
+    write_result,
+)
 from steepest.formulas.recognition.settings import Settings
 from steepest.formulas.recognition.temperature import fit_temperature
-from steepest.formulas.recognition.testing import Confusion, Tested, test_recognizer
+from steepest.formulas.recognition.testing import Tested, test_recognizer
 from steepest.formulas.sets.copies import hold_out_symbols
 from steepest.formulas.sets.symbol_set import SymbolSet
 from steepest.page.folder import take_folder
@@ -38,40 +46,12 @@ from steepest.training.definitions.workload import Workload
 from steepest.training.loop.checkpoint import Checkpoint
 from steepest.training.train import train
 
-MODEL, RESULT, PROGRESS, SETTINGS = "model.safetensors", "result.json", "progress.jsonl", "training.json"
-CHECKPOINT = "checkpoint.pt"
+SETTINGS, CHECKPOINT = "training.json", "checkpoint.pt"
 _SECONDS = 5.0  # at least between two checkpoints
-
-
-class Epoch(NamedTuple):
-    """Where a training stands after an epoch: mean loss of training, and accuracy on what is held out."""
-
-    epoch: int
-    epochs: int
-    train_loss: float
-    accuracy: float
 
 
 class StoppedError(InputError):
     """A training was stopped by who watches it; the next call goes on."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A recogniser, and what came of it.
-
-    Attributes:
-        tested: on the symbols that were held out; examples of confusions are indices in the whole set.
-        curve: after each epoch.
-        seconds: of the training.
-        counts: symbols of each class, of all.
-    """
-
-    recognizer: Recognizer
-    tested: Tested
-    curve: list[Epoch]
-    seconds: float
-    counts: dict[str, int]
 
 
 def train_recognizer(
@@ -95,11 +75,26 @@ def train_recognizer(
         StoppedError: ``progress`` has stopped it.
     """
     folder = Path(folder)
-    method, values = settings.find_method()
+    settings.find_method()
     take_folder(folder, SETTINGS, {"symbols": _digest(symbols), **_plain(asdict(settings))}, "training")
     with suppress(OSError, ValueError, KeyError, TypeError, InputError):
-        return _read_result(folder, symbols)
+        return read_result(folder, symbols)
     rest, held_out = hold_out_symbols(symbols, settings.held_out, settings.seed)
+    assignment = assignment_of(symbols, rest, held_out, settings)
+    with threads(settings.threads):
+        network, curve, seconds = _train(assignment, folder, progress)
+        recognizer = calibrated(network, tuple(symbols.counts()), assignment.splits.validation)
+    tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out.tolist())
+    trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
+    write_result(folder, trained)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return trained
+
+
+def assignment_of(
+    symbols: SymbolSet, rest: NDArray[np.int64], held_out: NDArray[np.int64], settings: Settings
+) -> Assignment:
+    """The training on the symbols of the indices ``rest``, which are validated on those of ``held_out``."""
     labels = tuple(symbols.counts())
     splits = Splits(*(_split(symbols.some(part), labels) for part in (rest, held_out, held_out)))
     workload = Workload(
@@ -111,42 +106,39 @@ def train_recognizer(
         target=0.9,
         augment=distort if settings.distort else None,
     )
+    method, values = settings.find_method()
     batch_size = min(settings.batch_size, len(rest))
-    assignment = Assignment(
-        workload, method, splits, values, settings.seed, settings.passes, batch_size, SCHEDULES[settings.schedule]
-    )
-    with threads(settings.threads):
-        network, curve, seconds = _train(assignment, folder, progress)
-        with torch.no_grad():
-            logits = network(splits.validation.inputs)
-    recognizer = Recognizer(network, labels, fit_temperature(logits, splits.validation.targets))  # type: ignore[arg-type]
-    tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out.tolist())
-    trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
-    _write_result(folder, trained)
-    return trained
+    schedule = SCHEDULES[settings.schedule]
+    return Assignment(workload, method, splits, values, settings.seed, settings.passes, batch_size, schedule)
+
+
+@torch.no_grad()
+def calibrated(network: nn.Module, labels: tuple[str, ...], held_out: Split) -> Recognizer:
+    """A recogniser of a network, at the temperature that fits what was held out."""
+    inputs = held_out.inputs
+    logits = torch.cat([network(inputs[at : at + 1000]) for at in range(0, len(inputs), 1000)])
+    return Recognizer(network, labels, fit_temperature(logits, held_out.targets))  # type: ignore[arg-type]
 
 
 def _train(
     assignment: Assignment, folder: Path, progress: Callable[[Epoch], object]
 ) -> tuple[nn.Module, list[Epoch], float]:
-    lines = _read_progress(folder)
+    lines = read_progress(folder)
     networks: list[nn.Module] = []
-    stopped: list[bool] = []
 
     def note(seen: Progress) -> bool:
         epoch = Epoch(seen.validations, assignment.epochs, seen.train_loss, seen.validation_metric)
         lines[:] = [*(line for line in lines if line.epoch < epoch.epoch), epoch]
-        write_atomically(folder / PROGRESS, "".join(json.dumps(line._asdict()) + "\n" for line in lines))
-        stopped.append(bool(progress(epoch)))
-        return stopped[-1]
+        write_progress(folder, lines)
+        return bool(progress(epoch))
 
     checkpoint = Checkpoint(folder / CHECKPOINT, _SECONDS)
     outcome = train(assignment, with_test=False, checkpoint=checkpoint, progress=note, trained=networks.append)
-    if outcome.pruned or any(stopped):
+    if outcome.pruned:
         raise StoppedError(f"the training was stopped after epoch {len(lines)} of {assignment.epochs}")
     if not networks:
         lr = assignment.hyperparameters.get("lr", float("nan"))
-        raise InputError(f"lr {lr:g} is too high for {assignment.method.name}: the training diverged")
+        raise InputError(f"{argument('lr')} {lr:g} is too high for {assignment.method.name}: the training diverged")
     return networks[0], lines, outcome.seconds
 
 
@@ -169,33 +161,3 @@ def _place(tested: Tested, indices: list[int]) -> Tested:
     """Put the examples' indices in the whole set in the place of those in the part that was tested."""
     confusions = [c._replace(examples=tuple(indices[i] for i in c.examples)) for c in tested.confusions]
     return replace(tested, confusions=confusions)
-
-
-def _read_progress(folder: Path) -> list[Epoch]:
-    with suppress(OSError, ValueError, TypeError):
-        return [Epoch(**json.loads(line)) for line in (folder / PROGRESS).read_text("utf-8").splitlines()]
-    return []
-
-
-def _write_result(folder: Path, trained: Trained) -> None:
-    """Write the model first: where there is a result, there is its model."""
-    trained.recognizer.save(folder / MODEL)
-    found = {
-        "accuracy": trained.tested.accuracy,
-        "balanced_accuracy": trained.tested.balanced_accuracy,
-        "confusions": [c._asdict() for c in trained.tested.confusions],
-        "held_out": trained.tested.counts,
-        "counts": trained.counts,
-        "seconds": trained.seconds,
-        "temperature": trained.recognizer.temperature,
-    }
-    write_atomically(folder / RESULT, json.dumps(found, ensure_ascii=False, indent=1))
-    with suppress(OSError):
-        os.unlink(folder / CHECKPOINT)
-
-
-def _read_result(folder: Path, symbols: SymbolSet) -> Trained:
-    found = json.loads((folder / RESULT).read_text("utf-8"))
-    confusions = [Confusion(**{**c, "examples": tuple(c["examples"])}) for c in found["confusions"]]
-    tested = Tested(found["accuracy"], found["balanced_accuracy"], confusions, found["held_out"])
-    return Trained(Recognizer.load(folder / MODEL), tested, _read_progress(folder), found["seconds"], symbols.counts())

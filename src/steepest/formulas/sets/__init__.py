@@ -6,7 +6,7 @@ check_extra("formulas", "cv2", "numpy", "PIL")
 
 from steepest.formulas.sets.copies import folds, group_copies, hold_out_symbols  # noqa: E402
 from steepest.formulas.sets.reading import read_set, write_set  # noqa: E402
-from steepest.formulas.sets.strokes import draw_strokes, stroke_bitmap  # noqa: E402
+from steepest.formulas.sets.strokes import draw_strokes, stroke_bitmap, write_strokes  # noqa: E402
 from steepest.formulas.sets.symbol_set import NOTHING, SymbolSet, no_symbols  # noqa: E402
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "read_set",
     "stroke_bitmap",
     "write_set",
+    "write_strokes",
 ]

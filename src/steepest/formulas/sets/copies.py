@@ -12,7 +12,7 @@ from steepest._errors import InputError
 from steepest.formulas.sets.symbol_set import SymbolSet
 from steepest.formulas.sets.turning import rotations, transform
 
-ALIKE = 0.97
+ALIKE = 0.96
 TURNS = tuple(range(-9, 10, 3))
 """Degrees that a copy may be turned by."""
 _AT_A_TIME = 64
@@ -35,7 +35,7 @@ def group_copies(images: NDArray[np.uint8], alike: float = ALIKE) -> NDArray[np.
         [0, 1, 0]
     """
     count = len(images)
-    pixels = torch.as_tensor(images, device="cpu").to(torch.float32)
+    pixels = torch.as_tensor(images, device="cpu").to(torch.float64)
     flat = _blurred(pixels)
     maps = rotations(torch.tensor(TURNS, dtype=pixels.dtype, device=pixels.device))
     groups = np.full(count, -1, dtype=np.int64)

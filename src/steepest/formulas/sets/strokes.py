@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,10 @@ def draw_strokes(strokes: Strokes, size: int = 112, pen: float = PEN) -> NDArray
     low, high = points.min(axis=0), points.max(axis=0)
     width = max(pen * size, 1.0)
     room = size - width - 1
-    scale = max(float((high / 2 - low / 2).max()) * 2, np.finfo(np.float64).tiny * 2**10)
+    middle, scale = high / 2 + low / 2, float((high - low).max()) or 1.0
     ink = np.zeros((size, size), dtype=np.uint8)
     for path in paths:
-        placed = (path / scale - (high / scale + low / scale) / 2) * room + (size - 1) / 2
+        placed = np.clip((path - middle) / scale, -0.5, 0.5) * room + (size - 1) / 2
         fixed = np.round(placed * 2**_FINE).astype(np.int32).reshape(-1, 1, 2)
         if len(fixed) == 1:
             fixed = np.repeat(fixed, 2, axis=0)
@@ -117,6 +117,23 @@ def read_strokes(path: Path) -> SymbolSet:
             raise InputError(f"{path}: number {k}: {error}") from error
         labels.append(label)
     return set_of(images, labels, str(path))
+
+
+def write_strokes(symbols: Iterable[tuple[str, Strokes]]) -> str:
+    """The JSON of labels and strokes that :func:`read_strokes` reads.
+
+    Raises:
+        ValueError: there are no strokes of a symbol, or they are no finite numbers.
+
+    Example:
+        >>> write_strokes([("∀", [[(0, 0), (1, 2)]])])
+        '[{"label": "∀", "strokes": [[[0.0, 0.0], [1.0, 2.0]]]}]'
+    """
+    items = []
+    for label, strokes in symbols:
+        check_strokes(strokes)
+        items.append({"label": label, "strokes": [[[float(x), float(y)] for x, y in stroke] for stroke in strokes]})
+    return json.dumps(items, ensure_ascii=False)
 
 
 def _is_finite(value: Any) -> bool:

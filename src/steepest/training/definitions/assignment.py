@@ -11,7 +11,7 @@ import torch
 
 from steepest._version import __version__
 from steepest.data import Splits
-from steepest.training.definitions.budget import share_of, steps_in, steps_per_epoch
+from steepest.training.definitions.budget import over_epochs, share_of, steps_in, steps_per_epoch
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.ranks import Ranks
 from steepest.training.definitions.schedule import SCHEDULES, Schedule
@@ -55,6 +55,11 @@ class Assignment:
     batch_size: int
     schedule: Schedule = SCHEDULES["linear"]
     parts: int = 1
+
+    def __post_init__(self) -> None:
+        if self.method.batches_per_step == "epoch":
+            counts = [steps_per_epoch(len(task.train), self.batch_size) for task in self.splits.tasks]
+            object.__setattr__(self, "method", over_epochs(self.method, counts))
 
     @property
     def lr_schedule(self) -> Schedule:

@@ -1,5 +1,6 @@
 """What a run may spend, in gradient evaluations."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from steepest._errors import InputError
@@ -31,6 +32,17 @@ def steps_in(budget: int, method: "Method") -> int:
             "or a smaller batch size"
         )
     return budget // method.cost
+
+
+def over_epochs(method: "Method", batches: Sequence[int]) -> "Method":
+    """The method where the epochs of its tasks, most often one, have so many batches.
+
+    Raises:
+        InputError: a step takes all of an epoch, and they differ.
+    """
+    if method.batches_per_step == "epoch" and len(set(batches)) > 1:
+        raise InputError(f"{method.name} takes all batches of an epoch for a step, and the tasks have {list(batches)}")
+    return method.over(batches[0])
 
 
 def share_of(budget: int, parts: int, cost: int) -> int:

@@ -27,6 +27,7 @@ class Batch:
     task: int = 0  # of a sequence of tasks, counted from 0
     see: Callable[[Any, Tensor], object] | None = None  # a controller's, which is shown every forward pass
     epoch: int = 0  # of the task, counted from 0
+    most: int | None = None  # samples that are evaluated at a time, whatever is asked for; all, if not given
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -41,7 +42,17 @@ class Batch:
         Returns:
             ``weight`` times the mean loss, detached. Its gradient has been added to ``.grad``.
         """
-        inputs, targets = self.inputs[part], self.targets[part]
+        first, stop, _ = part.indices(len(self))
+        if self.most is None or stop - first <= self.most or part.step not in (None, 1):
+            return self._backward(self.inputs[part], self.targets[part], weight)
+        total = torch.zeros((), dtype=torch.get_default_dtype(), device=self.inputs.device)
+        for at in range(first, stop, self.most):
+            some = slice(at, min(at + self.most, stop))
+            share = (some.stop - some.start) / (stop - first)
+            total = total + self._backward(self.inputs[some], self.targets[some], weight * share)
+        return total
+
+    def _backward(self, inputs: Tensor, targets: Tensor, weight: float) -> Tensor:
         mine = self.ranks.share(len(inputs))
         outputs = self.model(inputs[mine])
         loss = weight * _checked_loss(self.loss(outputs, targets[mine]))

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 from torch.optim import Optimizer
 
+from steepest._errors import InputError
 from steepest.optim import param_groups
 from steepest.training.definitions import fields
 from steepest.training.definitions.estimator import Estimator
@@ -33,6 +34,8 @@ class Method:
         prepare: called as ``prepare(model)`` before the optimizer is made, for hooks that it relies on, such as
             :func:`steepest.track_input_power`.
         schedule: of the learning rate, instead of the one that all methods of a study share.
+        batches_per_step: whose gradient together a step takes, in one mean over all their samples; ``"epoch"``: all of
+            an epoch, for methods of the full batch. Each is paid for.
 
     Raises:
         ValueError: a field is not what it must be, ``space`` is empty or lacks ``lr``, a hyperparameter is both
@@ -49,6 +52,7 @@ class Method:
     estimators: tuple[Estimator, ...] = ()
     prepare: Callable[[nn.Module], object] | None = None
     schedule: Schedule | None = None
+    batches_per_step: int | Literal["epoch"] = 1
 
     def __post_init__(self) -> None:
         fields.named("a method's name", self.name)
@@ -71,6 +75,9 @@ class Method:
         fields.table(f"{of}fixed", self.fixed)
         steps = fields.positive(f"{of}evaluations_per_step", self.evaluations_per_step)
         object.__setattr__(self, "evaluations_per_step", steps)
+        if self.batches_per_step != "epoch":
+            batches = fields.positive(f"{of}batches_per_step", self.batches_per_step)
+            object.__setattr__(self, "batches_per_step", batches)
         fields.flag(f"{of}closure", self.closure)
         fields.text(f"{of}description", self.description)
         if not isinstance(self.estimators, tuple | list) or not all(isinstance(e, Estimator) for e in self.estimators):
@@ -85,7 +92,18 @@ class Method:
 
     @property
     def cost(self) -> int:
-        """Gradient evaluations of a step; a method that pays two takes half as many steps as one that pays one."""
+        """Gradient evaluations of a step; a method that pays two takes half as many steps as one that pays one.
+
+        Raises:
+            InputError: it takes the batches of an epoch, see :meth:`over`.
+        """
+        if self.batches_per_step == "epoch":
+            raise InputError(f"{self.name} takes all batches of an epoch for a step, and here is no epoch")
+        return self.evaluations_per_batch * self.batches_per_step
+
+    @property
+    def evaluations_per_batch(self) -> int:
+        """Gradient evaluations of each batch of a step."""
         return self.evaluations_per_step * max([1, *(e.evaluations_per_step for e in self.estimators)])
 
     @property
@@ -115,6 +133,16 @@ class Method:
         """
         fixed = {name: value for name, value in self.fixed.items() if name not in space}
         return replace(self, space={**self.space, **space}, fixed=fixed)
+
+    def over(self, batches: int) -> "Method":
+        """The same where an epoch has so many batches.
+
+        Example:
+            >>> from torch.optim import Rprop
+            >>> Method("rprop", Rprop, space={"lr": Range(1e-4, 1e-1)}, batches_per_step="epoch").over(30).cost
+            30
+        """
+        return replace(self, batches_per_step=batches) if self.batches_per_step == "epoch" else self
 
     def build(self, model: nn.Module, searched: Mapping[str, float]) -> Optimizer:
         """Make the optimizer of one run from the chosen values of the searched hyperparameters."""

@@ -136,7 +136,8 @@ class Run:
         self.controller.before_step(self.step - self.leg.start)
         see = getattr(self.controller, "see", None)
         epoch = (self.step - self.leg.start) * self.method.cost // self.leg.per_epoch
-        batch = Batch(self.called, self.workload.loss, *next(self.batches), self.ranks, self.task, see, epoch)
+        inputs, targets, most = self._draw()
+        batch = Batch(self.called, self.workload.loss, inputs, targets, self.ranks, self.task, see, epoch, most)
         self.evaluations.reset()
         losses: list[Tensor] = []
 
@@ -154,6 +155,16 @@ class Run:
         self.loss_sum += self._after_step(self._find_loss_of_step(returned, losses).detach())
         self.loss_count += 1
         self.step += 1
+
+    def _draw(self) -> tuple[Tensor, Tensor, int | None]:
+        """Draw the samples of a step, and how many of them are evaluated at a time: all, unless they are of several
+        batches."""
+        count = self.method.cost // self.method.evaluations_per_batch
+        if count == 1:
+            return *next(self.batches), None
+        inputs, targets = zip(*(next(self.batches) for _ in range(count)), strict=True)
+        most = max(self.assignment.batch_size, self.workload.evaluation_batch)
+        return torch.cat(inputs), torch.cat(targets), most
 
     def _after_step(self, loss: Tensor) -> Tensor:
         """Tell the controller of the step; returns the loss that is noted."""
@@ -177,7 +188,7 @@ class Run:
         """Refuse a step that takes more than the method pays: the others of a comparison get no more for that
         either."""
         mine = self.ranks.share(batch_size)
-        share, paid = mine.stop - mine.start, self.method.cost
+        share, paid = mine.stop - mine.start, self.method.evaluations_per_batch
         uneven = self.evaluations.calls if self.ranks.size > 1 else 0  # a rank's part of each may be a sample larger
         if self.evaluations.samples > paid * share + uneven:
             taken = self.evaluations.samples / share
