@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument("--folder", type=Path, help="of the training, kept, so that it can go on")
     parser.add_argument("--count", type=int, default=600, help="symbols of each class (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=10, help="(%(default)s)")
+    parser.add_argument("--epochs", type=int, default=8, help="(%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
