@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.formulas.image.boxes import Box, Part, crop
+from steepest.formulas.image.boxes import Box, Grey, Mask, Part, crop
 from steepest.formulas.image.debug import Pictures
 from steepest.formulas.image.ink import binarize, find_text_area
 from steepest.formulas.image.lines import find_lines, reading_order
@@ -52,15 +52,7 @@ def read_page(
         ValueError: ``image`` is none of these.
     """
     pictures = Pictures(debug)
-    grey = to_grey(image)
-    scale = page_scale(grey.shape)
-    if scale < 1:
-        grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    pictures.save("grey", grey)
-    paper = find_paper(grey)
-    pictures.save("paper", np.where(paper, grey, np.uint8(0)))
-    ink = binarize(grey, paper)
-    pictures.save("ink", ~ink)
+    grey, ink, scale = find_ink(image, pictures)
     area = find_text_area(ink)
     pictures.save("text-area", grey, [area])
     parts = [Part(part.box.moved(area.x, area.y), part.ink) for part in find_parts(ink[crop(area)])]
@@ -73,6 +65,24 @@ def read_page(
     whole = [segment([parts[k] for k in line.members], height) for line in lines]
     pictures.save("symbols", grey, [part.box for line in whole for part in line])
     return Page([measure_line(line, height, scale) for line in whole if line])
+
+
+def find_ink(image: NDArray[np.uint8], pictures: Pictures) -> tuple[Grey, Mask, float]:
+    """A picture in grey at the size in which it is read, its ink, and the pixels there of one in the picture.
+
+    Raises:
+        ValueError: the image is not (H, W), (H, W, 3) or (H, W, 4).
+    """
+    grey = to_grey(image)
+    scale = page_scale(grey.shape)
+    if scale < 1:
+        grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    pictures.save("grey", grey)
+    paper = find_paper(grey)
+    pictures.save("paper", np.where(paper, grey, np.uint8(0)))
+    ink = binarize(grey, paper)
+    pictures.save("ink", ~ink)
+    return grey, ink, scale
 
 
 def page_scale(shape: Sequence[int]) -> float:

@@ -4,6 +4,7 @@ from steepest._errors import check_extra
 
 check_extra("formulas", "cv2", "lark", "numpy", "PIL")
 
+from steepest.formulas.reading.boxes import read_boxes  # noqa: E402
 from steepest.formulas.reading.fragments import as_on_pages, make_fragments  # noqa: E402
 from steepest.formulas.reading.reading import read_formulas, read_symbols  # noqa: E402
 from steepest.formulas.reading.recognizer import Recognizer  # noqa: E402
@@ -16,6 +17,7 @@ __all__ = [
     "Recognizer",
     "as_on_pages",
     "make_fragments",
+    "read_boxes",
     "read_formulas",
     "read_json",
     "read_symbols",

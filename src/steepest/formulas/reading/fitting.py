@@ -25,7 +25,7 @@ _OWN = 0.12  # of a symbol's ink is in what it has a part of
 _PURE = 0.9  # of a symbol's ink is on one side of a right cut
 _SAME = 0.8  # of what two boxes cover is shared, and they are one
 _HIDDEN, _BATCH, _LR, _DECAY = (32, 32), 256, 5e-3, 0.1
-_EPOCHS = (60, 60, 25, 25)
+_EPOCHS = (60, 30, 12, 8)
 _WRONG = 0.5  # of wrong cuts are learnt from
 _SHARE = 0.04  # of whole symbols are cut to learn from at least, and more of those that look like none
 
