@@ -13,7 +13,7 @@ from steepest.data import digits, text
 from steepest.optim import ScaledSGD
 
 SOURCE = Path(steepest.__file__).parent
-FOLDERS = ("optim", "gradients", "diagnostics", "theory", "causal", "compression", "spiking")
+FOLDERS = ("optim", "gradients", "diagnostics", "theory", "causal", "compression", "spiking", "formulas")
 MAKERS = {
     "tensor", "as_tensor", "zeros", "ones", "full", "empty", "rand", "randn", "randint", "randperm", "arange",
     "linspace", "logspace", "eye", "scalar_tensor", "empty_strided",

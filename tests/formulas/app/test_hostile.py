@@ -67,6 +67,15 @@ def test_a_body_whose_length_is_told_is_refused_before_it_is_read(client):
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_every_address_that_takes_a_body_has_a_limit(client):
+    content = bytes(64 * 2**20 + 1)
+    asked = [(method, route.path) for route in client.app.routes for method in route.methods - {"GET", "HEAD"}]
+    assert len(asked) > 15
+    for method, path in asked:
+        address = path.replace("{id:int}", "1").replace("{way:str}", "x").replace("{name:str}", "x")
+        assert refused(client.request(method, address, params={"name": "x"}, content=content), 413) == TOO_LARGE
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [

@@ -115,8 +115,8 @@ def test_mislabelled_symbols_are_flagged():
     for k in (3, 40, 100):
         labels[k] = "a" if k == 3 else "∀" if k == 40 else "∃"
     labels[4] = labels[5] = "a"  # else the class is too small to be judged
-    found = {k for k, _ in find_outliers(made.images, labels)}
-    assert {40, 100} <= found
+    found = [k for k, _ in find_outliers(made.images, labels)]
+    assert found[:2] == [40, 100]  # the surest
     assert len(found) <= 8
 
 

@@ -39,6 +39,10 @@ def test_the_model_knows_all_classes_and_how_sure_it_may_be(model: Recognizer) -
     assert 0.8 < model.accuracy < 1
 
 
+def test_the_model_written_again_is_the_same_bytes(model: Recognizer) -> None:
+    assert model.content(half=True) == FOLDER.joinpath(DEFAULT).read_bytes()
+
+
 def test_the_model_reads_symbols_of_hands_that_it_has_not_seen(model: Recognizer) -> None:
     tested = test_recognizer(model, make_symbols(15, seed=987654))
     assert tested.accuracy > 0.88

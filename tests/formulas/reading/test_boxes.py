@@ -49,7 +49,7 @@ def test_a_split_box_is_two_symbols_and_a_merged_one_is_one():
 
 def test_ink_in_two_boxes_belongs_to_the_one_that_has_most_of_it():
     image = page((40, 30, 6, 60), (60, 30, 6, 60))
-    boxes = [Box(35, 25, 28, 70), Box(58, 25, 12, 70)]
+    boxes = [Box(58, 25, 12, 70), Box(35, 25, 28, 70)]
     first, second = read_boxes(image, [boxes], Nearest(), grammar=False).lines[0].symbols
     assert abs(first.box.width - 6) <= 2
     assert abs(second.box.width - 6) <= 2

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from steepest.formulas.image import Box, make_page
+from steepest.formulas.image import Box, Symbol, make_page
 from steepest.formulas.reading import ReadSymbol, make_fragments, read_formulas, read_json, read_symbols
+from steepest.formulas.reading.reading import weigh
 from steepest.formulas.reading.sizes import case_shares, size_shares
 from tests.formulas.image.drawing import drawn
 from tests.formulas.reading.recognising import Nearest
@@ -93,6 +94,20 @@ def test_sizes_tell_a_comma_from_a_bracket_and_never_decide_alone():
     assert shares[0, 0] > 5 * shares[0, 1]
     assert shares[1, 1] > 5 * shares[1, 0]
     assert shares.min() == shares[2].max() == 0.05
+
+
+def test_of_what_the_recogniser_cannot_tell_apart_the_size_tells():
+    class Undecided:
+        labels = (",", ")")
+
+        def probabilities(self, bitmaps):
+            return np.full((len(bitmaps), 2), 0.5)
+
+    bitmap = np.ones((28, 28), dtype=np.uint8)
+    small, tall = Symbol(Box(0, 0, 5, 12), bitmap, 0.3, -0.15), Symbol(Box(9, 0, 14, 46), bitmap, 1.15, -0.15)
+    ((comma, bracket),) = weigh([[small, tall]], Undecided())
+    assert (comma.alternatives[0][0], bracket.alternatives[0][0]) == (",", ")")
+    assert comma.alternatives[0][1] + comma.alternatives[1][1] == pytest.approx(1)
 
 
 def test_json_gives_the_same_symbols_back():

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from steepest.formulas.app.answers import ANSWERS, JSON_LIMIT, RefusedError
+from steepest.formulas.app.answers import ANSWERS, RefusedError
 from steepest.formulas.app.desk import Desk
 from steepest.formulas.app.model_routes import model_routes
 from steepest.formulas.app.models import DEFAULT
@@ -73,10 +72,7 @@ def make_app(
     ]
     return Starlette(
         routes=routes,
-        middleware=[
-            Middleware(Guard, host=host, names=tuple(allow_hosts)),
-            Middleware(RequestBodyLimitMiddleware, max_body_size=JSON_LIMIT),  # of addresses that say nothing else
-        ],
+        middleware=[Middleware(Guard, host=host, names=tuple(allow_hosts))],
         exception_handlers=ANSWERS,
     )
 

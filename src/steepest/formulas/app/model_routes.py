@@ -11,6 +11,7 @@ from starlette.routing import Route
 from steepest.formulas.app import symbols
 from steepest.formulas.app.answers import (
     FILE_LIMIT,
+    JSON_LIMIT,
     RefusedError,
     answered,
     path_id,
@@ -61,11 +62,11 @@ def model_routes(desk: Desk) -> list[Route]:
     return [
         Route("/api/models", every),
         Route("/api/models", bring, methods=["POST"], max_body_size=FILE_LIMIT),
-        Route("/api/models/back", roll_back, methods=["POST"]),
-        Route("/api/models/compare", compare, methods=["POST"]),
-        Route(one, rename, methods=["PATCH"]),
-        Route(one, remove, methods=["DELETE"]),
-        Route(f"{one}/use", use, methods=["POST"]),
+        Route("/api/models/back", roll_back, methods=["POST"], max_body_size=JSON_LIMIT),
+        Route("/api/models/compare", compare, methods=["POST"], max_body_size=JSON_LIMIT),
+        Route(one, rename, methods=["PATCH"], max_body_size=JSON_LIMIT),
+        Route(one, remove, methods=["DELETE"], max_body_size=JSON_LIMIT),
+        Route(f"{one}/use", use, methods=["POST"], max_body_size=JSON_LIMIT),
         Route(f"{one}/file", file),
     ]
 

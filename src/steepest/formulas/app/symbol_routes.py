@@ -70,10 +70,10 @@ def symbol_routes(desk: Desk) -> list[Route]:
     one = "/api/sets/{id:int}"
     return [
         Route("/api/sets", sets),
-        Route("/api/sets", make, methods=["POST"]),
+        Route("/api/sets", make, methods=["POST"], max_body_size=JSON_LIMIT),
         Route(one, show),
-        Route(one, rename, methods=["PATCH"]),
-        Route(one, remove, methods=["DELETE"]),
+        Route(one, rename, methods=["PATCH"], max_body_size=JSON_LIMIT),
+        Route(one, remove, methods=["DELETE"], max_body_size=JSON_LIMIT),
         Route(f"{one}/samples", samples),
         Route(f"{one}/samples", draw, methods=["POST"], max_body_size=JSON_LIMIT),
         Route(f"{one}/outliers", outliers),

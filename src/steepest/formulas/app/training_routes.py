@@ -56,9 +56,9 @@ def training_routes(desk: Desk) -> list[Route]:
         Route("/api/trainings", every),
         Route("/api/trainings", start, methods=["POST"], max_body_size=JSON_LIMIT),
         Route(one, show),
-        Route(one, remove, methods=["DELETE"]),
+        Route(one, remove, methods=["DELETE"], max_body_size=JSON_LIMIT),
         Route(f"{one}/examples", examples),
-        Route(f"{one}/{{way:str}}", change, methods=["POST"]),
+        Route(f"{one}/{{way:str}}", change, methods=["POST"], max_body_size=JSON_LIMIT),
     ]
 
 
