@@ -110,11 +110,7 @@ class Recognizer:
             "temperature": repr(float(self.temperature)),
             **({} if self.accuracy is None else {"accuracy": repr(float(self.accuracy))}),
         }
-<<<<<<< HEAD
         return to_bytes(state, metadata)
-=======
-        return _order_header(safetensors.torch.save(state, metadata))
->>>>>>> h2
 
     @classmethod
     def load(cls, source: str | Path | bytes) -> "Recognizer":
@@ -156,16 +152,6 @@ def _read(path: Path) -> bytes:
             return file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def _order_header(content: bytes) -> bytes:
-    """Sort the metadata of a safetensors file, which come in any order."""
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def _read_metadata(content: bytes) -> dict[str, str]:
