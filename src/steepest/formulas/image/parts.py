@@ -222,5 +222,8 @@ def _on(part: Part, whole: Box) -> Mask:
 def _behind(ink: Mask, end: Values, direction: Values, stroke: float) -> tuple[float, float]:
     """Say how far the ink within two strokes' widths of an end lies in a direction, and to a side of it."""
     points = np.argwhere(ink) - end
-    near = points[np.hypot(*points.T) <= 2 * stroke].mean(axis=0) / stroke
+    close = points[np.hypot(*points.T) <= 2 * stroke]
+    if not len(close):  # of a long end the middle may lie far from it
+        return 0.0, 0.0
+    near = close.mean(axis=0) / stroke
     return float(near @ direction), abs(float(near[0] * direction[1] - near[1] * direction[0]))
