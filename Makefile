@@ -89,3 +89,7 @@ changelog: .venv/.release-installed
 
 clean:
 	rm -rf .venv studies site htmlcov .coverage .coverage.*
+
+# The model that comes with the package, anew; its checksum stands in src/steepest/formulas/models/README.md.
+formulas-model: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m steepest.formulas.models.make --out src/steepest/formulas/models/default.safetensors
