@@ -7,7 +7,7 @@ DATA ?= $(or $(STEEPEST_DATA),../shared/data)
 # Where `make dist` leaves what it made: a new temporary folder, unless a release says otherwise.
 DIST ?=
 
-.PHONY: setup test test-slow test-cuda test-wheel test-oldest coverage check layers compare bench docs dist changelog clean
+.PHONY: setup test test-slow test-cuda test-wheel test-oldest coverage check layers compare bench docs dist changelog clean formulas-model
 setup: .venv/.installed
 
 # torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages. curvlinops, the oracle of the
