@@ -14,7 +14,7 @@ from steepest.formulas.reading.seams import Net, Opinions, Seams, Writing, cut_l
 Values = NDArray[np.float64]
 PAIR_INPUTS = 19 + 18
 _DOUBT = -2.5  # the logit from which on a piece may be more than one symbol
-_HEED, _BIAS = 1.0, -1.5  # of that logit is added to a cut's, and a threshold
+_HEED, _BIAS = 0.5, -1.0  # of that logit is added to a cut's, and a threshold
 _MOST_CUTS = 16
 _CERTAIN = 100.0  # the logit of what is asked for
 _NEAR = (0.15, 0.5)  # capitals: how far apart pieces of one symbol are at most, beside and above each other
