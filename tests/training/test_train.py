@@ -140,7 +140,7 @@ def test_evaluations_to_target():
 def test_evaluation_is_the_mean_over_all_samples_and_uses_evaluation_mode():
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
     sevens = dataclasses.replace(tiny.clouds, evaluation_batch=7)  # 60 is no multiple of it
-    loss, metric = evaluate(sevens, model, SPLITS.test)
+    loss, metric, _ = evaluate(sevens, model, SPLITS.test)
     with torch.no_grad():
         outputs = model[1](SPLITS.test.inputs)
     assert loss == pytest.approx(nn.functional.cross_entropy(outputs, SPLITS.test.targets).item(), rel=1e-5)

@@ -91,11 +91,22 @@ def train(
     ],
     network: Annotated[str, typer.Option(help="dense or cnn.")] = "dense",
     model: Annotated[
-        Path | None, typer.Option("--out", help="The model's file. Default: formulas/SET-NETWORK.safetensors.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The model's file. Default: formulas/SET-NETWORK.safetensors.",
+            show_default=False,
+            metavar="FILE",
+        ),
     ] = None,
     method: Annotated[str, typer.Option(help="Any of 'steepest methods'.")] = "adam",
-    lr: Annotated[float | None, typer.Option(help="Default: the middle of the method's range.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Default: 30 of the dense net, 20 of the CNN.")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Its lr. Default: the middle of its range.", show_default=False)
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the set. Default: 30 of the dense net, 20 of the CNN.", show_default=False),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Symbols of a step.")] = 64,
     schedule: Annotated[str, typer.Option(help="Of the lr.")] = "linear",
     hidden: Annotated[int, typer.Option(help="Units of the dense net.")] = 500,

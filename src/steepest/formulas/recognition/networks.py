@@ -100,4 +100,4 @@ def make_network(settings: Mapping[str, Any]) -> DenseNet | ConvNet:
 
 def as_inputs(bitmaps: Any) -> Tensor:
     """Bitmaps ``uint8`` (N, 28, 28) as a network takes them: float32 on the CPU."""
-    return torch.as_tensor(bitmaps, device="cpu").to(torch.float32)
+    return torch.as_tensor(bitmaps, dtype=torch.float32, device="cpu")

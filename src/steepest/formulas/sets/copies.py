@@ -35,7 +35,7 @@ def group_copies(images: NDArray[np.uint8], alike: float = ALIKE) -> NDArray[np.
         [0, 1, 0]
     """
     count = len(images)
-    pixels = torch.as_tensor(images, device="cpu").to(torch.float64)
+    pixels = torch.as_tensor(images, dtype=torch.float64, device="cpu")
     flat = _blurred(pixels)
     maps = rotations(torch.tensor(TURNS, dtype=pixels.dtype, device=pixels.device))
     groups = np.full(count, -1, dtype=np.int64)
