@@ -72,7 +72,10 @@ class Batch:
         """Add to ``.grad`` what these samples give; returns their weighted loss, detached."""
         with self.casts():
             if self.whole_step is not None:
-                outputs, loss = None, weight * _checked_loss(self.whole_step(self.model, inputs))
+                outputs, loss = (
+                    None,
+                    weight * _checked_loss(self.whole_step(self.model, inputs), "training_step(model, batch)"),
+                )
             else:
                 outputs = self.model(inputs)
                 loss = weight * _checked_loss(self.loss(outputs, targets))
@@ -84,10 +87,10 @@ class Batch:
         return loss.detach()
 
 
-def _checked_loss(loss: object) -> Tensor:
+def _checked_loss(loss: object, called: str = "loss(outputs, targets)") -> Tensor:
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise InputError(f"loss(outputs, targets) must return a 0-dim tensor, the mean over the batch, got {got}")
+        raise InputError(f"{called} must return a 0-dim tensor, the mean over the batch, got {got}")
     if not torch.is_grad_enabled():
         raise InputError("the loss has no gradient, as gradients are off; call the closure under torch.enable_grad()")
     if not loss.requires_grad:
