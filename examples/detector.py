@@ -23,7 +23,9 @@ def canvas(digits: Tensor, labels: Tensor, place: int) -> Sample:
     for quarter in torch.randperm(4, generator=own)[: int(torch.randint(1, 5, (), generator=own))].tolist():
         size = int(torch.randint(20, 37, (), generator=own))
         x, y = (torch.randint(48 - size, (2,), generator=own) + torch.tensor([quarter % 2, quarter // 2]) * 48).tolist()
-        small = F.interpolate(digits[chosen[quarter]][None, None] / 255, (size, size), mode="bilinear", antialias=True)
+        small = F.interpolate(
+            digits[chosen[quarter]][None, None].float() / 255, (size, size), mode="bilinear", antialias=True
+        )
         image[y : y + size, x : x + size] = small[0, 0]
         boxes.append((quarter, torch.tensor([x, y, size, size], dtype=torch.float32)))
     return image[None], torch.stack([box for _, box in boxes]), labels[chosen[[quarter for quarter, _ in boxes]]]
@@ -31,7 +33,7 @@ def canvas(digits: Tensor, labels: Tensor, place: int) -> Sample:
 
 def data(folder: Path | None) -> list[list[Sample]]:
     parts = zip(grey_images("mnist", folder), (2000, 300, 300), strict=True)
-    return [[canvas(part.inputs.float(), part.targets, n) for n in range(count)] for part, count in parts]
+    return [[canvas(part.inputs, part.targets, n) for n in range(count)] for part, count in parts]
 
 
 def net() -> nn.Module:
