@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, WeightedRandomSampler
 
 from steepest._errors import InputError
 from steepest.compare import Method, Range, Workload
@@ -276,6 +276,20 @@ def test_a_dataloader_lends_its_collate_function_and_workers():
     assert (splits.train.workers, splits.train.collate, len(splits.train)) == (2, padded, 48)
     with_loaders = dataclasses.replace(READING, data=lambda folder: loaders, collate=None)
     assert equal(run(with_loaders)[0], run()[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"sampler": WeightedRandomSampler([1.0] * 48, 48)}, "no sampler of its own, as the run orders samples"),
+        ({"sampler": RandomSampler(DATA[0], num_samples=9)}, "no sampler of its own, .* got a RandomSampler"),
+        ({"batch_sampler": [[0, 1], [2]]}, "no batch_sampler of its own, .* got a list"),
+        ({"worker_init_fn": print}, "no worker_init_fn, as the run seeds every sample"),
+    ],
+)
+def test_what_a_dataloader_does_of_its_own_is_refused(options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        as_item_splits([DataLoader(DATA[0], **options), DATA[1], DATA[2]])
 
 
 @pytest.mark.parametrize("data", [DATA, [Flow(), DATA[1], DATA[2]]], ids=["items", "stream"])

@@ -11,7 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    default_collate,
+)
 
 from steepest._errors import InputError
 from steepest._kept import random_numbers_kept
@@ -145,6 +152,7 @@ def as_items(value: object, *, training: bool) -> Items:
     if isinstance(value, Items):
         return value
     if isinstance(value, DataLoader):
+        _check_order(value)
         found = as_items(value.dataset, training=training)
         collate = None if value.collate_fn is default_collate else value.collate_fn
         return replace(found, collate=collate, workers=value.num_workers)
@@ -156,6 +164,25 @@ def as_items(value: object, *, training: bool) -> Items:
             f"{_name(value)}"
         )
     return Items.of(value)
+
+
+def _check_order(loader: DataLoader[Any]) -> None:
+    """Refuse what a loader does of its own and the run would not do."""
+    if isinstance(loader.dataset, IterableDataset):
+        return
+    batches = loader.batch_sampler
+    for name, sampler, plain in (
+        ("sampler", loader.sampler, (RandomSampler, SequentialSampler)),
+        ("batch_sampler", batches, (BatchSampler, type(None))),
+    ):
+        weighs = isinstance(sampler, RandomSampler) and (sampler.replacement or len(sampler) != len(loader.dataset))  # type: ignore[arg-type]
+        if type(sampler) not in plain or weighs:
+            raise InputError(
+                f"a DataLoader must have no {name} of its own, as the run orders samples, got {_name(sampler)}; let "
+                "the dataset repeat or leave out samples"
+            )
+    if loader.worker_init_fn is not None:
+        raise InputError("a DataLoader must have no worker_init_fn, as the run seeds every sample; leave it out")
 
 
 def as_item_splits(value: object) -> Splits:

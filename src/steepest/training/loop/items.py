@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import multiprocessing
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -65,13 +66,13 @@ class SampleBatches(Iterator[list[Any]]):
         numbers = torch.arange(len(samples), dtype=torch.int64, device=self._split.inputs.device)
         return Fetched(self._split, samples, self._collate), numbers
 
+    @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """The place in the data."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume where :meth:`state_dict` was taken."""
-        raise NotImplementedError
 
 
 class ItemBatches(SampleBatches):
