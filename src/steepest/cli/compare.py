@@ -80,6 +80,14 @@ def compare(
         list[str] | None,
         typer.Option(help="Instead of the workload's own; WORKLOAD=N for one of several.", metavar="N"),
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="In what a run's is counted: evaluations of gradients, samples, or seconds: as many as the epochs "
+            "take the baseline, by steps of each method that are timed before the study begins. Default: evaluations.",
+            metavar="UNIT",
+        ),
+    ] = None,
     batch_size: Annotated[
         list[str] | None,
         typer.Option(help="Instead of the workload's own; N,N,... compares at each. Or WORKLOAD=N,N.", metavar="N"),

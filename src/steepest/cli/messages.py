@@ -12,9 +12,9 @@ from steepest.cli.tables import across_table, pairs_table, plan_sentence, plan_t
 from steepest.compare.analysis.profiles import across, comparable
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.records.lines import attempts_note
+from steepest.compare.results.budget import cost_notes
 from steepest.compare.results.caveats import caveats
 from steepest.compare.results.sentences import (
-    cost_notes,
     edge_warnings,
     instrument_notes,
     instrument_warnings,
@@ -43,9 +43,9 @@ def print_result(
     try:
         out.print(result_table(summaries))
         if comparable(summaries):
-            baseline = summaries[0].spec.baseline
+            spec = summaries[0].spec
             out.print()
-            out.print(across_table(across(summaries, baseline), baseline))
+            out.print(across_table(across(summaries, spec.baseline), spec))
         for summary in summaries:
             _print_comparison(out, summary)
         runs = [r for s in summaries for row in s.rows for r in (*row.runs_of_search, *row.finals)]

@@ -12,6 +12,7 @@ from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.tasks import mean_matrix
 from steepest.compare.results.columns import format_pair, pair_columns, pairs_of, result_columns
 from steepest.compare.results.formats import format_metric, format_ratio
+from steepest.compare.spec import Spec
 from steepest.page.table import Plain
 
 if TYPE_CHECKING:
@@ -52,11 +53,11 @@ def _make_cell(text: str) -> Text:
     return Text(one_line(text))
 
 
-def across_table(found: Sequence[Across], baseline: str) -> Table:
+def across_table(found: Sequence[Across], spec: Spec) -> Table:
     """The scores over several workloads, for the terminal."""
     table = plain_table()
     table.add_column("method", no_wrap=True)
-    headings = ("score", f"evaluations over {baseline}'s", "over the fewest", "targets reached")
+    headings = ("score", f"{spec.budget} over {spec.baseline}'s", "over the fewest", "targets reached")
     for heading in headings:
         table.add_column(Text(heading), justify="right")
     for row in found:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steepest.compare.analysis.sensitivity import evaluations_to, other_targets, sensitivity, shorter_budgets
+from steepest.compare.analysis.sensitivity import other_targets, paid_to, sensitivity, shorter_budgets
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.records.record import Record
 from steepest.compare.results.caveats import order_lines, order_sentence
@@ -166,10 +166,11 @@ def test_swaps_are_swaps_and_the_order_of_the_methods_does_not_matter(base_spec,
         assert [set(group) for group in one.groups] == [set(group) for group in other.groups]
 
 
-def test_the_curve_gives_the_recorded_evaluations_to_the_target():
+def test_the_curve_gives_the_recorded_evaluations_to_the_target(base_spec):
+    spec = spec_of(base_spec, 1, 1)
     outcome = train(clouds, good, two_clouds(None), {"lr": 0.3}, seed=1, epochs=6, batch_size=20, with_test=False)
     fields = json.loads(json.dumps(outcome_fields(outcome)))
     record = Record("clouds", "good", "final", 0, 1, {"lr": 0.3}, started=0, finished=1, **fields)
     assert outcome.evaluations_to_target is not None
-    assert evaluations_to(record, clouds.target, True) == outcome.evaluations_to_target
-    assert evaluations_to(record, 1.1, True) == math.inf
+    assert paid_to(spec, record, clouds.target) == outcome.evaluations_to_target
+    assert paid_to(spec, record, 1.1) == math.inf

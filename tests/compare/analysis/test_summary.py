@@ -8,6 +8,7 @@ import pytest
 from steepest.compare.analysis.choice import best_of
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.records.record import Record
+from steepest.compare.results.budget import cost_notes
 from steepest.compare.results.columns import result_columns
 from steepest.compare.results.formats import (
     format_difference,
@@ -16,7 +17,6 @@ from steepest.compare.results.formats import (
     format_metric,
 )
 from steepest.compare.results.sentences import (
-    cost_notes,
     edge_warnings,
     instrument_warnings,
     schedule_warnings,
@@ -199,9 +199,11 @@ def test_what_a_step_costs_is_told_where_it_is_not_one():
         return cost_notes(summarize(freeze("digits-mlp", methods, trials=1, seeds=1), []))
 
     assert notes("sgd", "ssgd", "csgd+sngm") == []
-    assert notes("sgd", "sam") == ["sam pays 2 gradient evaluations per step, and so takes half as many steps."]
+    assert notes("sgd", "sam") == [
+        "sam pays 2 gradient evaluations per step, and so takes half as many steps: 240 of 480."
+    ]
     assert notes("ssgd-full", "sgd", "sam+sngm") == [
-        "ssgd-full and sam+sngm pay 2 gradient evaluations per step, and so take half as many steps."
+        "ssgd-full and sam+sngm pay 2 gradient evaluations per step, and so take half as many steps: 240 of 480."
     ]
 
 

@@ -50,7 +50,7 @@ def test_it_counts_what_the_study_will_do():
 
 def test_a_method_of_the_full_batch_takes_a_step_an_epoch_and_pays_for_it():
     spec = spec_of("good", "whole", epochs=4, batch_size=30)
-    assert [method.evaluations_per_step for method in spec.methods] == [1, 4]
+    assert [spec.cost(method) for method in spec.methods] == [1, 4]
     good, whole = make_plan(StudySpec((spec,)), jobs=2, data_dir=None).methods
     assert (good.steps, whole.steps) == (16, 4)
     assert good.gradient_evaluations == whole.gradient_evaluations == 80

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.records.record import Record
-from steepest.compare.spec import WorkloadSpec
+from steepest.compare.spec import MethodSpec, Spec, WorkloadSpec
 
 SHIFT = 0.05
 
@@ -86,43 +86,49 @@ def shorter_budgets(epochs: int) -> list[int]:
 
 def _by_target(summary: Summary, rows: list[Row], target: float) -> Order:
     medians = {
-        row.method.name: statistics.median(
-            [evaluations_to(r, target, summary.spec.workload.higher_is_better) for r in row.finals if r.curve]
-        )
+        row.method.name: statistics.median([paid_to(summary.spec, r, target) for r in row.finals if r.curve])
         for row in rows
     }
     return Order(target, _group_by_cost(medians) if any(map(math.isfinite, medians.values())) else ())
 
 
-def evaluations_to(record: Record, target: float, higher_is_better: bool) -> float:
-    """Gradient evaluations at which a run's validation metric first was at the target; a miss is infinite."""
-    sign = 1 if higher_is_better else -1
-    return next((at for at, x in _list_points(record) if sign * x >= sign * target), math.inf)
+def paid_to(spec: Spec, record: Record, target: float) -> float:
+    """What had been paid, in the unit of the budget, when a run's validation metric first was at the target; a miss is
+    infinite."""
+    sign = 1 if spec.workload.higher_is_better else -1
+    return next((at for at, x in _list_points(spec, record) if sign * x >= sign * target), math.inf)
 
 
 def _by_budget(summary: Summary, rows: list[Row], epochs: int) -> Order:
     spec = summary.spec
     sign = -1 if spec.workload.higher_is_better else 1
-    budget = spec.gradient_evaluations * epochs / spec.epochs
+    budget = spec.whole * epochs / spec.epochs
     means = {}  # a step is paid whole: one of two evaluations can end one beyond the budget
     for row in rows:
         runs = [r for r in row.finals if r.status == "finished" and r.curve]
         means[row.method.name] = sign * statistics.fmean(
-            _find_metric_at(r, budget + row.method.evaluations_per_step - 1) for r in runs
+            _find_metric_at(spec, r, budget + _find_excess(spec, row.method)) for r in runs
         )
     return Order(epochs / spec.epochs, _group_by_cost(means))
 
 
-def _find_metric_at(record: Record, evaluations: float) -> float:
+def _find_excess(spec: Spec, method: MethodSpec) -> float:
+    """Find by how much the first step at the end of an epoch may be beyond it."""
+    if spec.budget == "evaluations":
+        return spec.cost(method) - 1
+    return spec.paid(method.name, spec.cost(method))
+
+
+def _find_metric_at(spec: Spec, record: Record, paid: float) -> float:
     """Find the validation metric that was measured last by then."""
-    return [x for at, x in _list_points(record) if at <= evaluations][-1]
+    return [x for at, x in _list_points(spec, record) if at <= paid][-1]
 
 
-def _list_points(record: Record) -> list[tuple[float, float]]:
-    """List gradient evaluations and validation metric at each point of a run's curve that has both."""
+def _list_points(spec: Spec, record: Record) -> list[tuple[float, float]]:
+    """List what was paid and the validation metric at each point of a run's curve that has both."""
     curve = record.curve or {"gradient_evaluations": [], "validation_metric": []}
     points = zip(curve["gradient_evaluations"], curve["validation_metric"], strict=True)
-    return [(at, x) for at, x in points if at is not None and x is not None]
+    return [(spec.paid(record.method, at), x) for at, x in points if at is not None and x is not None]
 
 
 def _group_by_cost(costs: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:

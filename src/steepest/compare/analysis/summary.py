@@ -31,7 +31,7 @@ class Row:
     mean: float | None
     interval: Interval | None
     comparison: Comparison
-    evaluations_to_target: float | None  # median over the seeds, a miss is infinite; None without final runs
+    evaluations_to_target: float | None  # median over the seeds in the budget's unit, a miss is infinite
     reached: int
     diverged: int
     failed: int
@@ -117,7 +117,9 @@ def _row(
     screened, tuned = ([r for r in records if r.phase == phase] for phase in ("screen", "tune"))
     values = list(scores(finals).values())
     ended = [r for r in finals if r.status != "failed"]
-    to_target = [math.inf if r.evaluations_to_target is None else float(r.evaluations_to_target) for r in ended]
+    to_target = [
+        math.inf if (at := r.evaluations_to_target) is None else float(spec.paid(method.name, at)) for r in ended
+    ]
     seconds = [r.seconds for r in ended if r.seconds is not None]
     return Row(
         method=method,

@@ -31,7 +31,16 @@ LOCK = ".lock"
 INVOCATIONS = "invocations.jsonl"
 _OF_A_STUDY = {spec_module.FILE, RECORDS, INVOCATIONS, EMBEDDED, SHARED}
 _INVOCATION = {"command": str, "jobs": int, "started": int | float, "machine": str, "versions": dict}
-_NO_MATTER = ("baseline", "winner", "pairs", "earlier_seeds", "reference", "description", "data_sha256_before")
+_NO_MATTER = (
+    "baseline",
+    "winner",
+    "pairs",
+    "earlier_seeds",
+    "reference",
+    "description",
+    "data_sha256_before",
+    "prices",
+)
 _FINGERPRINTS = f"{spec_module.FORMAT}:"  # those of another format cannot be compared
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
 

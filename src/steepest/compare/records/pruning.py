@@ -110,7 +110,7 @@ def _values_in(spec: Spec, record: Record) -> dict[int, float]:
     points = zip(curve.get("gradient_evaluations", []), curve.get("validation_metric", []), strict=False)
     numbered = [(int(at), i, x) for i, (at, x) in enumerate(points, 1) if at is not None]
     whole = spec.spent(spec.method(record.method))
-    steps = [(spec.pruning_step(at, i), x) for at, i, x in numbered if at < whole]
+    steps = [(spec.pruning_step(record.method, at, i), x) for at, i, x in numbered if at < whole]
     return {step: float("nan") if x is None else x for step, x in steps}
 
 

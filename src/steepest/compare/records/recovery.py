@@ -120,7 +120,7 @@ def misfit(study: StudySpec, records: Iterable[Record]) -> str:
         if not _in_space(record, method):
             return f"it has a run of {record.method!r} at {record.hyperparameters}"
         spent, whole = record.gradient_evaluations, spec.spent(method, record.phase)
-        if record.status == "finished" and spent is not None and abs(spent - whole) >= method.evaluations_per_step:
+        if record.status == "finished" and spent is not None and abs(spent - whole) >= spec.cost(method):
             return f"it has a run of {spent} gradient evaluations, not {whole}"
     return ""
 

@@ -28,14 +28,14 @@ def profile_figure(found: Sequence[Across], summaries: Sequence[Summary]) -> Fig
             hovertemplate="%{fullData.name}, at most %{x:.3~g} times the fewest: %{y:.0%}<extra></extra>",
             **named(row.method),
         )
-    plot.update_xaxes(title="evaluations over the fewest (log)", type="log", tickvals=[1, 1.5, 2, 3, 4])
+    plot.update_xaxes(title=f"{summaries[0].spec.budget} over the fewest (log)", type="log", tickvals=[1, 1.5, 2, 3, 4])
     plot.update_yaxes(title=f"share of {kinds(summaries)}", tickformat=".0%", range=[-0.03, 1.03])
     return Figure(
         "profile",
         "Performance profile",
         f"On how many of the {len(summaries)} {kinds(summaries)} a method reaches the target with at most so many "
-        f"times the evaluations that the fastest one needs. Higher is better; at the left edge is the share of "
-        f"{kinds(summaries)} on which it is the fastest.",
+        f"times the {summaries[0].spec.budget} that the fastest one needs. Higher is better; at the left edge is the "
+        f"share of {kinds(summaries)} on which it is the fastest.",
         plot,
         switches=("x",),
     )
@@ -61,10 +61,10 @@ def kinds(summaries: Sequence[Summary]) -> str:
 
 def across_caption(summaries: Sequence[Summary]) -> str:
     """What the scores across comparisons are."""
-    baseline = summaries[0].spec.baseline
+    baseline, spec = summaries[0].spec.baseline, summaries[0].spec
     return (
-        f"Cost is the median of the gradient evaluations to the target; a miss is infinite. The score is the "
+        f"Cost is the median of the {spec.unit} to the target; a miss is infinite. The score is the "
         f"mean height of the performance profile up to {UP_TO:g} times the fewest, from 0 to 1 (AlgoPerf's). It "
         f"depends on which methods are compared. The geometric mean is that of the ratios to {baseline}: below 1 is "
-        f"fewer evaluations. {kinds(summaries).capitalize()} on which both miss are left out of it."
+        f"fewer {spec.budget}. {kinds(summaries).capitalize()} on which both miss are left out of it."
     )

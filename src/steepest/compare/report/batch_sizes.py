@@ -34,9 +34,9 @@ def sweep_figures(summaries: Sequence[Summary]) -> dict[str, Figure]:
             ),
             Figure(
                 "sweep-cost",
-                f"Evaluations to {target} against the batch size{of}",
+                f"{spec.budget.capitalize()} to {target} against the batch size{of}",
                 "Median over the seeds, bar from the lowest to the highest that reach the target; a cross, at the "
-                "evaluations of a whole run, where the median run misses it. Dotted: the evaluations of a whole run. A "
+                f"{spec.budget} of a whole run, where the median run misses it. Dotted: those of a whole run. A "
                 "method whose line falls as steeply makes full use of the larger batch.",
                 _cost(sweep),
                 switches=("y",),
@@ -106,12 +106,16 @@ def _metric(sweep: Sequence[Summary]) -> go.Figure:
 
 def _cost(sweep: Sequence[Summary]) -> go.Figure:
     plot = _plot(sweep)
-    budget = {summary.spec.batch_size: summary.spec.gradient_evaluations for summary in sweep}
+    budget = {summary.spec.batch_size: summary.spec.whole for summary in sweep}
+    specs = {summary.spec.batch_size: summary.spec for summary in sweep}
     for rows, style in _find_lines(sweep):
         medians = [math.inf if row.evaluations_to_target is None else row.evaluations_to_target for _, row in rows]
         hit = [(size, row, cost) for (size, row), cost in zip(rows, medians, strict=True) if math.isfinite(cost)]
         missed = [size for (size, _), cost in zip(rows, medians, strict=True) if math.isinf(cost)]
-        seeds = [[float(x) for r in row.finals if (x := r.evaluations_to_target) is not None] for _, row, _ in hit]
+        seeds = [
+            [float(specs[size].paid(r.method, x)) for r in row.finals if (x := r.evaluations_to_target) is not None]
+            for size, row, _ in hit
+        ]
         plot.add_scatter(
             x=[size for size, _, _ in hit],
             y=[cost for _, _, cost in hit],
@@ -121,7 +125,8 @@ def _cost(sweep: Sequence[Summary]) -> go.Figure:
                 "thickness": 1.2,
             },
             customdata=[f"{row.reached} of {len(row.finals)}" for _, row, _ in hit],
-            hovertemplate="%{fullData.name}, batch size %{x:,}: %{y:,.0f} evaluations, %{customdata} seeds"
+            hovertemplate="%{fullData.name}, batch size %{x:,}: %{y:,.0f} "
+            f"{sweep[0].spec.budget}, %{{customdata}} seeds"
             "<extra></extra>",
             **style,
         )
@@ -141,7 +146,7 @@ def _cost(sweep: Sequence[Summary]) -> go.Figure:
         hoverinfo="skip",
         showlegend=False,
     )
-    plot.update_yaxes(title="gradient evaluations (log)", type="log", dtick="D2", tickformat=",~f")
+    plot.update_yaxes(title=f"{sweep[0].spec.unit} (log)", type="log", dtick="D2", tickformat=",~f")
     return plot
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.analysis.trust import searched
 from steepest.compare.report.style import looks
+from steepest.compare.results.budget import budget_sentence, cost_notes
 from steepest.compare.results.caveats import caveats, order_lines
 from steepest.compare.results.columns import (
     format_pair,
@@ -32,7 +33,6 @@ from steepest.compare.results.formats import (
 )
 from steepest.compare.results.recipes import recipe_sentence
 from steepest.compare.results.sentences import (
-    cost_notes,
     edge_warnings,
     how_chosen,
     instrument_notes,
@@ -105,7 +105,7 @@ def context(summary: Summary) -> dict[str, Any]:
         "spec": spec,
         "workload": spec.workload,
         "name": spec.name,
-        "budget": spec.gradient_evaluations,
+        "budget": budget_sentence(spec),
         "schedule": schedule_sentence(spec),
         "recipe": recipe_sentence(spec),
         "chosen_how": how_chosen(spec),

@@ -48,7 +48,7 @@ def _comparison(summary: Summary, anchor: str) -> dict[str, Any]:
         if record.curve is None:
             curves.append(None)
             continue
-        at = tuple(record.curve["gradient_evaluations"])
+        at = tuple(spec.paid(record.method, n or 0) for n in record.curve["gradient_evaluations"])
         shown = ["validation_metric", "train_loss", *(instrument.name for instrument in spec.series)]
         drawn = [rounded(record.curve.get(what)) for what in shown]
         curves.append([grids.setdefault(at, len(grids)), *drawn])
@@ -57,9 +57,10 @@ def _comparison(summary: Summary, anchor: str) -> dict[str, Any]:
         "name": spec.name,
         "metric": spec.workload.metric_name,
         "percent": spec.workload.percent,
+        "unit": spec.unit,
         "series": [instrument.label for instrument in spec.series],
         "methods": [method.name for method in spec.methods],
-        "targets": [(target, tables.target_column(target)) for target in spec.targets],
+        "targets": [(target, tables.target_column(spec, target)) for target in spec.targets],
         "window": _find_window(curves, spec.workload.higher_is_better),
         "hyperparameters": tables.hyperparameters(summary),
         "colours": colours(summary),

@@ -65,7 +65,8 @@ def curves(summary: Summary, rows: Sequence[Row], what: str, label: str) -> go.F
         if not runs:
             continue
         name, look = row.method.name, looking[row.method.name]
-        points = zip(_column(runs[0], "gradient_evaluations"), *(_column(r, what) for r in runs), strict=True)
+        at_step = [summary.spec.paid(name, n) for n in _column(runs[0], "gradient_evaluations") if n is not None]
+        points = zip(at_step, *(_column(r, what) for r in runs), strict=True)
         finite = [point for point in points if None not in point]
         at, by_point = [point[0] for point in finite], [point[1:] for point in finite]
         add_band(
@@ -86,7 +87,7 @@ def curves(summary: Summary, rows: Sequence[Row], what: str, label: str) -> go.F
             **named(name),
         )
     plot.update_layout(hovermode="x unified")
-    plot.update_xaxes(title="gradient evaluations")
+    plot.update_xaxes(title=summary.spec.unit)
     if is_metric:
         seen = [v for row in rows for r in row.finals if r.curve for v in _column(r, what) if v is not None]
         validation_axis(summary, plot, seen, include=summary.spec.targets)

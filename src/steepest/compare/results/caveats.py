@@ -140,7 +140,7 @@ def order_lines(summary: Summary) -> list[tuple[str, str]]:
     if found is None:
         return []
     nobody = "no method gets there"
-    lines = [(f"evaluations to {format_target(spec, found.target.at)}", _order(found.target) or nobody)]
+    lines = [(f"{spec.budget} to {format_target(spec, found.target.at)}", _order(found.target) or nobody)]
     for order in found.other_targets:
         change = _list_changes(order) if order.swapped else "no change of places"
         lines.append((f"to {format_target(spec, order.at)} instead", change if order.groups else nobody))

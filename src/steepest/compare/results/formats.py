@@ -74,7 +74,7 @@ def format_lr(row: Row) -> str:
 
 
 def format_evaluations_to_target(row: Row) -> str:
-    """Median gradient evaluations to the target; a miss is infinite."""
+    """Median to the target, in the unit of the budget; a miss is infinite."""
     return format_evaluations(row.evaluations_to_target)
 
 
@@ -82,7 +82,12 @@ def format_evaluations(value: float | None) -> str:
     """``1,200``; ``∞`` for a miss and a hyphen for none."""
     if value is None:
         return NONE
-    return "∞" if math.isinf(value) else f"{value:,.0f}"
+    return "∞" if math.isinf(value) else format_count(value)
+
+
+def format_count(value: float) -> str:
+    """What is counted in evaluations, samples or seconds, such as ``1,200`` or ``3.62``."""
+    return f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:.3g}"
 
 
 def format_ratio(value: float | None) -> str:

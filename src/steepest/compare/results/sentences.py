@@ -90,19 +90,6 @@ def _name_farthest(spec: Spec, rows: Sequence[Row], which: str) -> str:
     return by if len(rows) == 1 else f"{which} {by}"
 
 
-def cost_notes(summary: Summary) -> list[str]:
-    """A sentence for every price of a step that is not one gradient evaluation."""
-    found = []
-    for cost in sorted({row.method.evaluations_per_step for row in summary.rows} - {1}):
-        names = [row.method.name for row in summary.rows if row.method.evaluations_per_step == cost]
-        pay, take = ("pays", "takes") if len(names) == 1 else ("pay", "take")
-        share = "half" if cost == 2 else f"1/{cost}"
-        found.append(
-            f"{listed(names, 'and')} {pay} {cost} gradient evaluations per step, and so {take} {share} as many steps."
-        )
-    return found
-
-
 def pruning_note(summary: Summary) -> str:
     """How many runs of the search were stopped early, and by what; nothing if there is no pruner."""
     pruner = summary.spec.pruner

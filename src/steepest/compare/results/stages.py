@@ -1,6 +1,7 @@
 """What a study that stops early has run, and what it has spared."""
 
 from steepest.compare.analysis.summary import Summary
+from steepest.compare.results.formats import format_count
 from steepest.page.text import count, listed
 
 
@@ -9,10 +10,11 @@ def screen_sentence(summary: Summary) -> str:
     spec = summary.spec
     if not spec.screen:
         return ""
-    whole, short = (spec.spent(summary.baseline.method, phase) for phase in ("final", "screen"))
+    base = summary.baseline.method
+    whole, short = (spec.paid(base.name, spec.spent(base, phase)) for phase in ("final", "screen"))
     said = (
-        f"Screen: {count(spec.trials, 'point')} a method, each for {short:,} of {whole:,} gradient "
-        f"evaluations, the best {spec.finalists} of them in full"
+        f"Screen: {count(spec.trials, 'point')} a method, each for {format_count(short)} of {format_count(whole)} "
+        f"{spec.unit}, the best {spec.finalists} of them in full"
     )
     sign = -1 if spec.workload.higher_is_better else 1
     same, over = 0, 0
@@ -51,13 +53,12 @@ def cost_sentence(summary: Summary) -> str:
     spec = summary.spec
     if spec.stopping is None:
         return ""
-    spent = sum(
-        record.gradient_evaluations or 0 for row in summary.rows for record in (*row.runs_of_search, *row.finals)
-    )
+    records = (record for row in summary.rows for record in (*row.runs_of_search, *row.finals))
+    spent = sum(spec.paid(record.method, record.gradient_evaluations or 0) for record in records)
     searches = spec.seeds_asked if spec.cover_search else 1
     runs = searches * spec.trials + spec.seeds_asked
-    full = sum(runs * spec.spent(method) for method in spec.methods)
+    full = sum(runs * spec.paid(method.name, spec.spent(method)) for method in spec.methods)
     return (
-        f"Cost: {spent:,} gradient evaluations, {100 * spent / full:.0f}\N{NO-BREAK SPACE}% of the {full:,} of "
+        f"Cost: {spent:,.0f} {spec.unit}, {100 * spent / full:.0f}\N{NO-BREAK SPACE}% of the {full:,.0f} of "
         f"{count(searches * spec.trials, 'trial')} and {count(spec.seeds_asked, 'seed')} a method in full."
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from steepest.compare.analysis.pairwise import Pair
 from steepest.compare.analysis.profiles import Across
-from steepest.compare.analysis.sensitivity import evaluations_to
+from steepest.compare.analysis.sensitivity import paid_to
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.records.errors import headline
 from steepest.compare.records.record import Record
@@ -74,18 +74,18 @@ def order(summary: Summary) -> Table:
 
 
 def targets(summary: Summary) -> Table:
-    """Median evaluations to each target and how many seeds got there, one row a method."""
+    """Median of what was paid to each target and how many seeds got there, one row a method."""
     rows = []
     for row in summary.rows:
         found: dict[str, Value] = {"method": row.method.name}
         for target, (median, reached, runs) in to_targets(summary.spec, row).items():
-            found |= {target_column(target): median, f"seeds_at_{target:g}": reached, "final_runs": runs}
+            found |= {target_column(summary.spec, target): median, f"seeds_at_{target:g}": reached, "final_runs": runs}
         rows.append(found)
     return _table(rows)
 
 
 def to_targets(spec: Spec, row: Row) -> dict[float, tuple[float | None, int, int]]:
-    """Target to the median evaluations of the final runs, how many of them got there, and of how many."""
+    """Target to the median of what the final runs paid, how many of them got there, and of how many."""
     found = {}
     for target in spec.targets:
         each = [x for r in row.finals if (x := reached_at(spec, r, target)) is not None]
@@ -94,16 +94,14 @@ def to_targets(spec: Spec, row: Row) -> dict[float, tuple[float | None, int, int
     return found
 
 
-def target_column(target: float) -> str:
-    """The column that holds the evaluations to a target."""
-    return f"evaluations_to_{target:g}"
+def target_column(spec: Spec, target: float) -> str:
+    """The column that holds what was paid to a target."""
+    return f"{spec.budget}_to_{target:g}"
 
 
 def reached_at(spec: Spec, record: Record, target: float) -> float | None:
-    """Evaluations of a run to a target; infinite if it misses, ``None`` if the run failed."""
-    if record.curve is None:
-        return None
-    return evaluations_to(record, target, spec.workload.higher_is_better)
+    """What a run paid to a target, in the unit of the budget; infinite if it misses, ``None`` if the run failed."""
+    return None if record.curve is None else paid_to(spec, record, target)
 
 
 def runs(summary: Summary) -> Table:
@@ -122,7 +120,7 @@ def runs(summary: Summary) -> Table:
             "validation_loss": r.validation_loss,
             "test_metric": r.test_metric,
             "test_loss": r.test_loss,
-            **{target_column(target): reached_at(spec, r, target) for target in spec.targets},
+            **{target_column(spec, target): reached_at(spec, r, target) for target in spec.targets},
             "gradient_evaluations": r.gradient_evaluations,
             "samples": r.samples,
             "seconds": r.seconds,
@@ -149,7 +147,7 @@ def pairs(summary: Summary) -> Table:
 
 def across_workloads(found: Sequence[Across], summaries: Sequence[Summary]) -> Table:
     """The scores over all workloads, one row a method, highest score first."""
-    names = [summary.spec.name for summary in summaries]
+    names, unit = [summary.spec.name for summary in summaries], summaries[0].spec.budget
     return _table(
         {
             "method": row.method,
@@ -159,7 +157,7 @@ def across_workloads(found: Sequence[Across], summaries: Sequence[Summary]) -> T
             "median_ratio": row.median,
             "workloads_reached": row.reached,
             "workloads": len(names),
-            **{f"evaluations_to_target: {name}": cost for name, cost in zip(names, row.costs, strict=True)},
+            **{f"{unit}_to_target: {name}": cost for name, cost in zip(names, row.costs, strict=True)},
         }
         for row in found
     )

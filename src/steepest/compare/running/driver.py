@@ -186,7 +186,7 @@ class Driver:
     def _is_hopeless(self, job: Job, seen: Progress) -> bool:
         """Ask the pruner; a run at its end is not stopped any more."""
         spec = self._study.comparison(job.workload)
-        step = spec.pruning_step(seen.gradient_evaluations, seen.validations)
+        step = spec.pruning_step(job.method, seen.gradient_evaluations, seen.validations)
         return seen.fraction < 1 and self._runs.is_hopeless(job, step, seen.validation_metric)
 
     def _end(self, record: Record) -> None:

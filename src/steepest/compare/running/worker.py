@@ -68,6 +68,7 @@ def _assign(spec: "Spec", workload: "Workload", method: "Method", splits: "Split
     from steepest.training.definitions.recipe import Recipe
     from steepest.training.definitions.schedule import SCHEDULES
 
+    frozen = spec.method(job.method)
     return Assignment(
         dataclasses.replace(workload, target=spec.targets[0]),
         method,
@@ -75,10 +76,11 @@ def _assign(spec: "Spec", workload: "Workload", method: "Method", splits: "Split
         job.hyperparameters,
         seed=job.seed,
         epochs=spec.epochs,
-        batch_size=spec.batch_size,
+        batch_size=spec.batch_size_of(frozen),
         schedule=SCHEDULES[spec.schedule],
         recipe=Recipe(**spec.recipe),
         parts=spec.parts(job.phase),
+        budgets=None if spec.budget == "evaluations" else tuple(spec.budgets(frozen)),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from steepest.compare.points import quasi_random_points
 from steepest.compare.spec.parts import InstrumentSpec, MethodSpec, WorkloadSpec, code_differences
+from steepest.compare.spec.paying import UNITS, Prices, Unit
 from steepest.compare.spec.stopping import Stopping
 from steepest.training.definitions.budget import share_of, steps_per_epoch
 
@@ -38,7 +39,7 @@ class Shared:
     With ``screen`` every point is first run on one of so many parts of the budget, and the ``finalists`` alone in full;
     with ``more_tuning_seeds`` the finalists run on those as well. ``stopping`` says when final runs end early. With
     ``cover_search`` every final seed has a search of its own, on seeds and points of its own. ``recipe`` is what of the
-    :class:`~steepest.training.Recipe` is not as in a plain run.
+    :class:`~steepest.training.Recipe` is not as in a plain run, ``budget`` in what a run's is counted.
     """
 
     methods: tuple[MethodSpec, ...]
@@ -63,6 +64,7 @@ class Shared:
     stopping: Stopping | None = None
     cover_search: bool = False
     recipe: dict[str, Any] = field(default_factory=dict)
+    budget: Unit = "evaluations"
 
     @property
     def columns(self) -> list[InstrumentSpec]:
@@ -132,7 +134,8 @@ class Spec(Shared):
     """A comparison: one workload at one batch size, beside all that its study says.
 
     ``name`` tells it from the other comparisons of its study. The first of ``targets`` is the workload's. ``captions``
-    is what the report says of an instrument on this workload, by the instrument's name.
+    is what the report says of an instrument on this workload, by the instrument's name. ``prices`` are those of a
+    budget in seconds.
     """
 
     name: str
@@ -141,34 +144,75 @@ class Spec(Shared):
     batch_size: int
     targets: tuple[float, ...]
     captions: dict[str, str] = field(default_factory=dict)
+    prices: Prices | None = None
 
     @property
-    def budgets(self) -> list[int]:
-        """The gradient evaluations of one run on each of its tasks, most often one."""
+    def gradient_evaluations(self) -> int:
+        """Of one run, at the comparison's batch size; as they are counted by :attr:`budget`, see :attr:`whole`."""
+        return sum(self._evaluations)
+
+    @property
+    def _evaluations(self) -> list[int]:
+        """Of one run at the comparison's batch size, on each of its tasks, most often one."""
         samples = self.workload.tasks or (self.workload.train_samples,)
         return [self.epochs * steps_per_epoch(count, self.batch_size) for count in samples]
 
     @property
-    def gradient_evaluations(self) -> int:
-        """The budget of one run."""
-        return sum(self.budgets)
+    def whole(self) -> float:
+        """The budget of one run, in :attr:`unit`."""
+        if self.prices is not None:
+            return self.prices.run
+        return self.gradient_evaluations * (self.batch_size if self.budget == "samples" else 1)
+
+    @property
+    def unit(self) -> str:
+        """In what the budget is counted, such as ``gradient evaluations``."""
+        return UNITS[self.budget]
+
+    def batch_size_of(self, method: MethodSpec) -> int:
+        """Samples of one gradient evaluation of a method."""
+        return method.batch_size or self.batch_size
+
+    def cost(self, method: MethodSpec) -> int:
+        """Gradient evaluations of a step of a method."""
+        if not method.whole_epochs:
+            return method.evaluations_per_step
+        samples = (self.workload.tasks or (self.workload.train_samples,))[0]
+        return method.evaluations_per_step * steps_per_epoch(samples, self.batch_size_of(method))
+
+    def paid(self, method: str, evaluations: float) -> float:
+        """What so many gradient evaluations of a method are of the budget, in :attr:`unit`."""
+        if self.budget == "evaluations":
+            return evaluations
+        if self.prices is None:
+            return evaluations * self.batch_size_of(self.method(method))
+        return evaluations * self.prices.steps[method] / self.cost(self.method(method))
+
+    def budgets(self, method: MethodSpec) -> list[int]:
+        """A method's gradient evaluations of one run on each of its tasks."""
+        if self.budget == "evaluations":
+            return self._evaluations
+        of_unit = self.whole / self.gradient_evaluations / self.paid(method.name, 1)
+        return [math.floor(evaluations * of_unit * (1 + 1e-12)) for evaluations in self._evaluations]
 
     def steps(self, method: MethodSpec) -> int:
         """Steps that the budget pays for, task by task."""
-        return sum(budget // method.evaluations_per_step for budget in self.budgets)
+        return sum(budget // self.cost(method) for budget in self.budgets(method))
 
     def spent(self, method: MethodSpec, phase: Phase = "final") -> int:
         """The gradient evaluations of a whole run: what the budget leaves over pays for no step."""
-        cost, parts = method.evaluations_per_step, self.parts(phase)
-        return sum(share_of(budget, parts, cost) // cost * cost for budget in self.budgets)
+        cost, parts = self.cost(method), self.parts(phase)
+        return sum(share_of(budget, parts, cost) // cost * cost for budget in self.budgets(method))
 
     def parts(self, phase: Phase) -> int:
         """Of how many parts of the budget a run has one."""
         return (self.screen or 1) if phase == "screen" else 1
 
-    def pruning_step(self, evaluations: int, number: int) -> int:
+    def pruning_step(self, method: str, evaluations: int, number: int) -> int:
         """What a pruner calls a run's validation, the ``number``-th, from 1, after so many gradient evaluations."""
-        return number if self.workload.tasks else evaluations * self.epochs // self.gradient_evaluations
+        if self.workload.tasks or self.budget != "evaluations":
+            return number
+        return evaluations * self.epochs // self.gradient_evaluations
 
     def with_points_of(self, frozen: "Spec") -> "Spec":
         """The same with the search points that a study of these methods and ranges has been given before; of a longer
@@ -176,7 +220,8 @@ class Spec(Shared):
         own, there = self.stopping, frozen.stopping
         if own and there and own.looks == there.looks:  # nor what it would compute now
             own = replace(own, levels=(*there.levels[: len(own.levels)], *own.levels[len(there.levels) :]))
-        found = replace(self, stopping=own)
+        prices = self.prices and frozen.prices and self.prices.as_in(frozen.prices)
+        found = replace(self, stopping=own, prices=prices or self.prices)
         if self.trials < frozen.trials or self.tuning_seed != frozen.tuning_seed:
             return found
         known = {method.name: method for method in frozen.methods if method.points}
@@ -297,6 +342,7 @@ def _make_plain(spec: Spec) -> dict[str, Any]:
         raw["screen"],
         raw["finalists"],
         raw["more_tuning_seeds"],
+        raw["prices"],
         raw["workload"]["data_sha256_before"],
     )
     raw |= {"stop_early": raw.pop("stopping") is not None, "tuning_seeds": len(spec.tuning_seeds())}

@@ -11,6 +11,12 @@ from steepest.compare.spec.comparison import Shared
 
 FORMAT = 6
 SHARED = tuple(field.name for field in fields(Shared))
+_NEWER = {
+    "batch_size": None,
+    "whole_epochs": False,
+    "budget": "evaluations",
+    "prices": None,
+}  # not written where they say nothing
 _LINEAR_ONCE = "linear to 0, every step"  # what specs said when there was one schedule
 
 
@@ -34,6 +40,14 @@ def of_this_format(raw: dict[str, Any]) -> dict[str, Any]:
 def own_part(raw: dict[str, Any]) -> dict[str, Any]:
     """Of a comparison, what is not the study's."""
     return {name: value for name, value in raw.items() if name not in SHARED}
+
+
+def without_newer(raw: Any) -> Any:
+    """A spec's JSON without what says nothing and what older versions of this format did not know: to both it is the
+    same study, by its digest too."""
+    if isinstance(raw, dict):
+        return {k: without_newer(v) for k, v in raw.items() if k not in _NEWER or v != _NEWER[k]}
+    return [without_newer(item) for item in raw] if isinstance(raw, list | tuple) else raw
 
 
 def _of_format_1(raw: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,8 @@ class MethodSpec:
     code: dict[str, str] | None = None
     schedule: str | None = None  # of its own
     recipe: dict[str, Any] = field(default_factory=dict)  # what of the study's it changes
+    batch_size: int | None = None  # of its own
+    whole_epochs: bool = False  # a step takes all batches of an epoch, and ``evaluations_per_step`` are of each
 
     @property
     def leading(self) -> str:

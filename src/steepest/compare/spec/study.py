@@ -9,8 +9,9 @@ from typing import Any
 
 from steepest._errors import InputError, argument
 from steepest.compare.spec.comparison import Shared, Spec
-from steepest.compare.spec.formats import FORMAT, SHARED, of_this_format, own_part
+from steepest.compare.spec.formats import FORMAT, SHARED, of_this_format, own_part, without_newer
 from steepest.compare.spec.parts import InstrumentSpec, MethodSpec, WorkloadSpec
+from steepest.compare.spec.paying import Prices
 from steepest.compare.spec.stopping import Stopping
 from steepest.training.definitions.range import Range
 
@@ -65,7 +66,7 @@ class StudySpec:
     def to_json(self) -> str:
         comparisons = [own_part(dataclasses.asdict(comparison)) for comparison in self.comparisons]
         raw = {"format": FORMAT, "study": dataclasses.asdict(self.shared), "comparisons": comparisons}
-        return json.dumps(raw, indent=2, sort_keys=True)
+        return json.dumps(without_newer(raw), indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "StudySpec":
@@ -167,5 +168,6 @@ def _stopping(raw: dict[str, Any] | None) -> Stopping | None:
 
 def _comparison(shared: Shared, raw: dict[str, Any]) -> Spec:
     workload = WorkloadSpec(**{**raw["workload"], "tasks": tuple(raw["workload"].get("tasks", ()))})
-    own = {**raw, "workload": workload, "targets": tuple(raw["targets"])}
+    prices = Prices(**raw["prices"]) if raw.get("prices") else None
+    own = {**raw, "workload": workload, "targets": tuple(raw["targets"]), "prices": prices}
     return Spec(**{**{name: getattr(shared, name) for name in SHARED}, **own})

@@ -39,6 +39,7 @@ from steepest.compare.spec import (
 )
 from steepest.compare.spec.stopping import looks
 from steepest.compare.study.request import Request
+from steepest.compare.study.timing import measure_prices
 from steepest.compare.study.values import ALL
 from steepest.data import Splits, Tasks
 from steepest.training.code import loading
@@ -184,11 +185,15 @@ def _make_comparisons(
     _check_targets(workload, targets)
     splits, older_digest = _load_checked(workload, data_dir)
     _check_model(workload)
+    _check_own_sizes(request, [method for _, method in methods])
     for size in batch_sizes:
         for task in splits.tasks:
             budget = epochs * steps_per_epoch(len(task.train), size)
-            charged = [m for _, m in _over_epochs(methods, splits, size)]
-            _check_budget(budget, size, charged, request.ranks, request.recipe)
+            for _, method in _over_epochs(methods, splits, size):
+                own = method.batch_size or size
+                _check_batch_size(own, method, request.ranks, request.recipe)
+                if request.budget != "seconds":  # those can be counted once they are measured
+                    steps_in(budget * size // own, method)
     for _, instrument in instruments:
         _check_instrument(instrument, workload, splits)
     for _, method in methods:
@@ -202,14 +207,11 @@ def _make_comparisons(
     scrambles = (TUNING_SEED, *further)[:: request.tuning_seeds]
     names = [method.name for _, method in methods]
     captions = {instrument.name: instrument.caption(workload, splits) for _, instrument in instruments}
-    return [
+    found = [
         Spec(
             name=workload.name if len(batch_sizes) == 1 else f"{workload.name}, batch {size}",
             workload=frozen,
-            methods=tuple(
-                _method_spec(reference, method, request.trials, scrambles)
-                for reference, method in _over_epochs(methods, splits, size)
-            ),
+            methods=tuple(_method_spec(reference, method, request.trials, scrambles) for reference, method in methods),
             baseline=request.baseline or ("sgd" if "sgd" in names else names[0]),
             trials=request.trials,
             tuning_seed=TUNING_SEED,
@@ -220,6 +222,7 @@ def _make_comparisons(
             targets=targets,
             schedule=request.schedule,
             recipe=request.recipe.changes(),
+            budget=request.budget,
             instruments=tuple(_instrument_spec(reference, instrument) for reference, instrument in instruments),
             captions=captions,
             winner=bool(request.winner),
@@ -236,12 +239,52 @@ def _make_comparisons(
         )
         for size in batch_sizes
     ]
+    if request.budget == "seconds":
+        found = [_with_prices(spec, workload, splits.to(spec.device), dict(methods)) for spec in found]
+    return found
+
+
+def _with_prices(spec: Spec, workload: Workload, splits: Splits, methods: Mapping[str, Method]) -> Spec:
+    """Measure what a step of each method takes.
+
+    Raises:
+        InputError: it cannot be measured, or the seconds pay for no step of a method.
+    """
+    by_name = {method.name: method for method in methods.values()}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(spec.threads)
+    try:
+        priced = replace(spec, prices=measure_prices(spec, workload, splits, by_name, spec.baseline))
+    except Exception as error:  # whatever the user's code raises
+        raise InputError(f"a step on {workload.name!r} could not be timed: {told(error)}") from error
+    finally:
+        torch.set_num_threads(threads)
+    for frozen in priced.methods:
+        if min(priced.budgets(frozen)) < priced.cost(frozen):
+            took = priced.paid(frozen.name, priced.cost(frozen))
+            raise InputError(
+                f"a step of {frozen.name} takes {took:.3g} seconds, and a run has {priced.whole:.3g}; give more epochs"
+            )
+    return priced
 
 
 def _over_epochs(methods: Sequence[tuple[str, Method]], splits: Splits, size: int) -> list[tuple[str, Method]]:
     """List the methods as they are at a batch size."""
-    batches = [steps_per_epoch(len(task.train), size) for task in splits.tasks]
-    return [(reference, over_epochs(method, batches)) for reference, method in methods]
+    found = []
+    for reference, method in methods:
+        batches = [steps_per_epoch(len(task.train), method.batch_size or size) for task in splits.tasks]
+        found.append((reference, over_epochs(method, batches)))
+    return found
+
+
+def _check_own_sizes(request: Request, methods: Sequence[Method]) -> None:
+    """Refuse to count evaluations of different sizes as equal."""
+    own = next((m for m in methods if m.batch_size is not None), None)
+    if own is not None and request.budget == "evaluations":
+        raise InputError(
+            f"{argument('budget')} must be samples or seconds for {own.name}, whose gradient evaluations are of "
+            f"{own.batch_size:,} samples whatever the others' are, got evaluations"
+        )
 
 
 def _final_seeds(request: Request, methods: int) -> tuple[tuple[int, ...], Stopping | None]:
@@ -254,25 +297,23 @@ def _final_seeds(request: Request, methods: int) -> tuple[tuple[int, ...], Stopp
     return tuple(range(TUNING_SEED + 1, TUNING_SEED + 1 + last)), stopping
 
 
-def _check_budget(budget: int, batch_size: int, methods: Sequence[Method], ranks: int, recipe: Recipe) -> None:
+def _check_batch_size(batch_size: int, method: Method, ranks: int, recipe: Recipe) -> None:
     if batch_size % ranks:
         raise InputError(
             f"{argument('batch_size')} counts the samples of all {ranks} ranks and must divide by them, "
             f"got {batch_size}"
         )
-    for method in methods:
-        steps_in(budget, method)
-        if batch_size < (fewest := ranks * method.smallest_batch):
-            by = f" over {ranks} ranks" if ranks > 1 else ""
-            raise InputError(
-                f"{method.name} divides every batch{by} and needs at least {fewest} samples in it, got "
-                f"batch size {batch_size}"
-            )
-        if batch_size < (pieces := fewest * recipe.with_changes(method.recipe).accumulate):
-            raise InputError(
-                f"{argument('accumulate')} cuts every batch of {method.name}, which must have at least {pieces} "
-                f"samples for that, got batch size {batch_size}"
-            )
+    if batch_size < (fewest := ranks * method.smallest_batch):
+        by = f" over {ranks} ranks" if ranks > 1 else ""
+        raise InputError(
+            f"{method.name} divides every batch{by} and needs at least {fewest} samples in it, got "
+            f"batch size {batch_size}"
+        )
+    if batch_size < (pieces := fewest * recipe.with_changes(method.recipe).accumulate):
+        raise InputError(
+            f"{argument('accumulate')} cuts every batch of {method.name}, which must have at least {pieces} "
+            f"samples for that, got batch size {batch_size}"
+        )
 
 
 def _check_strategy(request: Request, device: str, instruments: Sequence[Instrument]) -> None:
@@ -379,7 +420,7 @@ def _workload_spec(reference: str, workload: Workload, splits: Splits, target: f
 
 
 def _method_spec(reference: str, method: Method, trials: int, scrambles: Sequence[int]) -> MethodSpec:
-    optimizer = method.optimizer
+    optimizer, whole = method.optimizer, method.batches_per_step == "epoch"
     points, *more_points = (tuple(quasi_random_points(method.space, trials, seed)) for seed in scrambles)
     return MethodSpec(
         reference=reference,
@@ -389,13 +430,15 @@ def _method_spec(reference: str, method: Method, trials: int, scrambles: Sequenc
         space=dict(method.space),
         # As JSON has it, so that a spec read back equals the one written.
         fixed=json.loads(json.dumps(dict(method.fixed), default=plain)),
-        evaluations_per_step=method.cost,
+        evaluations_per_step=method.evaluations_per_batch if whole else method.cost,
+        whole_epochs=whole,
         source_sha256=digest_of(reference),
         estimators=json.loads(json.dumps({e.name: dict(e.options) for e in method.estimators}, default=plain)),
         points=points,
         more_points=tuple(more_points),
         schedule=None if method.schedule is None else method.schedule.description or method.schedule.name,
         recipe=dict(method.recipe),
+        batch_size=method.batch_size,
     )
 
 

@@ -9,24 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from steepest.compare.analysis.expected import Expected, expected_finals
 from steepest.compare.records.errors import summary
 from steepest.compare.spec import Spec, StudySpec
-from steepest.data import Split, Splits
+from steepest.compare.study.timing import StepTimer, seconds_of_evaluation
+from steepest.data import Splits
 from steepest.training.code.lookup import Given, load_data, the_method, the_workload
-from steepest.training.definitions.assignment import Assignment
-from steepest.training.definitions.method import Method
-from steepest.training.definitions.recipe import Recipe
-from steepest.training.definitions.schedule import SCHEDULES, Schedule
 from steepest.training.definitions.workload import Workload
-from steepest.training.loop.evaluate import evaluate
 from steepest.training.process.state import ProcessState
-from steepest.training.train import train
 
-_FEWEST_STEPS = 4  # that are timed
-_ENOUGH_SECONDS = 0.5
 _BETWEEN_RUNS = 0.01  # of the command, which writes a record down and hands out the next run
 
 
@@ -163,7 +155,7 @@ def _method_plan(
         trials=spec.most("tune"),
         finals=len(spec.seeds),
         steps=steps,
-        batch_size=spec.batch_size,
+        batch_size=spec.batch_size_of(frozen),
         per_run=spec.spent(frozen),
         in_full=(spec.seeds_asked if spec.cover_search else 1) * spec.trials + spec.seeds_asked,
         seconds=None,
@@ -173,65 +165,12 @@ def _method_plan(
         expected=expected,
         searches=spec.searches,
     )
-    point = spec.points(frozen)[0]
     try:
-        seconds, test_seconds = _time_run(spec, workload, splits, method, point, steps)
-        return replace(plan, seconds=seconds, test_seconds=test_seconds)
+        timer = StepTimer(spec, workload, splits, method, frozen)
+        once = timer.begin()
+        step, model = timer.step(once), workload.model().to(splits.train.inputs.device)
+        validation, test = (seconds_of_evaluation(workload, model, s) for s in (splits.validation, splits.test))
+        whole = once + (steps - 1) * step + (min(spec.epochs, steps) - 1) * validation
+        return replace(plan, seconds=whole, test_seconds=test)
     except Exception:  # whatever the user's code raises: the study's runs would fail alike
         return replace(plan, failure=summary(traceback.format_exc()).removeprefix("steepest._errors."))
-
-
-def _time_run(
-    spec: Spec, workload: Workload, splits: Splits, method: Method, point: dict[str, float], steps: int
-) -> tuple[float, float]:
-    """Measure the seconds of a run without a test, and of the test."""
-
-    recipe = Recipe(**spec.recipe)
-    whole = Assignment(workload, method, splits, point, spec.tuning_seed, spec.epochs, spec.batch_size)
-    method = whole.method
-    schedule = _begin_as_in(whole.legs[0].stop, method.schedule or SCHEDULES[spec.schedule])
-
-    def timed(count: int) -> float:
-        """Time a run of so many steps, with one validation."""
-        samples = torch.arange(
-            count * method.cost * spec.batch_size, dtype=torch.int64, device=splits.train.inputs.device
-        )
-        few = splits.train.at(samples % len(splits.train))
-        outcome = train(
-            Assignment(
-                workload,
-                replace(method, schedule=schedule),
-                Splits(few, splits.validation, splits.test),
-                point,
-                seed=spec.tuning_seed,
-                epochs=1,
-                batch_size=spec.batch_size,
-                recipe=recipe,
-            ),
-            with_test=False,
-        )
-        return outcome.seconds
-
-    timed(1)  # libraries start up
-    once = min(timed(1) for _ in range(3))
-    most = max(_FEWEST_STEPS, len(splits.train) // (method.cost * spec.batch_size))
-    more, took = _FEWEST_STEPS, timed(_FEWEST_STEPS)
-    while took < _ENOUGH_SECONDS and more < most:
-        more = min(2 * more, most)
-        took = timed(more)
-    step = max(0.0, took - once) / (more - 1)
-    model = workload.model().to(splits.train.inputs.device)
-    validation, test = (_seconds_of_evaluation(workload, model, split) for split in (splits.validation, splits.test))
-    return once + (steps - 1) * step + (min(spec.epochs, steps) - 1) * validation, test
-
-
-def _begin_as_in(steps: int, schedule: Schedule) -> Schedule:
-    """Make a schedule whose controller is told of so many steps, whatever the run has."""
-    make = schedule.controller
-    return schedule if make is None else replace(schedule, controller=lambda optimizer, _: make(optimizer, steps))
-
-
-def _seconds_of_evaluation(workload: Workload, model: nn.Module, split: Split) -> float:
-    began = time.perf_counter()
-    evaluate(workload, model, split)
-    return time.perf_counter() - began

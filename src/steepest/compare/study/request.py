@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from steepest.compare.names import CHOICES, DEFAULT_METHODS, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.names import BUDGETS, CHOICES, DEFAULT_METHODS, PRUNERS, SCHEDULES, STRATEGIES
 from steepest.compare.spec import Spec, StudySpec
+from steepest.compare.spec.paying import Unit
 from steepest.compare.study import values
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
@@ -78,6 +79,7 @@ class Request:
         lambda s: _map_by_name(s, lambda comparisons: comparisons[0].epochs),
         default_factory=dict,
     )
+    budget: Unit = option(partial(values.one_of, allowed=BUDGETS), lambda s: s.shared.budget, default="evaluations")  # noqa: RUF009
     batch_size: Mapping[str, Sequence[int]] = option(
         partial(values.by_workload, convert=values.listed(values.positive)),
         lambda s: _map_by_name(s, lambda comparisons: [c.batch_size for c in comparisons]),

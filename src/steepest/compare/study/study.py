@@ -26,6 +26,7 @@ from steepest.compare.running.setting import CHECKPOINT_SECONDS
 from steepest.compare.running.spares import Spares
 from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
+from steepest.compare.spec.paying import Unit
 from steepest.compare.study import options, values
 from steepest.compare.study.freeze import freeze_study
 from steepest.compare.study.plan import Plan, make_plan
@@ -72,6 +73,8 @@ class Study:
             is left that it will be (docs/statistics.md, "Stopping early").
         cover_search: every final seed has a search of its own, so that a verdict speaks of searches as well as seeds.
         epochs: instead of the workload's own.
+        budget: in what a run's is counted: ``"evaluations"`` of gradients, ``"samples"``, or ``"seconds"``, those that
+            the epochs take the baseline; each method's steps are then timed before the study begins.
         batch_size: instead of the workload's own; several make a comparison each.
         targets: of the validation metric, instead of the workload's own; the first is that of the table.
         space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the
@@ -133,6 +136,7 @@ class Study:
         stop_early: bool = False,
         cover_search: bool = False,
         epochs: int | Mapping[str, int] | None = None,
+        budget: Unit = "evaluations",
         batch_size: int | Sequence[int] | Mapping[str, int | Sequence[int]] | None = None,
         targets: float | Sequence[float] | Mapping[str, float | Sequence[float]] | None = None,
         space: Ranges | None = None,

@@ -20,12 +20,14 @@ from steepest.training.definitions.workload import Workload
 
 
 class Leg(NamedTuple):
-    """The part of a run that is spent on one task: steps ``start`` to ``stop``, with ``per_epoch`` batches an epoch."""
+    """The part of a run that is spent on one task: steps ``start`` to ``stop``, with ``per_epoch`` batches an epoch and
+    so many gradient evaluations between two validations."""
 
     splits: Splits
     start: int
     stop: int
     per_epoch: int
+    between_validations: float
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Assignment:
 
     The budget is ``epochs`` times the batches of an epoch, counted in gradient evaluations: a method that pays two
     a step takes half the steps, one that evaluates the two halves of a batch at two points pays one. In a sequence of
-    tasks each has a budget of its own, and the schedule begins anew with it.
+    tasks each has a budget of its own, and the schedule begins anew with it. ``budgets`` are others, task by task, each
+    with as many validations as there are epochs.
 
     Args:
         splits: the workload's data, on the device to train on; the model goes there too.
@@ -46,6 +49,7 @@ class Assignment:
         parts: the run gets one of so many parts of the budget, with a complete schedule of that length, and validates
             once on every task, at its end.
         recipe: how all methods are trained; see :attr:`own_recipe`.
+        budgets: of its tasks, in gradient evaluations, where they are not those of so many epochs.
     """
 
     workload: Workload
@@ -58,6 +62,7 @@ class Assignment:
     schedule: Schedule = SCHEDULES["linear"]
     parts: int = 1
     recipe: Recipe = PLAIN
+    budgets: tuple[int, ...] | None = None
 
     @property
     def own_recipe(self) -> Recipe:
@@ -85,8 +90,9 @@ class Assignment:
         for task in self.splits.tasks:
             per_epoch = steps_per_epoch(len(task.train), self.batch_size)
             start = found[-1].stop if found else 0
-            budget = share_of(self.epochs * per_epoch, self.parts, self.method.cost)
-            found.append(Leg(task, start, start + steps_in(budget, self.method), per_epoch))
+            whole = self.epochs * per_epoch if self.budgets is None else self.budgets[len(found)]
+            steps = steps_in(share_of(whole, self.parts, self.method.cost), self.method)
+            found.append(Leg(task, start, start + steps, per_epoch, whole / self.epochs))
         return tuple(found)
 
     @property
@@ -103,7 +109,7 @@ class Assignment:
         sizes = [tuple(split.inputs.shape) for split in self.splits]
         names = [self.workload.name, self.method.name, dict(self.hyperparameters)]
         run = [*names, self.seed, self.epochs, self.batch_size, self.lr_schedule.name, sizes, *instruments]
-        run += [[leg.stop for leg in self.legs]] if len(self.legs) > 1 or self.parts > 1 else []
+        run += [[leg.stop for leg in self.legs]] if len(self.legs) > 1 or self.parts > 1 or self.budgets else []
         run += [self.own_recipe.changes()] if self.own_recipe != PLAIN else []
         versions = [__version__, torch.__version__, self.splits.train.inputs.device.type, ranks.name]
         return hashlib.sha256(json.dumps([run, versions], sort_keys=True).encode()).hexdigest()

@@ -38,6 +38,8 @@ class Method:
         recipe: what of the study's :class:`Recipe` is otherwise for this method, such as ``{"clip": None}``.
         batches_per_step: whose gradient together a step takes, in one mean over all their samples; ``"epoch"``: all of
             an epoch, for methods of the full batch. Each is paid for.
+        batch_size: samples of each of its gradient evaluations, where it is not to be the workload's or the study's; in
+            a study whose budget is counted in samples or seconds.
 
     Raises:
         ValueError: a field is not what it must be, ``space`` is empty or lacks ``lr``, a hyperparameter is both
@@ -56,6 +58,7 @@ class Method:
     schedule: Schedule | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     batches_per_step: int | Literal["epoch"] = 1
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         fields.named("a method's name", self.name)
@@ -81,6 +84,8 @@ class Method:
         if self.batches_per_step != "epoch":
             batches = fields.positive(f"{of}batches_per_step", self.batches_per_step)
             object.__setattr__(self, "batches_per_step", batches)
+        if self.batch_size is not None:
+            object.__setattr__(self, "batch_size", fields.positive(f"{of}batch_size", self.batch_size))
         fields.flag(f"{of}closure", self.closure)
         fields.text(f"{of}description", self.description)
         if not isinstance(self.estimators, tuple | list) or not all(isinstance(e, Estimator) for e in self.estimators):

@@ -103,7 +103,7 @@ class Run:
         spent_on_it = (self.step - self.leg.start) * self.method.cost
         if self.assignment.parts > 1:
             return self.task_is_over
-        return self.task_is_over or spent_on_it >= self.leg.per_epoch * (self.validated + 1)
+        return self.task_is_over or spent_on_it >= self.leg.between_validations * (self.validated + 1)
 
     def begin_task(self, task: int) -> None:
         """Its batches, and the schedule from its beginning."""

@@ -54,7 +54,9 @@ def best_column(spec: Spec) -> RowColumn:
 
     def when(row: Row) -> str:
         at = values(row)["best_at"]
-        return f"at {float(at) / spec.gradient_evaluations:.0%} of the budget" if isinstance(at, int | float) else ""
+        if not isinstance(at, int | float):
+            return ""
+        return f"at {spec.paid(row.method.name, at) / spec.whole:.0%} of the budget"
 
     return Column(
         by="best_test_metric",

@@ -8,7 +8,7 @@ from steepest.page.table import Cell, Column, Plain
 
 def method_columns(summary: Summary) -> list[RowColumn]:
     """What was compared."""
-    rows = summary.rows
+    spec, rows = summary.spec, summary.rows
     with_estimators = any(row.method.estimators for row in rows)
 
     def text(by: str, heading: str, shown: bool, show: Show, code: bool = False) -> RowColumn:
@@ -29,11 +29,11 @@ def method_columns(summary: Summary) -> list[RowColumn]:
         text("fixed", "Fixed", any(row.method.fixed for row in rows), lambda row: format_options(row.method.fixed)),
         Column(
             by="evaluations_per_step",
-            values=lambda row: {"evaluations_per_step": row.method.evaluations_per_step},
+            values=lambda row: {"evaluations_per_step": spec.cost(row.method)},
             heading="Evaluations per step",
-            cell=lambda row: Cell(str(row.method.evaluations_per_step)),
-            shown=any(row.method.evaluations_per_step > 1 for row in rows),
-            markdown=(Plain("evaluations per step", lambda row: str(row.method.evaluations_per_step)),),
+            cell=lambda row: Cell(str(spec.cost(row.method))),
+            shown=any(spec.cost(row.method) > 1 for row in rows),
+            markdown=(Plain("evaluations per step", lambda row: str(spec.cost(row.method))),),
         ),
         Column(
             by="seconds",

@@ -116,20 +116,20 @@ def _difference(spec: Spec, *, shown: bool) -> list[RowColumn]:
 def _to_target(spec: Spec, several: bool, *, shown: bool) -> RowColumn:
     target = format_target(spec, spec.targets[0])
     return Column(
-        by="evaluations_to_target",
+        by=f"{spec.budget}_to_target",
         values=lambda row: {
-            "evaluations_to_target": row.evaluations_to_target,
+            f"{spec.budget}_to_target": row.evaluations_to_target,
             "seeds_at_target": row.reached,
             "final_runs": len(row.finals),
         },
-        heading=f"Evaluations to {target}",
+        heading=f"{spec.budget.capitalize()} to {target}",
         under="median; seeds that got there",
         cell=lambda row: Cell(
             format_evaluations_to_target(row), [f"{row.reached} of {count(len(row.finals), 'seed')}"]
         ),
         shown=shown,
         markdown=(
-            Plain(f"gradient evaluations to {target}", format_evaluations_to_target),
+            Plain(f"{spec.unit} to {target}", format_evaluations_to_target),
             Plain("seeds there", lambda row: f"{row.reached}/{len(row.finals)}"),
         ),
         terminal=(Plain("to target" if several else f"to {target}", format_evaluations_to_target),),

@@ -137,7 +137,7 @@ function runFigure(comparison, method, runs, shown) {
     const [across, up] = panelDomain(i, panels.length);
     const mine = traces.filter((trace) => trace.yaxis === "y" + axisNumber(i));
     const log = place > 0 && mine.every((trace) => trace.y.every((value) => value === null || value >= 0));
-    axes["xaxis" + axisNumber(i)] = { title: { text: "gradient evaluations" }, domain: across, anchor: "y" + axisNumber(i) };
+    axes["xaxis" + axisNumber(i)] = { title: { text: comparison.unit }, domain: across, anchor: "y" + axisNumber(i) };
     axes["yaxis" + axisNumber(i)] = {
       title: { text: title + (log ? " (log)" : "") }, domain: up, anchor: "x" + axisNumber(i),
       ...(place ? { ...(log && { type: "log" }), exponentformat: "power", nticks: 8 } : { tickformat: comparison.percent ? ".1~%" : "~g" }),

@@ -1,0 +1,46 @@
+"""What every run may spend, and what that is for each method, in words."""
+
+from steepest.compare.analysis.summary import Summary
+from steepest.compare.results.formats import format_count
+from steepest.compare.spec import MethodSpec, Spec
+from steepest.page.text import count, listed
+
+
+def budget_sentence(spec: Spec) -> str:
+    """The budget of a run, such as ``7,800 gradient evaluations``."""
+    return f"{format_count(spec.whole)} {spec.unit}"
+
+
+def cost_notes(summary: Summary) -> list[str]:
+    """A sentence for every price of a step that is not one gradient evaluation of the common size, with the steps that
+    a run has."""
+    spec = summary.spec
+    methods = [row.method for row in summary.rows]
+    if spec.prices is not None:
+        return [_list_prices(spec, methods)]
+    found = []
+    most = max(spec.steps(method) for method in methods)
+    prices = {m.name: (spec.cost(m), spec.batch_size_of(m)) for m in methods}
+    for cost, size in sorted({*prices.values()} - {(1, spec.batch_size)}):
+        these = [m for m in methods if prices[m.name] == (cost, size)]
+        one = len(these) == 1
+        pays = count(cost, "gradient evaluation")
+        of_size = "" if size == spec.batch_size else f" of {size:,} samples"
+        share = cost * size / spec.batch_size
+        taken = "half" if share == 2 else f"1/{share:g}" if share > 1 else f"{1 / share:g} times"
+        found.append(
+            f"{listed([m.name for m in these], 'and')} {'pays' if one else 'pay'} {pays}{of_size} per step, and so "
+            f"{'takes' if one else 'take'} {taken} as many steps: {spec.steps(these[0]):,} of {most:,}."
+        )
+    return found
+
+
+def _list_prices(spec: Spec, methods: list[MethodSpec]) -> str:
+    """Tell how the seconds of the budget were turned into steps."""
+    prices = spec.prices.steps if spec.prices else {}
+    each = [f"{m.name} {1000 * prices[m.name]:.3g} ms, {spec.steps(m):,} steps" for m in methods]
+    return (
+        "Seconds are counted by what a step took when the study began, measured for all methods in turn on the same "
+        f"machine: {'; '.join(each)}. So a run gives the same numbers on a busy machine and when it is resumed; what "
+        "the runs really took is in the column of seconds."
+    )
