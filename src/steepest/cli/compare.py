@@ -83,8 +83,8 @@ def compare(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="In what a run's is counted: evaluations of gradients, samples, or seconds: as many as the epochs "
-            "take the baseline, by steps of each method that are timed before the study begins. Default: evaluations.",
+            help="In what a run's is counted: evaluations of gradients, samples, steps, or seconds, as many as the "
+            "epochs take the baseline by steps that are timed before the study begins. Default: evaluations.",
             metavar="UNIT",
         ),
     ] = None,

@@ -8,5 +8,5 @@ SCHEDULES = ("linear", "constant", "cosine", "polynomial", "step")
 PRUNERS = ("median", "halving")
 CHOICES = ("fitted", "best")  # of a search's point; what they are is said in `analysis/choice.py`
 STRATEGIES = ("ddp", "fsdp2")
-BUDGETS = ("evaluations", "samples", "seconds")
+BUDGETS = ("evaluations", "samples", "steps", "seconds")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")

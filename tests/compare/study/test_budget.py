@@ -33,7 +33,7 @@ def priced():
 def with_prices(spec, **steps):
     (comparison,) = spec.comparisons
     prices = Prices(24 * steps["sgd"], {name: float(seconds) for name, seconds in steps.items()})
-    return dataclasses.replace(comparison, prices=prices)
+    return dataclasses.replace(comparison, budget="seconds", prices=prices)
 
 
 def test_every_method_sees_as_many_samples(tmp_path):
@@ -63,7 +63,9 @@ def test_every_method_sees_as_many_samples(tmp_path):
 
 
 def test_evaluations_of_different_sizes_are_not_counted_as_equal():
-    with pytest.raises(InputError, match=r"budget must be samples or seconds for large, .* 60 samples .* got evaluat"):
+    with pytest.raises(
+        InputError, match=r"budget must be samples, steps or seconds for large, .* 60 samples .* got evaluat"
+    ):
         _ = study_of(["sgd", LARGE]).spec
     with pytest.raises(InputError, match=r"batch size must be at most the 120 training samples, got 500"):
         _ = study_of([dataclasses.replace(LARGE, batch_size=500)], budget="samples").spec
@@ -74,7 +76,7 @@ def test_evaluations_of_different_sizes_are_not_counted_as_equal():
 def test_an_own_batch_size_is_a_number_of_samples():
     with pytest.raises(ValueError, match=r"method 'm': batch_size must be at least 1, got 0"):
         Method("m", torch.optim.SGD, LR, batch_size=0)
-    with pytest.raises(InputError, match=r"budget must be one of evaluations, samples, seconds, got 'hours'"):
+    with pytest.raises(InputError, match=r"budget must be one of evaluations, samples, steps, seconds, got 'hours'"):
         study_of(["sgd"], budget="hours")
 
 
@@ -91,6 +93,20 @@ def test_seconds_pay_for_the_steps_that_take_as_long(sgd, large, whole):
 
 
 SPEC = study_of(["sgd", LARGE, WHOLE], budget="samples").spec
+
+
+def test_as_many_steps_cost_more_for_some_methods(tmp_path):
+    study = study_of(["sgd", LARGE, WHOLE], tmp_path / "s", budget="steps", epochs=1)
+    assert study.run(progress=False)
+    finals = [r for r in study.records() if r.phase == "final" and r.seed == 1]
+    assert [(r.method, r.gradient_evaluations, r.samples) for r in finals] == [
+        ("sgd", 6, 120),
+        ("large", 6, 360),
+        ("whole", 36, 720),
+    ]
+    page = study.report().read_text()
+    assert "6 steps per run" in page
+    assert "whole pays 6 gradient evaluations per step, 36 in all." in page
 
 
 def test_prices_are_measured_once(priced, tmp_path):

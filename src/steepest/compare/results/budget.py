@@ -28,10 +28,11 @@ def cost_notes(summary: Summary) -> list[str]:
         of_size = "" if size == spec.batch_size else f" of {size:,} samples"
         share = cost * size / spec.batch_size
         taken = "half" if share == 2 else f"1/{share:g}" if share > 1 else f"{1 / share:g} times"
-        found.append(
-            f"{listed([m.name for m in these], 'and')} {'pays' if one else 'pay'} {pays}{of_size} per step, and so "
-            f"{'takes' if one else 'take'} {taken} as many steps: {spec.steps(these[0]):,} of {most:,}."
-        )
+        steps = f"and so {'takes' if one else 'take'} {taken} as many steps: {spec.steps(these[0]):,} of {most:,}"
+        if spec.budget == "steps":
+            steps = f"{sum(spec.budgets(these[0])):,} in all"
+        names = listed([m.name for m in these], "and")
+        found.append(f"{names} {'pays' if one else 'pay'} {pays}{of_size} per step, {steps}.")
     return found
 
 

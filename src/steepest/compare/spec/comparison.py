@@ -184,9 +184,10 @@ class Spec(Shared):
         """What so many gradient evaluations of a method are of the budget, in :attr:`unit`."""
         if self.budget == "evaluations":
             return evaluations
-        if self.prices is None:
-            return evaluations * self.batch_size_of(self.method(method))
-        return evaluations * self.prices.steps[method] / self.cost(self.method(method))
+        spec = self.method(method)
+        if self.budget == "samples":
+            return evaluations * self.batch_size_of(spec)
+        return evaluations / self.cost(spec) * (self.prices.steps[method] if self.prices else 1)
 
     def budgets(self, method: MethodSpec) -> list[int]:
         """A method's gradient evaluations of one run on each of its tasks."""

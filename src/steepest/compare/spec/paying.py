@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["evaluations", "samples", "seconds"]
-UNITS: dict[Unit, str] = {"evaluations": "gradient evaluations", "samples": "samples", "seconds": "seconds"}
+Unit = Literal["evaluations", "samples", "steps", "seconds"]
+UNITS: dict[Unit, str] = {
+    "evaluations": "gradient evaluations",
+    "samples": "samples",
+    "steps": "steps",
+    "seconds": "seconds",
+}
 
 
 @dataclass(frozen=True)

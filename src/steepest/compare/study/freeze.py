@@ -192,7 +192,7 @@ def _make_comparisons(
             for _, method in _over_epochs(methods, splits, size):
                 own = method.batch_size or size
                 _check_batch_size(own, method, request.ranks, request.recipe)
-                if request.budget != "seconds":  # those can be counted once they are measured
+                if request.budget in ("evaluations", "samples"):  # the others pay for a step, or are measured later
                     steps_in(budget * size // own, method)
     for _, instrument in instruments:
         _check_instrument(instrument, workload, splits)
@@ -282,7 +282,7 @@ def _check_own_sizes(request: Request, methods: Sequence[Method]) -> None:
     own = next((m for m in methods if m.batch_size is not None), None)
     if own is not None and request.budget == "evaluations":
         raise InputError(
-            f"{argument('budget')} must be samples or seconds for {own.name}, whose gradient evaluations are of "
+            f"{argument('budget')} must be samples, steps or seconds for {own.name}, whose gradient evaluations are of "
             f"{own.batch_size:,} samples whatever the others' are, got evaluations"
         )
 

@@ -73,8 +73,8 @@ class Study:
             is left that it will be (docs/statistics.md, "Stopping early").
         cover_search: every final seed has a search of its own, so that a verdict speaks of searches as well as seeds.
         epochs: instead of the workload's own.
-        budget: in what a run's is counted: ``"evaluations"`` of gradients, ``"samples"``, or ``"seconds"``, those that
-            the epochs take the baseline; each method's steps are then timed before the study begins.
+        budget: in what a run's is counted: ``"evaluations"`` of gradients, ``"samples"``, ``"steps"``, or
+            ``"seconds"``, those that the epochs take the baseline: steps are then timed before the study begins.
         batch_size: instead of the workload's own; several make a comparison each.
         targets: of the validation metric, instead of the workload's own; the first is that of the table.
         space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the

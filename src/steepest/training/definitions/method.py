@@ -39,7 +39,7 @@ class Method:
         batches_per_step: whose gradient together a step takes, in one mean over all their samples; ``"epoch"``: all of
             an epoch, for methods of the full batch. Each is paid for.
         batch_size: samples of each of its gradient evaluations, where it is not to be the workload's or the study's; in
-            a study whose budget is counted in samples or seconds.
+            a study whose budget is not counted in gradient evaluations.
 
     Raises:
         ValueError: a field is not what it must be, ``space`` is empty or lacks ``lr``, a hyperparameter is both
