@@ -17,9 +17,9 @@ from steepest.training.code.lookup import find_method
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.estimator import Batch
 from steepest.training.definitions.ranks import Ranks
+from steepest.training.loop.beginning import begun
 from steepest.training.loop.checkpoint import Checkpoint
 from steepest.training.loop.gradients import attached
-from steepest.training.loop.run import begun
 from tests.compare import tiny
 from tests.training.runs import train
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from steepest.training.definitions.recipe import Recipe
     from steepest.training.definitions.schedule import Controller, Schedule
     from steepest.training.definitions.workload import Workload, accuracy
+    from steepest.training.loop.functions import FunctionRun
 
 # All that the extra brings, under the names by which it is imported.
 EXTRA = (
@@ -26,6 +27,7 @@ __all__ = [
     "Batch",
     "Controller",
     "Estimator",
+    "FunctionRun",
     "Instrument",
     "Method",
     "Range",

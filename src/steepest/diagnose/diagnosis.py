@@ -25,8 +25,8 @@ from steepest.training.definitions.instrument import Instrument, RunView
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.outcome import Outcome, Progress
 from steepest.training.definitions.workload import Workload
+from steepest.training.loop.beginning import fresh_model
 from steepest.training.loop.checkpoint import Checkpoint
-from steepest.training.loop.run import fresh_model
 from steepest.training.process.randomness import seed_generators
 from steepest.training.train import train
 

@@ -19,8 +19,8 @@ from steepest.training.definitions.estimator import Batch
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.batches import Batches
+from steepest.training.loop.beginning import fresh_model
 from steepest.training.loop.gradients import attached
-from steepest.training.loop.run import fresh_model
 from steepest.training.process.randomness import seed_generators
 
 _ARGUMENTS = ("start_lr", "end_lr", "num_iter", "mode", "restart", "refine_iter")

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from steepest.training.definitions.recipe import Recipe
     from steepest.training.definitions.schedule import Controller, Schedule
     from steepest.training.definitions.workload import Workload, accuracy
+    from steepest.training.loop.functions import FunctionRun
 
 __all__ = [
     "Batch",
     "Controller",
     "Estimator",
+    "FunctionRun",
     "Instrument",
     "Method",
     "Range",
@@ -39,5 +41,6 @@ __getattr__, __dir__ = lazy_names(
         "steepest.training.definitions.recipe": ("Recipe",),
         "steepest.training.definitions.schedule": ("Controller", "Schedule"),
         "steepest.training.definitions.workload": ("Workload", "accuracy"),
+        "steepest.training.loop.functions": ("FunctionRun",),
     },
 )

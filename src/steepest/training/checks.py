@@ -14,9 +14,10 @@ from steepest.data.items import Items
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.ranks import Ranks
 from steepest.training.definitions.workload import Workload
+from steepest.training.loop.beginning import begun, fresh_model, initial_weights
 from steepest.training.loop.evaluate import evaluate, one_number, set_task
+from steepest.training.loop.functions import try_function
 from steepest.training.loop.items import batch_at
-from steepest.training.loop.run import begun, fresh_model, initial_weights
 from steepest.training.process.randomness import seed_generators
 
 _SECONDS = 1.0  # for evaluating a whole split, if it is to be had in so many
@@ -33,6 +34,8 @@ def check_workload(workload: Workload, splits: Splits, seed: int, stage: Stage) 
     Raises:
         InputError: it cannot be trained or evaluated; so does whatever the user's code raises.
     """
+    if workload.function is not None:  # which is called for every method
+        return
     stage("when its model is made")
     device = splits.train.inputs.device
     seed_generators(seed)
@@ -57,6 +60,9 @@ def check_method(assignment: Assignment, ranks: Ranks, stage: Stage) -> str | No
     Raises:
         InputError: it cannot be had; so does whatever the user's code raises.
     """
+    if assignment.workload.function is not None:
+        stage("in its first step")
+        return try_function(assignment, ranks)
     stage("when its optimizer is made")
     with begun(assignment, ranks) as run:
         held = {id(p) for group in run.optimizer.param_groups for p in group["params"]}

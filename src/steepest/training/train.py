@@ -11,8 +11,10 @@ from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.outcome import Outcome, Progress
 from steepest.training.definitions.ranks import ALONE, Ranks
+from steepest.training.loop.beginning import begun, initial_weights
 from steepest.training.loop.checkpoint import Checkpoint, State
-from steepest.training.loop.run import Run, begun, initial_weights
+from steepest.training.loop.functions import train_function
+from steepest.training.loop.run import Run
 
 
 def train(
@@ -50,6 +52,10 @@ def train(
     Note:
         Seeds the global generators of torch, numpy and random.
     """
+    if assignment.workload.function is not None:
+        if checkpoint:
+            checkpoint.give_up()
+        return train_function(assignment, with_test=with_test, instruments=instruments, progress=progress, ranks=ranks)
     started = time.perf_counter()
     steps = assignment.steps
     instruments = instruments if ranks.rank == 0 else ()

@@ -8,7 +8,7 @@ from torch import nn
 
 from steepest._errors import StudyError
 from steepest.compare.spec import StudySpec
-from steepest.training.loop.run import initial_weights
+from steepest.training.loop.beginning import initial_weights
 from tests.compare import tiny
 from tests.compare.running.inline import outcome, run
 from tests.compare.study.frozen import freeze

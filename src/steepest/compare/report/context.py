@@ -11,7 +11,7 @@ from markupsafe import Markup
 from steepest.compare.analysis.summary import Summary
 from steepest.compare.analysis.trust import searched
 from steepest.compare.report.style import looks
-from steepest.compare.results.budget import budget_sentence, cost_notes
+from steepest.compare.results.budget import budget_sentence, cost_notes, data_sentence
 from steepest.compare.results.caveats import caveats, order_lines
 from steepest.compare.results.columns import (
     format_pair,
@@ -106,6 +106,7 @@ def context(summary: Summary) -> dict[str, Any]:
         "workload": spec.workload,
         "name": spec.name,
         "budget": budget_sentence(spec),
+        "data_sentence": data_sentence(spec),
         "schedule": schedule_sentence(spec),
         "recipe": recipe_sentence(spec),
         "chosen_how": how_chosen(spec),

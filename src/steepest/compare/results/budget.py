@@ -11,6 +11,22 @@ def budget_sentence(spec: Spec) -> str:
     return f"{format_count(spec.whole)} {spec.unit}"
 
 
+def data_sentence(spec: Spec) -> str:
+    """What there is to train, validate and test on; of a function, what the study does not see."""
+    workload = spec.workload
+    if workload.is_function:
+        return (
+            "A function of the user's: it rests on that function that the steps of all methods take the same data and "
+            "as many gradients, and that test data is no part of training. Equal are seeds, schedule and the count of "
+            "steps; a gradient evaluation, or a sample, is here a step that pays one. Runs that were interrupted began "
+            "anew."
+        )
+    return (
+        f"{workload.train_samples:,} training, {workload.validation_samples:,} validation and "
+        f"{workload.test_samples:,} test samples."
+    )
+
+
 def cost_notes(summary: Summary) -> list[str]:
     """A sentence for every price of a step that is not one gradient evaluation of the common size, with the steps that
     a run has."""

@@ -16,6 +16,7 @@ _NEWER = {
     "whole_epochs": False,
     "budget": "evaluations",
     "prices": None,
+    "is_function": False,
 }  # not written where they say nothing
 _LINEAR_ONCE = "linear to 0, every step"  # what specs said when there was one schedule
 

@@ -64,6 +64,7 @@ class WorkloadSpec:
     code: dict[str, str] | None = None
     tasks: tuple[int, ...] = ()
     data_sha256_before: str | None = None
+    is_function: bool = False
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ from steepest.training.definitions.recipe import Recipe
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.checkpoint import same
+from steepest.training.loop.functions import check_function
 from steepest.training.loop.precision import check_precision
 from steepest.training.process.randomness import generator_states
 from steepest.training.process.state import ProcessState
@@ -184,7 +185,11 @@ def _make_comparisons(
     _check_once("batch_size", batch_sizes, "size")
     _check_targets(workload, targets)
     splits, older_digest = _load_checked(workload, data_dir)
-    _check_model(workload)
+    if workload.function is None:
+        _check_model(workload)
+    else:
+        for _, method in methods:
+            check_function(workload, method, request.recipe, [instrument for _, instrument in instruments])
     _check_own_sizes(request, [method for _, method in methods])
     for size in batch_sizes:
         for task in splits.tasks:
@@ -197,7 +202,7 @@ def _make_comparisons(
     for _, instrument in instruments:
         _check_instrument(instrument, workload, splits)
     for _, method in methods:
-        if method.name in request.space:
+        if method.name in request.space and workload.function is None:
             _check_space(workload, method)
     frozen = replace(_workload_spec(reference, workload, splits, targets[0]), data_sha256_before=older_digest)
     final_seeds, stopping = _final_seeds(request, len(methods))
@@ -416,6 +421,7 @@ def _workload_spec(reference: str, workload: Workload, splits: Splits, target: f
         source_sha256=digest_of(reference),
         data_sha256=data_digest(splits),
         tasks=tuple(len(task.train) for task in splits.tasks) if isinstance(splits, Tasks) else (),
+        is_function=workload.function is not None,
     )
 
 

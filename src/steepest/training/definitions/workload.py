@@ -56,6 +56,7 @@ class Workload:
             concatenated and others as lists of batches, or objects with ``reset``, ``update(outputs, targets)`` and
             ``compute``, as torchmetrics has them. That of ``metric_name`` is the study's, in the place of ``metric``;
             the others are shown beside.
+        function: see :meth:`from_function`.
 
     What a model keeps from step to step belongs into parameters and buffers, or into attributes that are numbers or
     strings, so that a run that is interrupted can resume.
@@ -82,6 +83,7 @@ class Workload:
     evaluation_step: Callable[[nn.Module, Any], Mapping[str, Any]] | None = None
     collate: Callable[[list[Any]], Any] | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    function: Callable[[Any], object] | None = None
 
     def __post_init__(self) -> None:
         fields.named("a workload's name", self.name)
@@ -189,6 +191,57 @@ class Workload:
             model_init, dataset, args, compute_metrics, name=name, target=target, metric_name=metric_name,
             data_collator=data_collator, labels=labels, **options,
         )  # fmt: skip
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Callable[[Any], object],
+        *,
+        name: str,
+        steps: int,
+        target: float,
+        validations: int = 10,
+        **options: Any,
+    ) -> "Workload":
+        """A training function, called as ``function(run)``: the widest door, through which less can be promised.
+
+        ``run`` is a :class:`~steepest.training.FunctionRun`: the function makes its optimizer by
+        ``run.optimizer(model)``, steps it ``run.steps`` times, and tells of validations by
+        ``run.report(metric, loss)``, which returns whether to stop, and in the end of the test data by
+        ``run.test(metric)``. It may do all else as it likes. Seeds, lr, schedule and the count of steps are the
+        study's. What the study cannot see rests on the function, and the report says so: that the steps of all methods
+        take the same data and as many gradients, and that test data is no part of training. A run that is interrupted
+        begins anew. Methods that need batches or the model are refused, as are instruments and recipes other than a
+        warm-up.
+
+        Args:
+            steps: of an optimizer that pays one gradient evaluation each; a multiple of ``validations``.
+            validations: in what parts ``--epochs`` counts, and shorter budgets are cut.
+            options: further arguments of :class:`Workload`, such as ``metric_name``.
+
+        Raises:
+            ValueError: an argument is not what it must be.
+
+        Example:
+            >>> import torch
+            >>> def fit(run):
+            ...     weight = torch.nn.Linear(1, 1, bias=False)
+            ...     optimizer = run.optimizer(weight)
+            ...     for step in range(run.steps):
+            ...         optimizer.zero_grad()
+            ...         loss = (weight.weight - 3).square().sum()
+            ...         loss.backward()
+            ...         optimizer.step()
+            ...         if (step + 1) % 10 == 0 and run.report(metric=-loss, loss=loss):
+            ...             return
+            ...     run.test(metric=-loss)
+            >>> Workload.from_function(fit, name="three", steps=100, target=-0.01, percent=False).epochs
+            10
+        """
+        from steepest.training.adapters.function import workload_from_function
+
+        more = {"target": target, **options}
+        return workload_from_function(function, name=name, steps=steps, validations=validations, **more)
 
     @property
     def has_steps(self) -> bool:

@@ -1,8 +1,6 @@
 """A run under way: what a step and a validation are, and what must be saved to resume."""
 
-import hashlib
 import math
-import platform
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -13,33 +11,29 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from steepest._errors import InputError
 from steepest.data import Split
 from steepest.data.items import Items
-from steepest.optim.norms import local
 from steepest.training.definitions.assignment import Assignment, Leg
 from steepest.training.definitions.estimator import Batch
 from steepest.training.definitions.instrument import Instrument, Reading, RunView
-from steepest.training.definitions.method import Method
 from steepest.training.definitions.outcome import Curve, Progress
-from steepest.training.definitions.ranks import ALONE, Ranks
+from steepest.training.definitions.ranks import Ranks
 from steepest.training.definitions.schedule import SCHEDULE_NOTE, Controller
-from steepest.training.definitions.workload import Workload
 from steepest.training.loop.average import WeightAverage
 from steepest.training.loop.batches import TrainingBatches, batches_of
 from steepest.training.loop.best import BestWeights
 from steepest.training.loop.checkpoint import State, plain_attributes, same
-from steepest.training.loop.evaluate import Scores, evaluate, evaluated, reaches, set_mode, set_task
+from steepest.training.loop.evaluate import Scores, evaluate, evaluated, reaches, set_task
 from steepest.training.loop.evaluations import Evaluations
-from steepest.training.loop.gradients import Gradients, attached
+from steepest.training.loop.gradients import Gradients
 from steepest.training.loop.items import Fetched, SampleBatches, item_batches
 from steepest.training.loop.measuring import readings
-from steepest.training.loop.precision import autocast, check_precision, multiplied_by
+from steepest.training.loop.precision import autocast
 from steepest.training.loop.unsaved import Unsaved
-from steepest.training.process.randomness import derived_seed, generator_states, restore_generators, seed_generators
+from steepest.training.process.randomness import derived_seed, generator_states, restore_generators
 
 _COUNTED = ("step", "loss_count", "seconds", "reached", "notes", "matrix")
 
@@ -400,87 +394,3 @@ class Run:
             self.begin_task(task)
         began = self.leg.start * self.method.cost
         self.validated = sum(at > began for at in state["curve"]["gradient_evaluations"])
-
-
-@contextmanager
-def begun(assignment: Assignment, ranks: Ranks) -> Iterator[Run]:
-    """A run before its first step; everything that is random has been seeded."""
-    workload, method, train, seed = assignment.workload, assignment.method, assignment.splits.train, assignment.seed
-    recipe, device = assignment.own_recipe, train.inputs.device
-    check_precision(recipe.precision, method, device)
-    seed_generators(seed)
-    threads = torch.get_num_threads()
-    model = fresh_model(workload).to(device)
-    called = ranks.wrap(model)
-    if recipe.compile:
-        called = torch.compile(called)  # type: ignore[assignment]
-    optimizer = _checked(method, method.build(model, assignment.hyperparameters))
-    torch.set_num_threads(threads)  # whatever they thought best
-    model.train()
-    set_mode(optimizer, "train")
-    ranks.draw_apart(seed)
-    with (
-        attached(method.estimators, model, optimizer, seed) as gradients,
-        multiplied_by(recipe.precision),
-    ):
-        run = Run(
-            assignment,
-            ranks,
-            model,
-            called,
-            optimizer,
-            gradients,
-            loss_sum=torch.zeros((), dtype=torch.get_default_dtype(), device=device),
-            evaluations=Evaluations(model, train.inputs.ndim, watched=not workload.has_steps),
-            unsaved=Unsaved(model, optimizer),
-            average=None if recipe.ema is None else WeightAverage(model, recipe.ema),
-            scaler=torch.amp.GradScaler(device.type) if recipe.precision == "float16" else None,
-            best=BestWeights(model, workload.higher_is_better) if recipe.keep_best else None,
-        )
-        try:
-            yield run
-        finally:
-            run.release()
-
-
-def fresh_model(workload: Workload) -> nn.Module:
-    """The workload's model, from its own function.
-
-    Raises:
-        InputError: what it returns is no module.
-    """
-    model = workload.model()
-    if not isinstance(model, nn.Module):
-        raise InputError(f"the model of {workload.name!r} must be a torch.nn.Module, got {type(model).__name__}")
-    return model
-
-
-def initial_weights(model: nn.Module, ranks: Ranks = ALONE) -> str | None:
-    """Where a run begins: the machine and its torch, and SHA-256 of all parameters in their order, as ``HOST:WEIGHTS``;
-    elsewhere the same draw may be rounded otherwise. ``None`` where the ranks hold parts of them.
-
-    Parameters of lazy modules have no values yet.
-    """
-    if ranks is not ALONE:
-        return None
-    digest = hashlib.sha256()
-    for p in (p for p in model.parameters() if not is_lazy(p)):
-        tensor = local(p.detach()).cpu().contiguous().reshape(-1)
-        digest.update(f"{tuple(p.shape)}{p.dtype}".encode())
-        digest.update(tensor.view(torch.uint8).numpy().data)
-    kernels = torch.backends.cpu.get_cpu_capability()
-    host = hashlib.sha256(f"{platform.node()} {kernels} {torch.__version__}".encode()).hexdigest()
-    return f"{host[:8]}:{digest.hexdigest()[:32]}"
-
-
-def _checked(method: Method, optimizer: Any) -> Any:
-    """Refuse an optimizer whose learning rates a schedule cannot move."""
-    groups = getattr(optimizer, "param_groups", None)
-    if not groups or not callable(getattr(optimizer, "step", None)):
-        raise InputError(
-            f"the optimizer of {method.name} must be a torch.optim.Optimizer with parameter groups, got "
-            f"{type(optimizer).__name__}"
-        )
-    if any("lr" not in group for group in groups):
-        raise InputError(f"every parameter group of {method.name} must have an 'lr', which the schedule moves")
-    return optimizer
