@@ -75,7 +75,7 @@ CHANGES = {
     "random": (draw, lambda: (random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[1].tolist())),
     "warnings": (lambda: warnings.simplefilter("error"), lambda: list(warnings.filters)),
     "signals": (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN), lambda: signal.getsignal(signal.SIGINT)),
-    "modules": (sys.path.clear, lambda: sorted(set(sys.path))),
+    "modules": (lambda: sys.path.clear(), lambda: sorted(set(sys.path))),
     "streams": (lambda: setattr(sys, "stdout", None), lambda: sys.stdout),
     "recursion": (lambda: sys.setrecursionlimit(5000), sys.getrecursionlimit),
 }

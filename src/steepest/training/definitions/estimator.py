@@ -46,6 +46,8 @@ class Batch:
         Returns:
             ``weight`` times the mean loss, detached. Its gradient has been added to ``.grad``, of all pieces.
         """
+        if part is _ALL and (self.most is None or len(self) <= self.most):
+            return self._backward(self.inputs, self.targets, weight)
         first, stop, _ = part.indices(len(self))
         if self.most is None or stop - first <= self.most or part.step not in (None, 1):
             return self._backward(self.inputs[part], self.targets[part], weight)
@@ -57,6 +59,8 @@ class Batch:
         return total
 
     def _backward(self, inputs: Tensor, targets: Tensor, weight: float) -> Tensor:
+        if self.ranks.size == 1 and self.pieces == 1:
+            return self._add_gradient(inputs, targets, weight, 1)
         mine = self.ranks.share(len(inputs))
         ours = self.ranks.size * (mine.stop - mine.start) / len(inputs)  # the mean over unequal shares
         pieces = min(self.pieces, len(inputs) // self.ranks.size)
@@ -72,13 +76,13 @@ class Batch:
         """Add to ``.grad`` what these samples give; returns their weighted loss, detached."""
         with self.casts():
             if self.whole_step is not None:
-                outputs, loss = (
-                    None,
-                    weight * _checked_loss(self.whole_step(self.model, inputs), "training_step(model, batch)"),
-                )
+                outputs = None
+                loss = _checked_loss(self.whole_step(self.model, inputs), "training_step(model, batch)")
             else:
                 outputs = self.model(inputs)
-                loss = weight * _checked_loss(self.loss(outputs, targets))
+                loss = _checked_loss(self.loss(outputs, targets))
+            if weight != 1:
+                loss = weight * loss
         if self.see is not None:
             self.see(outputs.detach() if isinstance(outputs, Tensor) else outputs, targets)
         if ours != 1:

@@ -41,8 +41,9 @@ class Evaluations:
     def _watch(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if not torch.is_grad_enabled():
             return
-        inputs = next(_tensors((args, kwargs)), None)
-        made = [tensor for tensor in _tensors(output) if tensor.grad_fn is not None]
+        inputs = args[0] if args and isinstance(args[0], Tensor) else next(_tensors((args, kwargs)), None)
+        made = [output] if isinstance(output, Tensor) else list(_tensors(output))
+        made = [tensor for tensor in made if tensor.grad_fn is not None]
         if inputs is None or not made:
             return
         count = (len(inputs) if inputs.ndim >= self._dimensions else 1) * _count_mapped(made[0])
