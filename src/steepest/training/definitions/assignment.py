@@ -20,7 +20,10 @@ from steepest.training.definitions.workload import Workload
 
 
 class Leg(NamedTuple):
-    """The part of a run that is spent on one task: steps ``start`` to ``stop``, with ``per_epoch`` batches an epoch."""
+    """The part of a run that is spent on one task: steps ``start`` to ``stop``, with ``per_epoch`` batches an epoch.
+
+    Where the calls of a closure are counted these are calls, and not steps.
+    """
 
     splits: Splits
     start: int
