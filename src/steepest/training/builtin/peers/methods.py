@@ -59,10 +59,10 @@ def prodigy(params: ParamsT, **options: Any) -> Optimizer:
     return found
 
 
-def shampoo(params: ParamsT, every: int = 20, **options: Any) -> Optimizer:
-    """Shampoo: the gradient times an inverse root of a matrix for each of its dimensions.
+def shampoo(params: ParamsT, **options: Any) -> Optimizer:
+    """Shampoo: the gradient times an inverse root of a matrix for each of its dimensions, anew in every step.
 
-    The roots are of the first step and of each ``every``-th after it.
+    Where a matrix has no root any more, as it is not finite, the weights become NaN: the run has diverged.
 
     Source: Gupta, Koren, Singer, "Shampoo: Preconditioned Stochastic Tensor Optimization", arXiv 1802.09568,
     algorithms 1 and 2; pytorch_optimizer.
@@ -76,14 +76,19 @@ def shampoo(params: ParamsT, every: int = 20, **options: Any) -> Optimizer:
     for p in tensors_of(given):
         if max(p.shape, default=0) > _LARGEST:
             raise InputError(
-                f"shampoo keeps a matrix of the square of every dimension, at most {_LARGEST:,} of them a side, and a "
+                f"shampoo keeps a matrix of the square of every dimension, which may be {_LARGEST:,} at most, and a "
                 f"parameter has the shape {tuple(p.shape)}"
             )
-    found: Optimizer = require("pytorch_optimizer", _EXTRA).Shampoo(
-        given, preconditioning_compute_steps=every, **options
-    )
-    for group in found.param_groups:
-        group["step"] = every - 1  # it takes them where its own count is a multiple, before which it does not move
+
+    class Shampoo(require("pytorch_optimizer", _EXTRA).Shampoo):  # type: ignore[misc]
+        def step(self, closure: Any = None) -> Any:
+            try:
+                return super().step(closure)
+            except torch.linalg.LinAlgError:
+                for p in tensors_of(given):
+                    p.detach().fill_(torch.nan)
+
+    found: Optimizer = Shampoo(given, **options)
     return found
 
 
@@ -144,8 +149,8 @@ PEERS = (
     Method(
         "shampoo",
         shampoo,
-        space={"lr": Range(1e-3, 1.0)},
-        fixed={"every": 20, "weight_decay": 0.0, "weight_decouple": True},
+        space={"lr": Range(1e-2, 10.0)},
+        fixed={"momentum": 0.0, "weight_decay": 0.0, "weight_decouple": True, "matrix_eps": 1e-6},
         description="the gradient times inverse roots of its rows' and columns' covariances",
     ),
     Method(
