@@ -1,5 +1,6 @@
 """Figures of the final runs."""
 
+import bisect
 import statistics
 from collections.abc import Sequence
 
@@ -65,8 +66,7 @@ def curves(summary: Summary, rows: Sequence[Row], what: str, label: str) -> go.F
         if not runs:
             continue
         name, look = row.method.name, looking[row.method.name]
-        points = zip(_column(runs[0], "gradient_evaluations"), *(_column(r, what) for r in runs), strict=True)
-        finite = [point for point in points if None not in point]
+        finite = [point for point in _align(runs, what) if None not in point]
         at, by_point = [point[0] for point in finite], [point[1:] for point in finite]
         add_band(
             plot,
@@ -99,6 +99,20 @@ def curves(summary: Summary, rows: Sequence[Row], what: str, label: str) -> go.F
         else:  # a logarithmic axis would leave out more than zeros
             plot.update_yaxes(title=label)
     return plot
+
+
+def _align(runs: Sequence[Record], what: str) -> list[tuple[float | None, ...]]:
+    """List where the runs were measured, and what each had been at last: they are measured at the same evaluations, but
+    for a method whose steps differ in what they take."""
+    places = [_column(run, "gradient_evaluations") for run in runs]
+    values = [_column(run, what) for run in runs]
+    if all(at == places[0] for at in places):
+        return list(zip(places[0], *values, strict=True))
+    numbers = [[float(at or 0) for at in places_of_run] for places_of_run in places]
+    begin = max(at[0] for at in numbers)
+    grid = sorted({at for places_of_run in numbers for at in places_of_run if at >= begin})
+    of_runs = list(zip(numbers, values, strict=True))
+    return [(x, *(known[bisect.bisect_right(at, x) - 1] for at, known in of_runs)) for x in grid]
 
 
 def _column(record: Record, name: str) -> list[float | None]:

@@ -93,13 +93,20 @@ def _name_farthest(spec: Spec, rows: Sequence[Row], which: str) -> str:
 def cost_notes(summary: Summary) -> list[str]:
     """A sentence for every price of a step that is not one gradient evaluation."""
     found = []
-    for cost in sorted({row.method.evaluations_per_step for row in summary.rows} - {1}):
-        names = [row.method.name for row in summary.rows if row.method.evaluations_per_step == cost]
+    methods = [row.method for row in summary.rows]
+    for cost in sorted({method.evaluations_per_step for method in methods if not method.counted} - {1}):
+        names = [m.name for m in methods if m.evaluations_per_step == cost and not m.counted]
         pay, take = ("pays", "takes") if len(names) == 1 else ("pay", "take")
         share = "half" if cost == 2 else f"1/{cost}"
         found.append(
             f"{listed(names, 'and')} {pay} {cost} gradient evaluations per step, and so {take} {share} as many steps."
         )
+    found += [
+        f"{method.name} pays for the gradient evaluations that each of its steps takes, at most "
+        f"{method.evaluations_per_step}."
+        for method in methods
+        if method.counted
+    ]
     return found
 
 

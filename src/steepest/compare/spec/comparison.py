@@ -154,8 +154,9 @@ class Spec(Shared):
         return sum(self.budgets)
 
     def steps(self, method: MethodSpec) -> int:
-        """Steps that the budget pays for, task by task."""
-        return sum(budget // method.evaluations_per_step for budget in self.budgets)
+        """Steps that the budget pays for, task by task; the fewest of a method whose steps differ in what they take."""
+        cost = method.evaluations_per_step
+        return sum(math.ceil(budget / cost) if method.counted else budget // cost for budget in self.budgets)
 
     def spent(self, method: MethodSpec, phase: Phase = "final") -> int:
         """The gradient evaluations of a whole run: what the budget leaves over pays for no step."""

@@ -33,6 +33,7 @@ class MethodSpec:
     code: dict[str, str] | None = None
     schedule: str | None = None  # of its own
     recipe: dict[str, Any] = field(default_factory=dict)  # what of the study's it changes
+    counted: bool = False  # a step pays for what it takes, evaluations_per_step at most
 
     @property
     def leading(self) -> str:

@@ -396,6 +396,7 @@ def _method_spec(reference: str, method: Method, trials: int, scrambles: Sequenc
         more_points=tuple(more_points),
         schedule=None if method.schedule is None else method.schedule.description or method.schedule.name,
         recipe=dict(method.recipe),
+        counted=method.counted,
     )
 
 

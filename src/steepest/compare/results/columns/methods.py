@@ -3,6 +3,7 @@
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.results.columns.parts import RowColumn, Show
 from steepest.compare.results.formats import NONE, format_gradient, format_options, format_ranges
+from steepest.compare.spec.parts import MethodSpec
 from steepest.page.table import Cell, Column, Plain
 
 
@@ -31,9 +32,9 @@ def method_columns(summary: Summary) -> list[RowColumn]:
             by="evaluations_per_step",
             values=lambda row: {"evaluations_per_step": row.method.evaluations_per_step},
             heading="Evaluations per step",
-            cell=lambda row: Cell(str(row.method.evaluations_per_step)),
+            cell=lambda row: Cell(_spell_cost(row.method)),
             shown=any(row.method.evaluations_per_step > 1 for row in rows),
-            markdown=(Plain("evaluations per step", lambda row: str(row.method.evaluations_per_step)),),
+            markdown=(Plain("evaluations per step", lambda row: _spell_cost(row.method)),),
         ),
         Column(
             by="seconds",
@@ -45,6 +46,10 @@ def method_columns(summary: Summary) -> list[RowColumn]:
             markdown=(Plain("seconds per final run (median)", _seconds),),
         ),
     ]
+
+
+def _spell_cost(method: MethodSpec) -> str:
+    return f"up to {method.evaluations_per_step}" if method.counted else str(method.evaluations_per_step)
 
 
 def _seconds(row: Row) -> str:
