@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import importlib.util
 
 import prodigyopt
 import pytest
@@ -14,13 +15,15 @@ from torch.nn import functional as F
 from steepest import param_groups
 from steepest._errors import InputError, MissingExtraError
 from steepest.compare import Method, Range
+from steepest.data import Tasks
 from steepest.training import train as module
-from steepest.training.builtin import ESTIMATORS, METHODS
+from steepest.training.builtin import METHODS
+from steepest.training.builtin.instruments import SHARPNESS
 from steepest.training.builtin.peers import PEERS
-from steepest.training.builtin.peers import methods as peers
 from steepest.training.builtin.peers.muon import hidden_matrices
 from steepest.training.code.lookup import find_method
 from steepest.training.definitions.assignment import Assignment
+from steepest.training.definitions.ranks import ALONE
 from steepest.training.definitions.recipe import Recipe
 from steepest.training.definitions.schedule import SCHEDULES
 from steepest.training.loop.batches import Batches
@@ -238,20 +241,207 @@ class StopError(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("after", range(1, EPOCHS))
-def test_it_resumes_to_the_last_bit_after_any_validation(name, after, tmp_path):
-    def stop(seen):
-        if seen.validations == after:
-            raise StopError
+def stopping(method, after):
+    """The method whose process is killed before it takes its step number ``after``, from 0."""
 
-    whole, expected = trained(name)
-    if len(expected.curve["validation_loss"]) <= after:
-        pytest.skip("a step of lbfgs is longer than an epoch")
+    def make(params, **options):
+        optimizer = method.optimizer(params, **options)
+        steps = iter(range(after))
+
+        def stop(*_):
+            if next(steps, None) is None:
+                raise StopError
+
+        optimizer.register_step_pre_hook(stop)
+        return optimizer
+
+    return dataclasses.replace(method, optimizer=make)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("after", [1, 2, 4, 5, 6, 13, 29])
+def test_it_resumes_to_the_last_bit_after_any_step(name, after, tmp_path):
+    epochs = 100 if name == "lbfgs" else EPOCHS
+    whole, expected = trained(name, epochs=epochs)
     checkpoint = Checkpoint(tmp_path / "run.pt", every_seconds=0)
+    checkpoint.due = lambda: True
     with pytest.raises(StopError):
-        trained(name, checkpoint=checkpoint, progress=stop)
-    assert checkpoint.path.exists()
-    found, outcome = trained(name, checkpoint=checkpoint)
+        trained(stopping(METHODS[name], after), checkpoint=checkpoint, epochs=epochs)
+    assert checkpoint.load(assigned(name, epochs=epochs).identity(ALONE))["step"] == after
+    found, outcome = trained(name, checkpoint=checkpoint, epochs=epochs)
     assert equal(found, whole)
     assert same(outcome, expected)
+
+
+@pytest.mark.parametrize("name", ["schedule-free-sgd", "schedule-free-adamw"])
+def test_looking_more_often_does_not_move_the_weights(name):
+    plain, _ = trained(name)
+    assert equal(trained(name, Recipe(keep_best=True))[0], plain)
+    assert equal(trained(name, instruments=[SHARPNESS])[0], plain)
+
+
+def test_schedule_free_is_evaluated_and_kept_at_its_mean():
+    found, outcome = trained("schedule-free-sgd")
+    model = Net().eval()
+    with torch.no_grad():
+        for p, value in zip(model.parameters(), found, strict=True):
+            p.copy_(value)
+        loss = F.cross_entropy(model(SPLITS.validation.inputs), SPLITS.validation.targets)
+        right = model(SPLITS.test.inputs).argmax(dim=1) == SPLITS.test.targets
+    assert outcome.curve["validation_loss"][-1] == pytest.approx(loss.item())
+    assert outcome.test_metric == pytest.approx(right.double().mean().item())
+
+
+@pytest.mark.parametrize("name", ["schedule-free-sgd", "schedule-free-adamw"])
+def test_running_statistics_of_other_weights_are_refused(name):
+    def model():
+        return nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+    with pytest.raises(InputError, match=rf"{name} is evaluated at other .* statistics of 1 \(BatchNorm1d\)"):
+        trained(name, workload=dataclasses.replace(WORKLOAD, model=model))
+
+
+def test_what_is_a_hidden_matrix():
+    class Attentive(nn.Module):
+        def __init__(self, tied):
+            super().__init__()
+            self.words = nn.Embedding(9, 4)
+            self.places = nn.Parameter(torch.zeros(5, 4))
+            self.attention = nn.MultiheadAttention(4, 2)
+            self.norm = nn.LayerNorm(4)
+            self.hidden = nn.Linear(4, 4)
+            self.head = nn.Linear(4, 9, bias=False)
+            if tied:
+                self.head.weight = self.words.weight
+
+    inner = ["attention.in_proj_weight", "attention.out_proj.weight", "hidden.weight"]
+    assert hidden_matrices(Attentive(False)) == inner
+    assert hidden_matrices(Attentive(True)) == inner
+    assert hidden_matrices(Net()) == ["kernels.2.weight", "body.weight"]
+    assert hidden_matrices(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))) == ["0.weight"]
+    assert hidden_matrices(nn.Linear(4, 2)) == []
+
+
+def test_muon_without_a_hidden_matrix_is_refused():
+    with pytest.raises(InputError, match="muon moves hidden matrices, and the model has none"):
+        trained("muon", workload=tiny.clouds)
+
+
+def test_muon_moves_kernels_in_any_layout():
+    model = nn.Sequential(nn.Conv2d(1, 4, 2), nn.Conv2d(4, 4, 2), nn.Flatten(), nn.Linear(16, 2))
+    other = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    inputs = torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    for net in (model, other):
+        optimizer = METHODS["muon"].build(net, POINTS["muon"])
+        for _ in range(3):
+            optimizer.zero_grad()
+            net(inputs).square().sum().backward()
+            optimizer.step()
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(one, two, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"), [("prodigy", Recipe(warmup=0.5)), ("lbfgs", Recipe(warmup=0.5, clip=0.01))]
+)
+def test_what_would_mislead_it_is_left_out_of_its_recipe(name, recipe):
+    assert equal(trained(name, recipe)[0], trained(name)[0])
+
+
+@pytest.mark.parametrize("name", ["schedule-free-sgd", "schedule-free-adamw", "lbfgs"])
+def test_it_has_a_constant_schedule_of_its_own(name):
+    assert equal(trained(name, schedule="cosine")[0], trained(name, schedule="linear")[0])
+
+
+def test_lbfgs_refuses_what_it_cannot_do():
+    with pytest.raises(InputError, match="csgd.lbfgs.* for the gradient of one loss .* csgd does not give"):
+        find_method("csgd+lbfgs")
+    with pytest.raises(InputError, match="lbfgs knows no weight_decay other than 0"):
+        METHODS["lbfgs"].build(Net(), {"lr": 1.0, "weight_decay": 0.1})
+    with pytest.raises(InputError, match="float16 scales the loss, and lbfgs takes its steps by a closure"):
+        trained("lbfgs", Recipe(precision="float16"))
+
+
+def test_lbfgs_in_pieces_finds_the_same_gradients():
+    still = dataclasses.replace(WORKLOAD, model=lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)))
+    whole, pieces = (trained("lbfgs", Recipe(accumulate=n), workload=still, epochs=1)[1] for n in (1, 2))
+    assert pieces.gradient_evaluations == whole.gradient_evaluations
+    assert pieces.curve["train_loss"] == pytest.approx(whole.curve["train_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["csgd+muon", "csgd+lion", "sam+schedule-free-sgd", "ssgd+adafactor", "sam+prodigy"])
+def test_estimators_go_in_front(name):
+    method = find_method(name)
+    _, outcome = trained(method)
+    assert outcome.gradient_evaluations == STEPS // method.cost * method.cost
+
+
+class Greedy(torch.optim.SGD):
+    """Asks for three gradients, whatever is left."""
+
+    def step(self, closure):
+        losses = [closure() for _ in range(3)]
+        super().step()
+        return losses[-1]
+
+
+LR = {"lr": Range(0.01, 1.0)}
+
+
+def test_a_counted_method_stays_within_its_budget():
+    greedy = Method("greedy", Greedy, LR, closure=True, counted=True, evaluations_per_step=3)
+    POINTS["greedy"] = {"lr": 0.1}
+    assert trained(greedy, epochs=3)[1].gradient_evaluations == 15
+    with pytest.raises(InputError, match="greedy called its closure 3 times in a step, and the budget had 2 left"):
+        trained(greedy, epochs=1)
+    with pytest.raises(InputError, match="greedy took 3 gradient evaluations in a step and pays 2"):
+        trained(dataclasses.replace(greedy, evaluations_per_step=2), epochs=3)
+
+
+def test_a_counted_method_needs_a_closure():
+    with pytest.raises(ValueError, match="method 'm': what is counted are the calls of a closure"):
+        Method("m", torch.optim.SGD, LR, counted=True)
+
+
+def test_batches_of_an_epoch_are_each_paid_for_at_every_call():
+    whole = dataclasses.replace(METHODS["lbfgs"], batches_per_step="epoch")
+    still = dataclasses.replace(WORKLOAD, model=lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)))
+    _, outcome = trained(whole, workload=still, epochs=12)
+    per_epoch = len(SPLITS.train) // SIZE
+    assert outcome.gradient_evaluations == 12 * per_epoch
+    assert all(at % per_epoch == 0 for at in outcome.curve["gradient_evaluations"])
+    assert outcome.curve["train_loss"][-1] < outcome.curve["train_loss"][0]
+
+
+def test_each_task_of_a_sequence_has_its_budget():
+    tasks = Tasks([SPLITS, SPLITS])
+    asked = Assignment(WORKLOAD, METHODS["lbfgs"], tasks, POINTS["lbfgs"], SEED, 9, SIZE)
+    outcome = module.train(asked, with_test=False)
+    half = 9 * (len(SPLITS.train) // SIZE)
+    assert outcome.gradient_evaluations == 2 * half
+    assert half in outcome.curve["gradient_evaluations"]
+
+
+@pytest.mark.parametrize("name", ["lion", "schedule-free-sgd", "schedule-free-adamw", "prodigy", "shampoo"])
+def test_a_package_that_is_missing_is_named_with_its_extra(name, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module, *more: None if "." not in module else found(module))
+    with pytest.raises(MissingExtraError, match=r"is not installed; it comes with: pip install 'steepest\[methods\]'"):
+        trained(name)
+
+
+@pytest.mark.parametrize("name", ["muon", "adafactor", "lbfgs"])
+def test_what_torch_has_needs_no_extra(name, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module, *more: None)
+    METHODS[name].build(Net(), POINTS[name])
+
+
+def test_shampoo_refuses_a_dimension_whose_matrix_is_too_large():
+    with pytest.raises(InputError, match=r"at most, and a parameter has the shape \(8193, 2\)"):
+        METHODS["shampoo"].build(nn.Linear(2, 8193), POINTS["shampoo"])
+
+
+def test_shampoo_whose_matrix_has_no_root_has_diverged():
+    workload = dataclasses.replace(WORKLOAD, loss=lambda outputs, targets: 1e30 * F.cross_entropy(outputs, targets))
+    _, outcome = trained("shampoo", workload=workload)
+    assert outcome.diverged

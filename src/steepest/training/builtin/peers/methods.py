@@ -156,7 +156,7 @@ PEERS = (
     Method(
         "lbfgs",
         BudgetedLBFGS,
-        space={"lr": Range(1e-2, 10.0)},
+        space={"lr": Range(1e-3, 1.0)},
         fixed={"max_iter": 20, "max_eval": MOST - 1, "history_size": 100, "line_search_fn": "strong_wolfe"},
         evaluations_per_step=MOST,
         closure=True,

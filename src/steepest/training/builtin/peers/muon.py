@@ -105,10 +105,13 @@ class MuonWithAdamW(Optimizer):
         groups = []
         for group in named_groups(params):
             refuse_shards("muon", group["params"])
-            for is_hidden, defaults in ((True, muon.defaults), (False, adamw.defaults)):
+            for is_hidden, defaults in (
+                (True, adamw.defaults | muon.defaults),
+                (False, muon.defaults | adamw.defaults),
+            ):
                 part = [(name, p) for name, p in group["params"] if getattr(p, _MARK, False) == is_hidden]
                 own = {"lr": defaults["lr"], "weight_decay": weight_decay} | group | {"params": part}
-                groups += [{**defaults, **own, "hidden": is_hidden}] if part else []
+                groups += [defaults | own | {"hidden": is_hidden}] if part else []
         if not any(group["hidden"] for group in groups):
             raise InputError(
                 "muon moves hidden matrices, and the model has none: it needs two linear or convolutional layers"
