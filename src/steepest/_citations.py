@@ -259,7 +259,8 @@ _MUON = _entry("""
 """)
 _LION = _entry("""
     @misc{chen2023lion,
-      author        = {Chen and Liang and Huang and others},
+      author        = {Chen and Liang and Huang and Real and Wang and Liu and Pham and Dong and Luong and Hsieh and Lu
+                       and Le},
       title         = {Symbolic Discovery of Optimization Algorithms},
       year          = {2023},
       eprint        = {2302.06675},

@@ -259,9 +259,9 @@ def stopping(method, after):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("after", [1, 2, 4, 5, 6, 13, 29])
+@pytest.mark.parametrize("after", [1, 2, 5, 12])
 def test_it_resumes_to_the_last_bit_after_any_step(name, after, tmp_path):
-    epochs = 100 if name == "lbfgs" else EPOCHS
+    epochs = 60 if name == "lbfgs" else EPOCHS
     whole, expected = trained(name, epochs=epochs)
     checkpoint = Checkpoint(tmp_path / "run.pt", every_seconds=0)
     checkpoint.due = lambda: True
@@ -354,7 +354,7 @@ def test_it_has_a_constant_schedule_of_its_own(name):
 
 
 def test_lbfgs_refuses_what_it_cannot_do():
-    with pytest.raises(InputError, match="csgd.lbfgs.* for the gradient of one loss .* csgd does not give"):
+    with pytest.raises(InputError, match=r"csgd.lbfgs.* for the gradient of one loss .* csgd does not give"):
         find_method("csgd+lbfgs")
     with pytest.raises(InputError, match="lbfgs knows no weight_decay other than 0"):
         METHODS["lbfgs"].build(Net(), {"lr": 1.0, "weight_decay": 0.1})

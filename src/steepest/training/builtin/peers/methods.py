@@ -73,7 +73,8 @@ def shampoo(params: ParamsT, **options: Any) -> Optimizer:
     given = named_groups(params)
     for group in given:
         refuse_shards("shampoo", group["params"])
-    for p in tensors_of(given):
+    tensors = tensors_of(given)
+    for p in tensors:
         if max(p.shape, default=0) > _LARGEST:
             raise InputError(
                 f"shampoo keeps a matrix of the square of every dimension, which may be {_LARGEST:,} at most, and a "
@@ -85,7 +86,7 @@ def shampoo(params: ParamsT, **options: Any) -> Optimizer:
             try:
                 return super().step(closure)
             except torch.linalg.LinAlgError:
-                for p in tensors_of(given):
+                for p in tensors:
                     p.detach().fill_(torch.nan)
 
     found: Optimizer = Shampoo(given, **options)
