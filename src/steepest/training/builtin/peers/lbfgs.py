@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from steepest._errors import InputError
-from steepest.training.builtin.peers.parts import named_groups, refuse_shards
+from steepest.training.builtin.peers.parts import named_groups, refuse_shards, step_of
 
 MOST = 26  # gradients that a step of torch's defaults asks for: max_eval, 25, and one by which its line search ends
 
@@ -46,7 +46,7 @@ class BudgetedLBFGS(torch.optim.LBFGS):
         if left is not None:
             group["max_eval"] = min(asked, left - 1)
         try:
-            loss: Tensor = super().step(closure)  # type: ignore[no-untyped-call]
+            loss: Tensor = step_of(torch.optim.LBFGS)(self, closure)
         finally:
             group["max_eval"] = asked
         return loss

@@ -9,7 +9,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 from steepest._errors import InputError, require
 from steepest.training.builtin.peers.lbfgs import MOST, BudgetedLBFGS
 from steepest.training.builtin.peers.muon import MuonWithAdamW, mark_hidden
-from steepest.training.builtin.peers.parts import named_groups, refuse_batch_norm, refuse_shards, tensors_of
+from steepest.training.builtin.peers.parts import named_groups, refuse_batch_norm, refuse_shards, step_of, tensors_of
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.range import Range
 from steepest.training.definitions.schedule import SCHEDULES
@@ -81,10 +81,12 @@ def shampoo(params: ParamsT, **options: Any) -> Optimizer:
                 f"parameter has the shape {tuple(p.shape)}"
             )
 
-    class Shampoo(require("pytorch_optimizer", _EXTRA).Shampoo):  # type: ignore[misc]
+    theirs: Any = require("pytorch_optimizer", _EXTRA).Shampoo
+
+    class Shampoo(theirs):  # type: ignore[misc]
         def step(self, closure: Any = None) -> Any:
             try:
-                return super().step(closure)
+                return step_of(theirs)(self, closure)
             except torch.linalg.LinAlgError:
                 for p in tensors:
                     p.detach().fill_(torch.nan)

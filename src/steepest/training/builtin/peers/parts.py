@@ -1,10 +1,10 @@
 """What methods of others share: their parameters in groups, and what they cannot work with."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim.optimizer import ParamsT
+from torch.optim.optimizer import Optimizer, ParamsT
 
 from steepest._errors import InputError
 from steepest.optim.norms import local
@@ -43,3 +43,13 @@ def refuse_batch_norm(method: str, model: nn.Module) -> None:
                 f"{method} is evaluated at other weights than it is trained at, and the running statistics of {name} "
                 f"({type(module).__name__}) are of those; take a model with GroupNorm or LayerNorm"
             )
+
+
+def step_of(kind: type[Optimizer]) -> Callable[..., Any]:
+    """The step of a class for one that extends it, without the hooks, which the step of that one calls already.
+
+    Torch puts them around the step of every class of which an optimizer is made.
+    """
+    step: Any = kind.step
+    unhooked: Callable[..., Any] = step.__wrapped__ if getattr(step, "hooked", False) else step
+    return unhooked
