@@ -3,6 +3,7 @@
 import bisect
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -101,7 +102,7 @@ def curves(summary: Summary, rows: Sequence[Row], what: str, label: str) -> go.F
     return plot
 
 
-def _align(runs: Sequence[Record], what: str) -> list[tuple[float | None, ...]]:
+def _align(runs: Sequence[Record], what: str) -> list[tuple[Any, ...]]:
     """List where the runs were measured, and what each had been at last: they are measured at the same evaluations, but
     for a method whose steps differ in what they take."""
     places = [_column(run, "gradient_evaluations") for run in runs]

@@ -87,7 +87,7 @@ def shampoo(params: ParamsT, **options: Any) -> Optimizer:
         def step(self, closure: Any = None) -> Any:
             try:
                 return step_of(theirs)(self, closure)
-            except torch.linalg.LinAlgError:
+            except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
                 for p in tensors:
                     p.detach().fill_(torch.nan)
 
