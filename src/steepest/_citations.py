@@ -249,6 +249,69 @@ _COST_PER_SYNAPSE = _entry("""
     }
 """)
 # By the names of public classes and functions, then by those of `steepest methods`.
+_MUON = _entry("""
+    @misc{jordan2024muon,
+      author        = {Jordan and Jin and Boza and Jiacheng and Cesista and Newhouse and Bernstein},
+      title         = {Muon: An optimizer for hidden layers in neural networks},
+      year          = {2024},
+      url           = {https://kellerjordan.github.io/posts/muon},
+    }
+""")
+_LION = _entry("""
+    @misc{chen2023lion,
+      author        = {Chen and Liang and Huang and Real and Wang and Liu and Pham and Dong and Luong and Hsieh and Lu
+                       and Le},
+      title         = {Symbolic Discovery of Optimization Algorithms},
+      year          = {2023},
+      eprint        = {2302.06675},
+      archiveprefix = {arXiv},
+    }
+""")
+_SCHEDULE_FREE = _entry("""
+    @misc{defazio2024schedulefree,
+      author        = {Defazio and Yang and Mehta and Mishchenko and Khaled and Cutkosky},
+      title         = {The Road Less Scheduled},
+      year          = {2024},
+      eprint        = {2405.15682},
+      archiveprefix = {arXiv},
+    }
+""")
+_PRODIGY = _entry("""
+    @misc{mishchenko2023prodigy,
+      author        = {Mishchenko and Defazio},
+      title         = {Prodigy: An Expeditiously Adaptive Parameter-Free Learner},
+      year          = {2023},
+      eprint        = {2306.06101},
+      archiveprefix = {arXiv},
+    }
+""")
+_SHAMPOO = _entry("""
+    @misc{gupta2018shampoo,
+      author        = {Gupta and Koren and Singer},
+      title         = {Shampoo: Preconditioned Stochastic Tensor Optimization},
+      year          = {2018},
+      eprint        = {1802.09568},
+      archiveprefix = {arXiv},
+    }
+""")
+_ADAFACTOR = _entry("""
+    @misc{shazeer2018adafactor,
+      author        = {Shazeer and Stern},
+      title         = {Adafactor: Adaptive Learning Rates with Sublinear Memory Cost},
+      year          = {2018},
+      eprint        = {1804.04235},
+      archiveprefix = {arXiv},
+    }
+""")
+_LBFGS = _entry("""
+    @article{liu1989lbfgs,
+      author        = {Liu and Nocedal},
+      title         = {On the limited memory BFGS method for large scale optimization},
+      journal       = {Mathematical Programming},
+      volume        = {45},
+      year          = {1989},
+    }
+""")
 _PAPERS = {
     "SNGM": _SNGM,
     "BlockNormalizedSGD": _BLOCK_NORMALIZED,
@@ -310,6 +373,14 @@ _PAPERS = {
     "sgd-mi": _MUTUAL_INFORMATION,
     "sgd-mi-layer": _MUTUAL_INFORMATION,
     "sgd-mi-range": _MUTUAL_INFORMATION,
+    "muon": _MUON,
+    "lion": _LION,
+    "schedule-free-sgd": _SCHEDULE_FREE,
+    "schedule-free-adamw": _SCHEDULE_FREE,
+    "prodigy": _PRODIGY,
+    "adafactor": _ADAFACTOR,
+    "shampoo": _SHAMPOO,
+    "lbfgs": _LBFGS,
 }
 # Of torch, which are compared and not ours; behind one of our estimators they add no paper.
 _TORCHS = ("sgd", "nesterov", "adam", "adamw")

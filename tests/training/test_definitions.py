@@ -12,6 +12,7 @@ from steepest.compare import Estimator, Method, Range, Workload, accuracy
 from steepest.data import digits
 from steepest.training.builtin import ESTIMATORS, METHODS, WORKLOADS
 from steepest.training.code.lookup import find_method, find_workload, parts_of, source_digest
+from steepest.training.loop.evaluate import set_mode
 
 
 @pytest.mark.parametrize(
@@ -65,10 +66,23 @@ def test_accuracy():
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda m: m.name)
 def test_every_built_in_method_builds_and_steps(method):
-    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
     optimizer = method.build(model, {name: r.low for name, r in method.space.items()})
-    model(torch.ones(2, 3)).square().sum().backward()
-    optimizer.step()
+    before = [p.detach().clone() for p in model.parameters()]
+    set_mode(optimizer, "train")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(torch.ones(2, 3)).square().sum()
+        loss.backward()
+        return loss
+
+    if method.closure:
+        optimizer.step(closure)
+    else:
+        closure()
+        optimizer.step()
+    assert not all(map(torch.equal, before, model.parameters()))
     for name, value in method.fixed.items():
         assert all(group[name] == value for group in optimizer.param_groups if name != "weight_decay")
     assert all("param_names" in group for group in optimizer.param_groups)

@@ -174,7 +174,13 @@ def test_so_does_one_whose_model_keeps_it(tmp_path):
 
 @pytest.mark.parametrize("name", [n for n, m in METHODS.items() if "lr" in m.space and n not in ORDER_ESTIMATORS])
 def test_every_built_in_method_has_checkpoints(name, tmp_path):
-    assert_resumes(METHODS[name], tmp_path, has_checkpoint=True)
+    method = METHODS[name]
+    if "adamw_lr" in method.space:  # a second rate is a point of its own, and a linear model has no hidden matrix
+        method = dataclasses.replace(method, space=LR, fixed={**method.fixed, "adamw_lr": 0.01})
+    workload = dataclasses.replace(
+        tiny.clouds, model=lambda: nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    )
+    assert_resumes(method, tmp_path, workload, has_checkpoint=method.name != "lbfgs")
 
 
 class Evaluating(torch.optim.SGD):

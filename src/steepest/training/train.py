@@ -57,7 +57,6 @@ def train(
             checkpoint.give_up()
         return train_function(assignment, with_test=with_test, instruments=instruments, progress=progress, ranks=ranks)
     started = time.perf_counter()
-    steps = assignment.steps
     instruments = instruments if ranks.rank == 0 else ()
     identity = assignment.identity(ranks, [instrument.name for instrument in instruments])
     pruned = False
@@ -73,7 +72,7 @@ def train(
             held.close()
             run = begin()
         started -= run.seconds
-        while run.step < steps:
+        while not run.is_over:
             run.take_step()
             if run.task_is_over:
                 run.finish_task()
@@ -83,15 +82,15 @@ def train(
                 started += run.measure(instruments, "validation")
                 if run.diverged:
                     break
-                seen = run.progress(steps)
+                seen = run.progress()
                 run.controller.observe(seen)
                 asked = time.perf_counter()
                 stop = ranks.agree(bool(progress(seen)))
                 started += time.perf_counter() - asked  # it is not the run that takes the time of an answer
-                if stop and run.step < steps:
+                if stop and not run.is_over:
                     pruned = True
                     break
-            if run.task_is_over and run.step < steps:
+            if run.task_is_over and not run.is_over:
                 run.end_task()
             if checkpoint and (validates or ranks.size == 1) and ranks.agree(checkpoint.due()):
                 run.seconds = time.perf_counter() - started

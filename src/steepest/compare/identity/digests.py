@@ -112,6 +112,7 @@ def _gather_parts(part: Definition) -> dict[str, object]:
         found = {"optimizer": part.optimizer, "prepare": part.prepare, "closure": part.closure or None}
         found |= {f"estimator {e.name}": (e.attach, dict(e.options)) for e in part.estimators}
         found["fixed"] = dict(part.fixed) or None
+        found["counted"] = part.counted or None
         found["schedule"] = part.schedule and (part.schedule.factor, part.schedule.controller)
     return {name: value for name, value in found.items() if value is not None}
 

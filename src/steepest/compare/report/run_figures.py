@@ -1,7 +1,9 @@
 """Figures of the final runs."""
 
+import bisect
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -9,6 +11,7 @@ from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.records.record import Record
 from steepest.compare.report.style import axis_format, looks, validation_axis, value_format
 from steepest.compare.results.formats import format_metric_name
+from steepest.compare.spec import Spec
 from steepest.page.look import BASELINE_COLOUR, add_band, axis_title, marks, named, translucent
 
 
@@ -65,9 +68,7 @@ def curves(summary: Summary, rows: Sequence[Row], what: str, label: str) -> go.F
         if not runs:
             continue
         name, look = row.method.name, looking[row.method.name]
-        at_step = [summary.spec.paid(name, n) for n in _column(runs[0], "gradient_evaluations") if n is not None]
-        points = zip(at_step, *(_column(r, what) for r in runs), strict=True)
-        finite = [point for point in points if None not in point]
+        finite = [point for point in _align(summary.spec, runs, what) if None not in point]
         at, by_point = [point[0] for point in finite], [point[1:] for point in finite]
         add_band(
             plot,
@@ -100,6 +101,21 @@ def curves(summary: Summary, rows: Sequence[Row], what: str, label: str) -> go.F
         else:  # a logarithmic axis would leave out more than zeros
             plot.update_yaxes(title=label)
     return plot
+
+
+def _align(spec: Spec, runs: Sequence[Record], what: str) -> list[tuple[Any, ...]]:
+    """List where the runs were measured, in the unit of the budget, and what each had been at last.
+
+    They are measured at the same evaluations, but for a method whose steps differ in what they take.
+    """
+    places = [[spec.paid(run.method, at or 0) for at in _column(run, "gradient_evaluations")] for run in runs]
+    values = [_column(run, what) for run in runs]
+    if all(at == places[0] for at in places):
+        return list(zip(places[0], *values, strict=True))
+    begin = max(at[0] for at in places)
+    grid = sorted({at for places_of_run in places for at in places_of_run if at >= begin})
+    of_runs = list(zip(places, values, strict=True))
+    return [(x, *(known[bisect.bisect_right(at, x) - 1] for at, known in of_runs)) for x in grid]
 
 
 def _column(record: Record, name: str) -> list[float | None]:

@@ -36,9 +36,9 @@ def cost_notes(summary: Summary) -> list[str]:
         return [_list_prices(spec, methods)]
     found = []
     most = max(spec.steps(method) for method in methods)
-    prices = {m.name: (spec.cost(m), spec.batch_size_of(m)) for m in methods}
+    prices = {m.name: (spec.cost(m), spec.batch_size_of(m)) for m in methods if not m.counted}
     for cost, size in sorted({*prices.values()} - {(1, spec.batch_size)}):
-        these = [m for m in methods if prices[m.name] == (cost, size)]
+        these = [m for m in methods if prices.get(m.name) == (cost, size)]
         one = len(these) == 1
         pays = count(cost, "gradient evaluation")
         of_size = "" if size == spec.batch_size else f" of {size:,} samples"
@@ -49,6 +49,11 @@ def cost_notes(summary: Summary) -> list[str]:
             steps = f"{sum(spec.budgets(these[0])):,} in all"
         names = listed([m.name for m in these], "and")
         found.append(f"{names} {'pays' if one else 'pay'} {pays}{of_size} per step, {steps}.")
+    found += [
+        f"{m.name} pays for the gradient evaluations that each of its steps takes, at most {spec.cost(m)}."
+        for m in methods
+        if m.counted
+    ]
     return found
 
 

@@ -197,8 +197,9 @@ class Spec(Shared):
         return [math.floor(evaluations * of_unit * (1 + 1e-12)) for evaluations in self._evaluations]
 
     def steps(self, method: MethodSpec) -> int:
-        """Steps that the budget pays for, task by task."""
-        return sum(budget // self.cost(method) for budget in self.budgets(method))
+        """Steps that the budget pays for, task by task; the fewest of a method whose steps differ in what they take."""
+        cost = self.cost(method)
+        return sum(math.ceil(b / cost) if method.counted else b // cost for b in self.budgets(method))
 
     def spent(self, method: MethodSpec, phase: Phase = "final") -> int:
         """The gradient evaluations of a whole run: what the budget leaves over pays for no step."""

@@ -14,6 +14,7 @@ SHARED = tuple(field.name for field in fields(Shared))
 _NEWER = {
     "batch_size": None,
     "whole_epochs": False,
+    "counted": False,
     "budget": "evaluations",
     "prices": None,
     "is_function": False,

@@ -35,6 +35,7 @@ class MethodSpec:
     recipe: dict[str, Any] = field(default_factory=dict)  # what of the study's it changes
     batch_size: int | None = None  # of its own
     whole_epochs: bool = False  # a step takes all batches of an epoch, and ``evaluations_per_step`` are of each
+    counted: bool = False  # a step pays for what it takes, evaluations_per_step at most
 
     @property
     def leading(self) -> str:

@@ -284,6 +284,11 @@ def _over_epochs(methods: Sequence[tuple[str, Method]], splits: Splits, size: in
 
 def _check_own_sizes(request: Request, methods: Sequence[Method]) -> None:
     """Refuse to count evaluations of different sizes as equal."""
+    counted = next((m for m in methods if m.counted), None)
+    if counted is not None and request.budget == "steps":
+        raise InputError(
+            f"{argument('budget')} must not be in steps for {counted.name}, whose steps differ in what they take"
+        )
     own = next((m for m in methods if m.batch_size is not None), None)
     if own is not None and request.budget == "evaluations":
         raise InputError(
@@ -445,6 +450,7 @@ def _method_spec(reference: str, method: Method, trials: int, scrambles: Sequenc
         schedule=None if method.schedule is None else method.schedule.description or method.schedule.name,
         recipe=dict(method.recipe),
         batch_size=method.batch_size,
+        counted=method.counted,
     )
 
 

@@ -1,8 +1,8 @@
 """The built-in methods, of which ``DEFAULT_METHODS`` are compared unless others are named.
 
-Every lr is searched over three decades; momentum is 0.9 throughout, weight decay 0 but for AdamW's own default. Methods
-that share a range are tried at the same points. The name of an estimator is also a method: that estimator in front of
-``sgd``.
+Every lr is searched over three decades; momentum is 0.9 throughout, weight decay 0 but for AdamW's own default; the
+methods of others, ``peers``, have their authors' values. Methods that share a range are tried at the same points. The
+name of an estimator is also a method: that estimator in front of ``sgd``.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from steepest.gradients import normalize_gradients
 from steepest.optim import INSGD, LARS, SNGM, BlockNormalizedSGD, track_input_power
 from steepest.schedules.layers import grouped_by_layer
 from steepest.training.builtin.estimators import ESTIMATORS
+from steepest.training.builtin.peers import PEERS
 from steepest.training.builtin.range_schedule import RANGE_THEN_MUTUAL_INFORMATION
 from steepest.training.builtin.schedules import MUTUAL_INFORMATION, MUTUAL_INFORMATION_BY_LAYER
 from steepest.training.definitions.method import Method
@@ -141,6 +142,7 @@ _ALL = (
         schedule=RANGE_THEN_MUTUAL_INFORMATION,
         description="the same, between bounds that a sweep finds in the first tenth of the run; searched is no lr",
     ),
+    *PEERS,
 )
 UPDATE_RULES = {method.name: method for method in _ALL}
 METHODS = UPDATE_RULES | {

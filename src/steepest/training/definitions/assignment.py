@@ -21,7 +21,10 @@ from steepest.training.definitions.workload import Workload
 
 class Leg(NamedTuple):
     """The part of a run that is spent on one task: steps ``start`` to ``stop``, with ``per_epoch`` batches an epoch and
-    so many gradient evaluations between two validations."""
+    so many gradient evaluations between two validations.
+
+    Where the calls of a closure are counted these are calls, and not steps.
+    """
 
     splits: Splits
     start: int

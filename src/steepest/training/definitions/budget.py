@@ -21,17 +21,17 @@ def steps_per_epoch(train_size: int, batch_size: int) -> int:
 
 
 def steps_in(budget: int, method: "Method") -> int:
-    """Steps that a method can pay for.
+    """Steps that a method can pay for; calls of its closure, where these are counted.
 
     Raises:
         InputError: not one.
     """
-    if budget < method.cost:
+    if budget < method.unit:
         raise InputError(
-            f"{method.name} pays {method.cost} gradient evaluations a step, and a run has {budget}; give more epochs "
+            f"{method.name} pays {method.unit} gradient evaluations a step, and a run has {budget}; give more epochs "
             "or a smaller batch size"
         )
-    return budget // method.cost
+    return budget // method.unit
 
 
 def over_epochs(method: "Method", batches: Sequence[int]) -> "Method":

@@ -25,7 +25,7 @@ class Method:
         optimizer: called as ``optimizer(params, **hyperparameters)``. ``params`` come with names; if there is a
             ``weight_decay`` other than 0 among the hyperparameters, as the groups of :func:`steepest.param_groups`.
         space: the searched hyperparameters. Must hold ``lr``, unless ``fixed`` does and a ``schedule`` of its own has a
-            controller that finds it.
+            controller that finds it, or the optimizer does.
         fixed: the others, if they are not to have the optimizer's own defaults.
         evaluations_per_step: the most gradients that the optimizer asks for in a step; see :attr:`cost`. They are
             counted: a run fails at a step that takes more, and one that takes fewer pays for all of them.
@@ -40,6 +40,10 @@ class Method:
             an epoch, for methods of the full batch. Each is paid for.
         batch_size: samples of each of its gradient evaluations, where it is not to be the workload's or the study's; in
             a study whose budget is not counted in gradient evaluations.
+
+        counted: a step pays for the calls of its closure instead, at most ``evaluations_per_step``; a group's
+            ``"evaluations_left"`` says how many the budget still has.
+        finds_lr: the optimizer finds its learning rate, so that ``lr`` may be fixed.
 
     Raises:
         ValueError: a field is not what it must be, ``space`` is empty or lacks ``lr``, a hyperparameter is both
@@ -59,11 +63,14 @@ class Method:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     batches_per_step: int | Literal["epoch"] = 1
     batch_size: int | None = None
+    counted: bool = False
+    finds_lr: bool = False
 
     def __post_init__(self) -> None:
         fields.named("a method's name", self.name)
         self._check_types(f"method {self.name!r}: ")
-        finds_lr = "lr" in self.fixed and self.schedule is not None and self.schedule.controller is not None
+        by_schedule = self.schedule is not None and self.schedule.controller is not None
+        finds_lr = "lr" in self.fixed and (by_schedule or self.finds_lr)
         if "lr" not in self.space and not (self.space and finds_lr):
             raise ValueError(f"the space of method {self.name!r} must hold 'lr', got {sorted(self.space)}")
         if both := set(self.space) & set(self.fixed):
@@ -86,7 +93,10 @@ class Method:
             object.__setattr__(self, "batches_per_step", batches)
         if self.batch_size is not None:
             object.__setattr__(self, "batch_size", fields.positive(f"{of}batch_size", self.batch_size))
-        fields.flag(f"{of}closure", self.closure)
+        for name in ("closure", "counted", "finds_lr"):
+            fields.flag(f"{of}{name}", getattr(self, name))
+        if self.counted and not self.closure:
+            raise ValueError(f"{of}what is counted are the calls of a closure, so closure must be True")
         fields.text(f"{of}description", self.description)
         if not isinstance(self.estimators, tuple | list) or not all(isinstance(e, Estimator) for e in self.estimators):
             raise ValueError(
@@ -116,6 +126,11 @@ class Method:
         return self.evaluations_per_batch * self.batches_per_step
 
     @property
+    def unit(self) -> int:
+        """The gradient evaluations by which a run goes on: those of a step, or of a call of the closure that counts."""
+        return self.cost // self.evaluations_per_step if self.counted else self.cost
+
+    @property
     def evaluations_per_batch(self) -> int:
         """Gradient evaluations of each batch of a step."""
         return self.evaluations_per_step * max([1, *(e.evaluations_per_step for e in self.estimators)])
@@ -130,6 +145,11 @@ class Method:
             names = [e.name for e in self.estimators if e.kind == kind]
             if len(names) > 1:
                 raise ValueError(f"{' and '.join(names)} both {what}; method {self.name!r} can have one of them")
+        if self.estimators and self.counted:
+            raise ValueError(
+                f"method {self.name!r} calls its closure for the gradient of one loss at several points, which "
+                f"{self.estimators[0].name} does not give; leave it out"
+            )
         if self.estimators and self.evaluations_per_step > 1 and not self.closure:
             raise ValueError(
                 f"method {self.name!r} pays {self.evaluations_per_step} evaluations a step without a closure, so that "

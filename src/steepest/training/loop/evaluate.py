@@ -20,18 +20,32 @@ from steepest.training.loop.whole_metrics import WholeMetrics
 
 @contextmanager
 def evaluated(optimizer: Optimizer) -> Iterator[None]:
-    """While a model is evaluated: an optimizer with other weights for that, as Schedule-Free has, puts them there."""
+    """While a model is evaluated: an optimizer with other weights for that, as Schedule-Free has, puts them there.
+
+    It trains on from the weights that it had, to the last bit: there and back it would compute them, and round.
+    """
+    if not _has_modes(optimizer):
+        yield
+        return
+    trained = [p.detach() for group in optimizer.param_groups for p in group["params"]]
+    before = [p.clone() for p in trained]
     set_mode(optimizer, "eval")
     try:
         yield
     finally:
         set_mode(optimizer, "train")
+        for p, weights in zip(trained, before, strict=True):
+            p.copy_(weights)
 
 
 def set_mode(optimizer: Optimizer, mode: str) -> None:
     """Put an optimizer that has both into ``train`` or ``eval``."""
-    if all(callable(getattr(optimizer, name, None)) for name in ("train", "eval")):
+    if _has_modes(optimizer):
         getattr(optimizer, mode)()
+
+
+def _has_modes(optimizer: Optimizer) -> bool:
+    return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
 
 
 def set_task(model: nn.Module, task: int) -> None:

@@ -223,6 +223,7 @@ def check_function(
     changes = recipe.with_changes(method.recipe).changes()
     for there, what in (
         (method.estimators, f"{method.name} obtains its gradient in a way of its own"),
+        (method.counted, f"{method.name} pays for what each of its steps takes"),
         (method.batches_per_step != 1, f"{method.name} takes several batches a step"),
         (changes.keys() - {"warmup"}, f"the recipe has {', '.join(sorted(changes.keys() - {'warmup'}))}"),
         (instruments, f"{', '.join(i.name for i in instruments)} is measured"),

@@ -35,7 +35,7 @@ from steepest.training.loop.precision import autocast
 from steepest.training.loop.unsaved import Unsaved
 from steepest.training.process.randomness import derived_seed, generator_states, restore_generators
 
-_COUNTED = ("step", "loss_count", "seconds", "reached", "notes", "matrix")
+_COUNTED = ("task", "step", "spent", "began", "loss_count", "seconds", "reached", "notes", "matrix")
 
 
 @dataclass
@@ -60,6 +60,8 @@ class Run:
     validated: int = 0  # times since this task began
     loss_count: int = 0
     step: int = 0
+    spent: int = 0  # gradient evaluations
+    began: int = 0  # of them, when this task did
     seconds: float = 0.0
     reached: int | None = None
     diverged: bool = False
@@ -84,24 +86,32 @@ class Run:
         return self.assignment.legs[self.task]
 
     @property
-    def spent(self) -> int:
-        """Gradient evaluations."""
-        return self.step * self.method.cost
+    def place(self) -> int:
+        """How far this task has come: in steps, or in calls of the closure where these are counted."""
+        return (self.spent - self.began) // self.method.unit
+
+    @property
+    def left(self) -> int:
+        """What :attr:`place` has still to come."""
+        return self.leg.stop - self.leg.start - self.place
 
     @property
     def task_is_over(self) -> bool:
-        return self.step == self.leg.stop
+        return self.left == 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.task_is_over and self.task == len(self.assignment.legs) - 1
 
     @property
     def validation_is_due(self) -> bool:
-        spent_on_it = (self.step - self.leg.start) * self.method.cost
         if self.assignment.parts > 1:
             return self.task_is_over
-        return self.task_is_over or spent_on_it >= self.leg.between_validations * (self.validated + 1)
+        return self.task_is_over or self.spent - self.began >= self.leg.between_validations * (self.validated + 1)
 
     def begin_task(self, task: int) -> None:
         """Its batches, and the schedule from its beginning."""
-        self.task, self.validated = task, 0
+        self.task, self.validated, self.began = task, 0, self.spent
         if task > 0:
             for group, values in zip(self.optimizer.param_groups, self._values, strict=False):
                 group.update(values)
@@ -148,9 +158,9 @@ class Run:
 
     def take_step(self) -> None:
         """One step, at what the controller sets."""
-        self.controller.before_step(self.step - self.leg.start)
+        self.controller.before_step(self.place)
         see = getattr(self.controller, "see", None)
-        epoch = (self.step - self.leg.start) * self.method.cost // self.leg.per_epoch
+        epoch = (self.spent - self.began) // self.leg.per_epoch
         inputs, targets, most = self._draw()
         batch = Batch(
             self.called, self.workload.loss, inputs, targets, self.ranks, self.task, see, epoch, most,
@@ -166,12 +176,16 @@ class Run:
             self._finish_gradient()
             return losses[-1]
 
+        if self.method.counted:
+            for group in self.optimizer.param_groups:
+                group["evaluations_left"] = self.left
         if self.method.closure:
             returned: Any = self.optimizer.step(closure)  # type: ignore[arg-type]
         else:
             returned = closure()
             self._step_once()
-        self._check_cost(len(batch))
+        self._check_cost(len(batch), len(losses))
+        self.spent += self._count_calls(len(losses)) * self.method.unit
         self.loss_sum += self._after_step(self._find_loss_of_step(returned, losses).detach())
         self.loss_count += 1
         self.step += 1
@@ -243,11 +257,13 @@ class Run:
             )
         return torch.tensor(float(returned), dtype=self.loss_sum.dtype, device=self.loss_sum.device)
 
-    def _check_cost(self, batch_size: int) -> None:
+    def _check_cost(self, batch_size: int, calls: int) -> None:
         """Refuse a step that takes more than the method pays: the others of a comparison get no more for that
         either."""
         mine = self.ranks.share(batch_size)
         share, paid = mine.stop - mine.start, self.method.evaluations_per_batch
+        if self.method.counted:
+            paid = min(paid, calls)
         uneven = self.evaluations.calls if self.ranks.size > 1 else 0  # a rank's part of each may be a sample larger
         if self.evaluations.samples > paid * share + uneven:
             taken = self.evaluations.samples / share
@@ -255,6 +271,17 @@ class Run:
                 f"{self.method.name} took {taken:.3g} gradient evaluations in a step and pays {paid}; its "
                 f"evaluations_per_step must be the most that a step takes"
             )
+
+    def _count_calls(self, calls: int) -> int:
+        """Count what a step pays for, in units: itself, or the calls of its closure, of which there must be one."""
+        if not self.method.counted:
+            return 1
+        if calls > self.left:
+            raise InputError(
+                f"{self.method.name} called its closure {calls} times in a step, and the budget had {self.left} left; "
+                "it must call it no more often than evaluations_left of its groups says"
+            )
+        return max(calls, 1)
 
     def evaluate(self, split: Split) -> Scores:
         """Loss and metrics over a split, at the weights that the optimizer has for evaluation."""
@@ -325,11 +352,11 @@ class Run:
                 self.notes.setdefault(name, reading.note)
         return time.perf_counter() - started
 
-    def progress(self, steps: int) -> Progress:
-        """What the last validation has seen, in a run of so many steps."""
+    def progress(self) -> Progress:
+        """What the last validation has seen."""
         curve = self.curve
         return Progress(
-            self.step / steps,
+            (self.leg.start + self.place) / self.assignment.steps,
             self.spent,
             curve["validation_metric"][-1],
             validation_loss=curve["validation_loss"][-1],
@@ -387,10 +414,8 @@ class Run:
             return False
 
     def _go_to(self, state: State) -> None:
+        if state["task"] > 0:
+            self.begin_task(state["task"])
         for name in _COUNTED:
             setattr(self, name, state[name])
-        task = sum(self.step >= leg.stop for leg in self.assignment.legs[:-1])
-        if task > 0:
-            self.begin_task(task)
-        began = self.leg.start * self.method.cost
-        self.validated = sum(at > began for at in state["curve"]["gradient_evaluations"])
+        self.validated = sum(at > self.began for at in state["curve"]["gradient_evaluations"])

@@ -3,6 +3,7 @@
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.results.columns.parts import RowColumn, Show
 from steepest.compare.results.formats import NONE, format_gradient, format_options, format_ranges
+from steepest.compare.spec import MethodSpec, Spec
 from steepest.page.table import Cell, Column, Plain
 
 
@@ -31,9 +32,9 @@ def method_columns(summary: Summary) -> list[RowColumn]:
             by="evaluations_per_step",
             values=lambda row: {"evaluations_per_step": spec.cost(row.method)},
             heading="Evaluations per step",
-            cell=lambda row: Cell(str(spec.cost(row.method))),
+            cell=lambda row: Cell(_spell_cost(spec, row.method)),
             shown=any(spec.cost(row.method) > 1 for row in rows),
-            markdown=(Plain("evaluations per step", lambda row: str(spec.cost(row.method))),),
+            markdown=(Plain("evaluations per step", lambda row: _spell_cost(spec, row.method)),),
         ),
         Column(
             by="seconds",
@@ -45,6 +46,10 @@ def method_columns(summary: Summary) -> list[RowColumn]:
             markdown=(Plain("seconds per final run (median)", _seconds),),
         ),
     ]
+
+
+def _spell_cost(spec: Spec, method: MethodSpec) -> str:
+    return f"up to {spec.cost(method)}" if method.counted else str(spec.cost(method))
 
 
 def _seconds(row: Row) -> str:
