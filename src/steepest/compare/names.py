@@ -9,3 +9,4 @@ PRUNERS = ("median", "halving")
 CHOICES = ("fitted", "best")  # of a search's point; what they are is said in `analysis/choice.py`
 STRATEGIES = ("ddp", "fsdp2")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+TRACKERS = ("wandb", "mlflow", "trackio")  # each the name of its package, and of the extra that brings it
