@@ -1,6 +1,7 @@
 """A study from Python: the same as the command, for scripts and notebooks."""
 
 import inspect
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from rich.console import Console
 from steepest._errors import InputError, Spelling, StudyError, argument, check_extra, spelled_by
 from steepest._machine import device_named, usable_cores
 from steepest.compare.analysis.summary import Summary, summarize_study
+from steepest.compare.identity.digests import source_files
 from steepest.compare.names import DEFAULT_METHODS, ENGINES
 from steepest.compare.policy.finished import finished_records
 from steepest.compare.records.folder import as_begun
@@ -36,6 +38,7 @@ from steepest.compare.study.request import Request
 from steepest.compare.study.result import without_result, write
 from steepest.page.table import Table
 from steepest.training.code.lookup import Given, pickled, reference_of
+from steepest.training.code.user_code import is_users_file
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.range import Range
@@ -328,6 +331,8 @@ class Study:
                 retry_failed=self._retry_failed,
                 storage=self.storage,
                 spares=spares,
+                sources=self._find_sources(),
+                save_weights=self._save_weights,
             )
         if not interrupted:
             told.study_ended(self)
@@ -373,6 +378,13 @@ class Study:
             StudyError: they cannot be written.
         """
         return write(self.folder, self.summaries())
+
+    def _find_sources(self) -> list[Path]:
+        """Find the user's files that define the study; a script that gives objects is one of them."""
+        given = self._given()
+        found = [file for part in self.spec.parts for file in source_files(part.reference, given.get(part.reference))]
+        script = getattr(sys.modules.get("__main__"), "__file__", None)
+        return [*found, Path(script)] if given and script and is_users_file(os.path.abspath(script)) else found
 
     @cached_property
     def _pickled(self) -> bytes | None:
