@@ -10,7 +10,16 @@ import typer
 from steepest._errors import InputError, spelled_by
 from steepest.cli.options import DATA_DIR
 from steepest.cli.streams import err, out
-from steepest.compare.names import CHOICES, DEFAULT_METHODS, ENGINES, PRECISIONS, PRUNERS, SCHEDULES, STRATEGIES, TRACKERS
+from steepest.compare.names import (
+    CHOICES,
+    DEFAULT_METHODS,
+    ENGINES,
+    PRECISIONS,
+    PRUNERS,
+    SCHEDULES,
+    STRATEGIES,
+    TRACKERS,
+)
 from steepest.compare.running.spares import one_early
 
 if TYPE_CHECKING:
@@ -214,7 +223,7 @@ def compare(
     log: Annotated[
         str | None,
         typer.Option(
-            help=f"Comma-separated trackers that every run is entered into, once: {', '.join(TRACKERS)}. Default: none.",
+            help=f"Comma-separated trackers that every run is entered into: {', '.join(TRACKERS)}. Default: none.",
             metavar="NAMES",
         ),
     ] = None,

@@ -194,8 +194,10 @@ def _repeat_without_weights(study: StudySpec, folder: Path, ledger: Runs, record
     lacking = without_weights(study, folder, records)
     if not lacking:
         return records
-    say = "1 final run whose weights were not kept is" if len(lacking) == 1 else (
-        f"{len(lacking)} final runs whose weights were not kept are"
+    say = (
+        "1 final run whose weights were not kept is"
+        if len(lacking) == 1
+        else (f"{len(lacking)} final runs whose weights were not kept are")
     )
     _log.warning("%s repeated", say)
     note_attempts(folder, lacking, "its weights were not kept")

@@ -209,7 +209,9 @@ class _Runner:
         folder = self._setting.folder
         if folder is None or not self._setting.save_weights or job.phase != "final":
             return None
-        return lambda model: keep_weights(folder, self._study, spec, job, model.state_dict(), first=not self._ranks.rank)
+        return lambda model: keep_weights(
+            folder, self._study, spec, job, model.state_dict(), first=not self._ranks.rank
+        )
 
     def _method(self, frozen: "MethodSpec") -> "Method":
         found = self._method_named(frozen.reference)
