@@ -50,14 +50,17 @@ def test_studies_are_listed_with_what_is_done_and_their_state(below, capsys):
     assert (b["done"], b["planned"], b["state"]) == (5, 8, "can be resumed")
     assert (b["workloads"], b["methods"]) == (["clouds"], ["sgd", "adamw"])
     assert datetime.fromisoformat(b["last"]).year >= 2024
-    assert found["broken"]["state"].startswith("cannot be read: ")
+    assert found["broken"]["state"] == "cannot be read"
+    assert found["broken"]["problem"].startswith("'broken/spec.json' is not a study's spec that steepest ")
     assert list(listed(capsys, "deep")) == ["er/b"]
     assert list(listed(capsys, "a")) == ["a"]
 
 
 def test_the_table_is_aligned_and_a_line_each(below, capsys):
     assert run(["list"]) == 0
-    head, *lines = capsys.readouterr().out.splitlines()
+    table, problem = capsys.readouterr().out.split("\n\n")
+    head, *lines = table.splitlines()
+    assert problem.startswith("'broken/spec.json' is not a study's spec")
     assert [line.split()[0] for line in lines] == ["a", "broken", "deep/er/b"]
     assert lines[0][head.index("workloads") :].startswith("clouds ")
     assert lines[2][head.index("methods") :].startswith("sgd, adamw ")

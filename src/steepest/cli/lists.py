@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from steepest._errors import one_line
 from steepest.cli.streams import out
 
 
@@ -47,5 +48,7 @@ def studies(
         out().print(studies_json(found), markup=False, highlight=False, soft_wrap=True)
     elif found:
         out().print(studies_table(found))
+        for problem in (study.problem for study in found if study.problem):
+            out().print(f"\n{one_line(problem)}.", markup=False, highlight=False)
     else:
         out().print(f"There is no study in {folder}.", markup=False, highlight=False)

@@ -145,13 +145,14 @@ def plan_sentence(plan: "Plan") -> str:
 
 
 def studies_table(found: Sequence[Listed]) -> Table:
-    """Studies, a line each; of one that cannot be read its state says why."""
+    """Studies, a line each."""
     table = plain_table()
-    for heading in ("study", "workloads", "methods"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("study", no_wrap=True, overflow="fold")
+    table.add_column("workloads", overflow="fold")
+    table.add_column("methods", overflow="fold")
     table.add_column("runs", justify="right")
     table.add_column("last", no_wrap=True)
-    table.add_column("state", overflow="fold")
+    table.add_column("state", no_wrap=True)
     for study in found:
         runs = f"{study.done} of {study.planned}" if study.planned else "-"
         names = (study.name, ", ".join(study.workloads), ", ".join(study.methods))

@@ -14,7 +14,7 @@ from steepest.compare.records.lines import RECORDS
 from steepest.compare.records.storage import EMBEDDED, SHARED
 from steepest.compare.spec import FILE
 
-FINISHED, RESUMABLE, RUNNING = "finished", "can be resumed", "being run"
+FINISHED, RESUMABLE, RUNNING, UNREADABLE = "finished", "can be resumed", "being run", "cannot be read"
 _FOREIGN = {"node_modules", "__pycache__", "checkpoints", "site-packages"}
 
 
@@ -28,7 +28,8 @@ class Listed:
         workloads: the names of its comparisons.
         done, planned: runs; of a study that stops early as many as are known to come.
         last: when a run ended last, or the command was called; seconds since the epoch.
-        state: ``finished``, ``can be resumed``, ``being run``, or why it cannot be read.
+        state: ``finished``, ``can be resumed``, ``being run`` or ``cannot be read``.
+        problem: why it cannot be read.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Listed:
     planned: int
     last: float | None
     state: str
+    problem: str = ""
 
 
 def find_studies(below: Path) -> list[Listed]:
@@ -70,7 +72,7 @@ def _list_one(folder: Path, below: Path) -> Listed:
         records = known_records(folder, study)
         summaries = summarize_study(study, records)
     except (InputError, StudyError) as error:
-        return Listed(name, folder, (), (), 0, 0, last, f"cannot be read: {error}")
+        return Listed(name, folder, (), (), 0, 0, last, UNREADABLE, str(error))
     done, planned = (sum(getattr(s, of) for s in summaries) for of in ("finished", "planned"))
     last = max((x for x in (last, *(r.finished for r in records)) if x is not None), default=None)
     state = RUNNING if _is_held(folder / LOCK) else FINISHED if done >= planned else RESUMABLE

@@ -44,9 +44,9 @@ class MlflowStore:
         for batch in _split(metrics, _METRICS):
             found = [self._entities.Metric(plain_name(name, _SIGNS), x, ended, at) for name, x, at in batch]
             self._client.log_batch(made, metrics=found)
-        for batch in _split([*run.settings.items()], _PARAMS):
-            texts = [(plain_name(name, _SIGNS), str(value)[:_LONGEST]) for name, value in batch]
-            self._client.log_batch(made, params=[self._entities.Param(name, text) for name, text in texts])
+        texts = [(plain_name(name, _SIGNS), str(value)[:_LONGEST]) for name, value in run.settings.items()]
+        for some in _split(texts, _PARAMS):
+            self._client.log_batch(made, params=[self._entities.Param(name, text) for name, text in some])
         self._client.set_terminated(made, _STATUS.get(run.status, "FAILED"), ended)
 
     def _find_experiment(self, name: str) -> str:

@@ -32,6 +32,7 @@ class WandbStore:
             job_type=run.phase,
             config=run.settings,
             mode=mode,
+            dir=os.environ.get("WANDB_DIR"),  # which W&B looks at once in a process
             reinit="create_new",  # whatever run the user has open stays so
             settings=self._settings,
         ) as written:
@@ -43,5 +44,5 @@ class WandbStore:
 
 def _forget(run: str) -> None:
     """Remove what a killed process left of a run."""
-    for folder in Path(os.environ.get("WANDB_DIR", "."), "wandb").glob(f"offline-run-*-{run}"):
+    for folder in Path(os.environ.get("WANDB_DIR", "."), "wandb").glob(f"offline-run-*-{run}*"):
         shutil.rmtree(folder, ignore_errors=True)
