@@ -34,7 +34,9 @@ def studies(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="Where to look, also in the folders below.", metavar="DIR", show_default="the current folder"
+            help="Where to look, also in the folders below. Default: the current one.",
+            metavar="DIR",
+            show_default=False,
         ),
     ] = Path(),
     json: Annotated[bool, typer.Option("--json", help="Print a list of JSON objects instead of a table.")] = False,
