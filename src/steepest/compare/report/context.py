@@ -89,7 +89,7 @@ def _make_filter(show: Callable[[Spec, Any], str]) -> Callable[[Context, Any], s
 
 
 def _format_commit(entry: Mapping[str, Any]) -> str:
-    """What a call of the command says of git, with what stands before it."""
+    """Format what a call of the command says of git, with what stands before it."""
     at = entry.get("git")
     if not isinstance(at, dict) or not isinstance(commit := at.get("commit"), str):
         return ""

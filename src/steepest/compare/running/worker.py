@@ -203,7 +203,7 @@ class _Runner:
         return Checkpoint(path, self._setting.checkpoint_seconds)
 
     def _keeper(self, spec: "Spec", job: Job) -> "Callable[[nn.Module], object] | None":
-        """What keeps the weights of a final run, if they are to be kept."""
+        """Make what keeps the weights of a final run, if they are to be kept."""
         from steepest.compare.records.weights import keep_weights
 
         folder = self._setting.folder

@@ -420,7 +420,7 @@ class Study:
         return export_latex(self.summaries(), values.path("folder", folder))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the result, or that there is none yet. Loads no data, and runs nothing."""
+        """Show the result in a notebook, or that there is none yet. Loads no data, and runs nothing."""
         folder = self._out or (self.folder if "spec" in vars(self) else None)
         if folder is None or not (folder / SPEC_FILE).exists():
             return "<p>A study that has not been run.</p>"
