@@ -4,16 +4,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from steepest._files import write_atomically
 from steepest._safetensors import to_bytes
 from steepest._version import __version__
 from steepest.compare.records.record import Job, Record
 from steepest.compare.spec import Spec, StudySpec
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 WEIGHTS = "weights"
 _GIVEN = "given:"  # a workload that a program gave as an object: nobody can look it up
@@ -29,16 +26,21 @@ def weights_path(folder: Path, study: StudySpec, comparison: str, method: str, s
 
 
 def keep_weights(
-    folder: Path, study: StudySpec, spec: Spec, job: Job, state: "Mapping[str, Tensor]", *, first: bool
+    folder: Path, study: StudySpec, spec: Spec, job: Job, state: Mapping[str, Any], *, first: bool
 ) -> None:
     """Write the weights of a final run, with what they are of: ``steepest compress FILE`` reads the workload there.
 
     Args:
-        state: the model's ``state_dict``; what is spread over ranks is gathered, so that all of them call this.
+        state: the model's ``state_dict``; what is spread over ranks is gathered, so that all of them call this. What is
+            no tensor in it, as a module's extra state may be, is left out.
         first: whether this rank writes the file.
     """
+    from torch import Tensor
+
     own = {}
     for name, tensor in state.items():
+        if not isinstance(tensor, Tensor):
+            continue
         gather = getattr(tensor, "full_tensor", None)
         whole = tensor if gather is None else gather()
         own[name] = whole.detach().cpu().contiguous().clone()
