@@ -264,20 +264,21 @@ def test_trackio_has_each_run_once_as_its_own_tables_say(study, trackio, capsys,
     from trackio.sqlite_storage import SQLiteStorage
 
     record = study.records()[-1]
-    open_before = trackio.init("mine", name="open", embed=False, auto_log_gpu=False, auto_log_cpu=False)
     torn = trackio.init(
         "my-study", name="torn", config={"steepest_run": told_of(study.spec, "", record).id}, embed=False,
         auto_log_gpu=False, auto_log_cpu=False,
     )  # fmt: skip
     torn.log({"train_loss": 7.0}, step=1)
     torn.finish()
+    open_before = trackio.init("mine", name="open", embed=False, auto_log_gpu=False, auto_log_cpu=False)
     capsys.readouterr()
     for _ in range(2):
         trackers.make_tracker("trackio").on_study_end(study)
         (study.folder / TOLD).unlink()
     assert not told()
     assert capsys.readouterr().out == ""
-    assert open_before.name == "open"
+    assert trackio.context_vars.current_run.get() is open_before
+    trackio.finish()
     runs = {run.config["steepest_run"]: run for run in trackio.Api().runs("my-study")}
     assert len(list(trackio.Api().runs("my-study"))) == len(study.records()) == len(runs)
     for record in study.records():
