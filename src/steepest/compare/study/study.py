@@ -1,7 +1,6 @@
 """A study from Python: the same as the command, for scripts and notebooks."""
 
 import inspect
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,14 +14,12 @@ from rich.console import Console
 from steepest._errors import InputError, Spelling, StudyError, argument, check_extra, spelled_by
 from steepest._machine import device_named, usable_cores
 from steepest.compare.analysis.summary import Summary, summarize_study
-from steepest.compare.identity.digests import source_files
 from steepest.compare.names import DEFAULT_METHODS, ENGINES
 from steepest.compare.policy.finished import finished_records
 from steepest.compare.records.folder import as_begun
 from steepest.compare.records.record import Record
 from steepest.compare.records.storage import Storage
 from steepest.compare.results.exports import final_table, run_table
-from steepest.compare.results.latex import export_latex
 from steepest.compare.results.trackers import check_tracker, make_tracker
 from steepest.compare.running import ray_cluster, study_run, torchrun
 from steepest.compare.running.driver import Listener
@@ -37,9 +34,9 @@ from steepest.compare.study.plan import Plan, make_plan
 from steepest.compare.study.progress import ProgressDisplay
 from steepest.compare.study.request import Request
 from steepest.compare.study.result import without_result, write
+from steepest.compare.study.sources import sources_of_study
 from steepest.page.table import Table
 from steepest.training.code.lookup import Given, pickled, reference_of
-from steepest.training.code.user_code import is_users_file
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.range import Range
@@ -50,7 +47,6 @@ from steepest.training.process.group import number_of_ranks, own_rank
 if TYPE_CHECKING:
     import pandas as pd
 
-    from steepest.compare.report.drawn import DrawnFigure
 
 Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
 _SPARES = 4
@@ -345,7 +341,7 @@ class Study:
                 retry_failed=self._retry_failed,
                 storage=self.storage,
                 spares=spares,
-                sources=self._find_sources(),
+                sources=sources_of_study(self.spec, self._given()),
                 save_weights=self._save_weights,
             )
         if not interrupted:
@@ -392,41 +388,6 @@ class Study:
             StudyError: they cannot be written.
         """
         return write(self.folder, self.summaries())
-
-    def _find_sources(self) -> list[Path]:
-        """Find the user's files that define the study; a script that gives objects is one of them."""
-        given = self._given()
-        found = [file for part in self.spec.parts for file in source_files(part.reference, given.get(part.reference))]
-        script = getattr(sys.modules.get("__main__"), "__file__", None)
-        return [*found, Path(script)] if given and script and is_users_file(os.path.abspath(script)) else found
-
-    def figures(self) -> "dict[str, DrawnFigure]":
-        """The figures of the report by name, such as ``"forest"`` and ``"validation"``, in its order.
-
-        Each has ``title``, ``caption``, the picture as ``svg``, the Plotly figure as ``plotly``, and ``save(path)`` for
-        .svg, .png and .pdf. Pictures need the extra ``steepest[figures]`` and a Chrome or Chromium. Of several
-        comparisons the names begin with theirs.
-        """
-        from steepest.compare.report.drawn import drawn_figures
-
-        return drawn_figures(self.summaries())
-
-    def latex(self, folder: str | Path) -> list[Path]:
-        """Write the tables of the report into a folder as LaTeX, with booktabs' rules; returns their paths.
-
-        Raises:
-            StudyError: they cannot be written.
-        """
-        return export_latex(self.summaries(), values.path("folder", folder))
-
-    def _repr_html_(self) -> str:
-        """Show the result in a notebook, or that there is none yet. Loads no data, and runs nothing."""
-        folder = self._out or (self.folder if "spec" in vars(self) else None)
-        if folder is None or not (folder / SPEC_FILE).exists():
-            return "<p>A study that has not been run.</p>"
-        from steepest.compare.report.notebook import result_html
-
-        return result_html(summarize_study(*finished_records(folder, self.storage if "spec" in vars(self) else None)))
 
     @cached_property
     def _pickled(self) -> bytes | None:
