@@ -6,7 +6,7 @@ of this machine, and asks no network. CairoSVG and resvg draw SVG, of which ther
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class DrawnFigure:
     name: str
     title: str
     caption: str
-    plotly: go.Figure
+    plotly: go.Figure = field(repr=False)
 
     @cached_property
     def svg(self) -> str:
