@@ -11,12 +11,15 @@ DIST ?=
 setup: .venv/.installed
 
 # torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages. curvlinops, the oracle of the
-# curvature's tests, without what it asks for: that has torchvision in it, and no wheel of it for every torch.
+# curvature's tests, without what it asks for: that has torchvision in it, and no wheel of it for every torch. trackio
+# without its bound on pillow.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt curvlinops-for-pytorch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt brotli gradio_client orjson python-multipart
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt trackio
 	touch $@
 
 # The tools of a release, which `make setup` does without.

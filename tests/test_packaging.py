@@ -9,7 +9,7 @@ import steepest.compare
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL", "opencv-python-headless": "cv2"}
+IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL", "opencv-python-headless": "cv2", "mlflow-skinny": "mlflow"}
 WITH_TORCH = {"triton"}  # imported only where it is found
 
 
@@ -37,7 +37,7 @@ def test_every_import_is_declared():
         declared
         | WITH_TORCH
         | theirs
-        | {"steepest", "compare", "ray", "theory", "causal", "compression", "formulas", "spiking"}
+        | {"steepest", "compare", "ray", "theory", "causal", "compression", "figures", "formulas", "spiking", "weights"}
         | set(sys.stdlib_module_names)
     )
     undeclared = {

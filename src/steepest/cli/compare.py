@@ -10,7 +10,16 @@ import typer
 from steepest._errors import InputError, spelled_by
 from steepest.cli.options import DATA_DIR
 from steepest.cli.streams import err, out
-from steepest.compare.names import CHOICES, DEFAULT_METHODS, ENGINES, PRECISIONS, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.names import (
+    CHOICES,
+    DEFAULT_METHODS,
+    ENGINES,
+    PRECISIONS,
+    PRUNERS,
+    SCHEDULES,
+    STRATEGIES,
+    TRACKERS,
+)
 from steepest.compare.running.spares import one_early
 
 if TYPE_CHECKING:
@@ -218,6 +227,20 @@ def compare(
     study: Annotated[
         str | None,
         typer.Option("--study", help="The study's name in the storage. Default: the workloads' names.", metavar="NAME"),
+    ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Comma-separated trackers that every run is entered into: {', '.join(TRACKERS)}. Default: none.",
+            metavar="NAMES",
+        ),
+    ] = None,
+    save_weights: Annotated[
+        bool | None,
+        typer.Option(
+            "--save-weights/--no-save-weights",
+            help="Keep the weights of every final run as safetensors, in the study's folder. Default: no.",
+        ),
     ] = None,
     data_dir: Annotated[str | None, DATA_DIR] = None,
     checkpoint_seconds: Annotated[

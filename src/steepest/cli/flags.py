@@ -109,6 +109,7 @@ def spelling(lr_ranges: Sequence[str], ranges: Sequence[str]) -> Spelling:
 _READ: dict[str, Callable[[str, Any], Any]] = {
     "methods": names,
     "measure": names,
+    "log": names,
     "epochs": partial(by_workload, convert=integer),
     "batch_size": partial(by_workload, convert=listed(integer)),
     "targets": partial(by_workload, convert=listed(number)),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from steepest._errors import InputError, argument
+from steepest._errors import InputError, argument, check_extra
 from steepest._files import is_empty
 from steepest.cli.streams import out
 
@@ -42,6 +42,14 @@ def report(
         str | None,
         typer.Option(help="Write every run's curves into this folder for TensorBoard too.", metavar="DIR"),
     ] = None,
+    latex: Annotated[
+        str | None,
+        typer.Option(help="Write the tables into this folder as LaTeX with booktabs' rules too.", metavar="DIR"),
+    ] = None,
+    figures: Annotated[
+        str | None,
+        typer.Option(help="Write every figure into this folder as SVG, PNG and PDF too.", metavar="DIR"),
+    ] = None,
 ) -> None:
     """Write a study's report anew from its records, and print the result."""
     from steepest.cli.messages import print_result
@@ -50,11 +58,16 @@ def report(
     from steepest.compare.policy.together import Read, together
     from steepest.compare.results.events import write_events
     from steepest.compare.results.exports import export_csv
+    from steepest.compare.results.latex import export_latex
     from steepest.compare.study import values
     from steepest.page.text import count
 
     tables = None if csv is None else values.path("csv", csv)
     events = None if tensorboard is None else values.path("tensorboard", tensorboard)
+    papers = None if latex is None else values.path("latex", latex)
+    pictures = None if figures is None else values.path("figures", figures)
+    if pictures is not None:
+        check_extra("figures", "kaleido")
     into = _page_folder(folders, page)
     read = [Read(folder, *finished_records(folder)) for folder in folders]
     study, records = together(read) if len(read) > 1 else read[0][1:]
@@ -64,6 +77,14 @@ def report(
     print_result(out(), into, summaries, folders=folders)
     if tables is not None:
         out().print(Text(f"Tables: {', '.join(map(str, export_csv(summaries, tables)))}"))
+    if papers is not None:
+        out().print(Text(f"LaTeX: {', '.join(map(str, export_latex(summaries, papers)))}"))
+    if pictures is not None:
+        from steepest.compare.report.drawn import drawn_figures, save_figures
+
+        drawn = drawn_figures(summaries)
+        save_figures(drawn, pictures)
+        out().print(Text(f"Figures: {', '.join(drawn)} in {pictures}, each as SVG, PNG and PDF"))
     if events is not None:
         out().print(Text(f"TensorBoard: {count(write_events(summaries, events), 'run')} in {events}"))
 

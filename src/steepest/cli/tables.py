@@ -1,6 +1,8 @@
 """What a study shows in the terminal when it is done, or planned: tables."""
 
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -10,6 +12,7 @@ from steepest._errors import one_line
 from steepest.compare.analysis.profiles import Across
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.analysis.tasks import mean_matrix
+from steepest.compare.policy.listing import Listed
 from steepest.compare.results.columns import format_pair, pair_columns, pairs_of, result_columns
 from steepest.compare.results.formats import format_metric, format_ratio
 from steepest.compare.spec import Spec
@@ -140,3 +143,33 @@ def plan_sentence(plan: "Plan") -> str:
         f"differs, and {means[1]:,} ({share(means[1])}) if methods lie up to 2 standard deviations of a run from the "
         "baseline."
     )
+
+
+def studies_table(found: Sequence[Listed]) -> Table:
+    """Studies, a line each."""
+    table = plain_table()
+    table.add_column("study", no_wrap=True, overflow="fold")
+    table.add_column("workloads", overflow="fold")
+    table.add_column("methods", overflow="fold")
+    table.add_column("runs", justify="right")
+    table.add_column("last", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for study in found:
+        runs = f"{study.done} of {study.planned}" if study.planned else "-"
+        names = (study.name, ", ".join(study.workloads), ", ".join(study.methods))
+        table.add_row(*map(_make_cell, (*names, runs, _format_moment(study.last), study.state)))
+    return table
+
+
+def studies_json(found: Sequence[Listed]) -> str:
+    """The same as JSON; ``last`` in ISO 8601."""
+    moments = [None if s.last is None else datetime.fromtimestamp(s.last, UTC).isoformat() for s in found]
+    objects = [
+        {**vars(study), "folder": str(study.folder), "last": moment}
+        for study, moment in zip(found, moments, strict=True)
+    ]
+    return json.dumps(objects, indent=1)
+
+
+def _format_moment(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"

@@ -10,3 +10,4 @@ CHOICES = ("fitted", "best")  # of a search's point; what they are is said in `a
 STRATEGIES = ("ddp", "fsdp2")
 BUDGETS = ("evaluations", "samples", "steps", "seconds")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+TRACKERS = ("wandb", "mlflow", "trackio")  # each the name of its package, and of the extra that brings it

@@ -41,6 +41,7 @@ FACES = [
     ("out", "", "--out=", "''", "must be the path of a folder, got ''"),
     ("out", "/dev/null", "--out /dev/null", "'/dev/null'", "must be a folder that can be written, got '/dev/null'"),
     ("checkpoint_seconds", -1, "--checkpoint-seconds -1", "-1", "must be at least 0, got -1"),
+    ("log", "x", "--log x", "'x'", "must be one of wandb, mlflow, trackio, got 'x'"),
     ("storage", "", "--storage=", "''", "must be postgresql://"),
     ("study", "x", "--study x", "'x'", "names a study in a "),
     ("space", {"x": {"lr": (1, 2)}}, "--space x.lr=1:2", "{ x = { lr = [1, 2] } }", "names 'x', which is not compared"),
@@ -122,6 +123,7 @@ WRONG = [
     {"out": 3}, {"out": ""}, {"out": b"x"}, {"out": "a\0b"}, {"out": []}, {"data_dir": ""}, {"data_dir": 3},
     {"jobs": 0}, {"jobs": True}, {"jobs": 1.0}, {"jobs": "2"}, {"checkpoint_seconds": "30"},
     {"checkpoint_seconds": float("nan")}, {"checkpoint_seconds": True}, {"storage": 3}, {"study": 3}, {"study": ""},
+    {"log": None}, {"log": 3}, {"log": {"wandb"}}, {"log": ["wandb", 3]}, {"save_weights": 1}, {"save_weights": None},
 ]  # fmt: skip
 
 

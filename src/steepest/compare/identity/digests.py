@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import torch
 
@@ -26,9 +27,9 @@ Parts = Mapping[str, Definition]  # by reference
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-def modules_of(reference: str, part: Definition) -> dict[str, ModuleSpec]:
+def modules_of(reference: str, part: Definition | None) -> dict[str, ModuleSpec]:
     """The user's modules that a definition needs, but for the files that its reference names."""
-    if is_given(reference):
+    if is_given(reference) and part is not None:
         found = [_modules_of_given(_gather_parts(part))]
     else:
         found = [loading.load(source).imports for source in sources_of(reference)]
@@ -126,3 +127,16 @@ def _modules_of_given(parts: Mapping[str, object]) -> dict[str, ModuleSpec]:
     names = digest.modules | {name for name in loaded if name.startswith(packages)}
     roots = {name: spec for name in sorted(names) if (spec := user_code.located(name)) is not None}
     return {**roots, **user_code.imported_by(roots.values())}
+
+
+def source_files(reference: str, part: Definition | None = None) -> list[Path]:
+    """The user's Python files that define a part of a study: those that its reference names, and what they import.
+
+    Args:
+        part: what was given as an object; another is found by its reference.
+    """
+    named = [] if is_given(reference) else [loading.load(source).file for source in sources_of(reference)]
+    if is_given(reference) and part is None:
+        return []
+    imported = [spec.origin for spec in modules_of(reference, part).values()]
+    return [Path(f) for f in (*named, *imported) if f and f.endswith((".py", ".pyw")) and user_code.is_users_file(f)]

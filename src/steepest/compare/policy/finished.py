@@ -27,8 +27,7 @@ def finished_records(folder: Path, storage: Storage | None = None) -> tuple[Stud
         InputError: the folder holds no study.
     """
     study = load_spec(folder)
-    with sentence_for_lost(folder, None):
-        records = _counting_or_pending(study, written_records(folder, study))
+    records = known_records(folder, study)
     try:
         member = Membership.of(folder)
         if member is not None:
@@ -41,6 +40,12 @@ def finished_records(folder: Path, storage: Storage | None = None) -> tuple[Stud
         say_once(f"{error}; shown is what {str(folder)!r} knows of the study")
     place = place_of(study)
     return study, sorted(records, key=lambda record: place[record.key])
+
+
+def known_records(folder: Path, study: StudySpec) -> list[Record]:
+    """The finished runs that a study's folder knows of; a shared storage is not asked."""
+    with sentence_for_lost(folder, None):
+        return _counting_or_pending(study, written_records(folder, study))
 
 
 def _counting_or_pending(study: StudySpec, records: Iterable[Record]) -> list[Record]:

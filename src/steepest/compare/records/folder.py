@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from steepest.compare.records.record import Key, Record
 from steepest.compare.records.recovery import all_keys, misfit, recovered, stored_or_written
 from steepest.compare.records.storage import EMBEDDED, SHARED
 from steepest.compare.records.study_file import files_of
+from steepest.compare.records.working_copy import commit_of
 from steepest.compare.spec import StudySpec
 from steepest.page.text import count
 
@@ -322,10 +323,15 @@ def read_records(folder: Path) -> list[Record]:
     return read_lines(folder / RECORDS).records
 
 
-def note_invocation(folder: Path, command: str, jobs: int, spec: StudySpec | None = None) -> None:
-    """Record who runs the study now: the command, the machine and the versions, and which study it is.
+def note_invocation(
+    folder: Path, command: str, jobs: int, spec: StudySpec | None = None, sources: Sequence[str] = ()
+) -> None:
+    """Record who runs the study now: the command, the machine, the versions and the commit, and which study it is.
 
     Lines of the file that are damaged are put aside.
+
+    Args:
+        sources: the names of the copies of the user's files.
     """
     import torch  # seconds, which who only reads a folder can do without
 
@@ -335,12 +341,15 @@ def note_invocation(folder: Path, command: str, jobs: int, spec: StudySpec | Non
     known, damaged = _read_invocations(path)
     if damaged:
         say_once(f"{path} was damaged ({damaged}); it is kept as {keep_copy(path).name}, and what is whole counts")
+    at = commit_of(Path.cwd())
     entry = {
         "command": command,
         "jobs": jobs,
         "started": time.time(),
         "machine": machine(),
         "versions": {"steepest": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        **({} if at is None else {"git": at}),
+        **({"sources": [*sources]} if sources else {}),
         **({} if spec is None else {"spec": fingerprint(spec)}),
     }
     write_invocations(folder, [*known, entry])

@@ -18,7 +18,13 @@ from steepest.compare.records.record import Key, Record
 
 RECORDS = "trials.jsonl"
 ATTEMPTS = "attempts.jsonl"
-Reason = Literal["tried again", "another point was chosen", "the method was changed", "an instrument was added"]
+Reason = Literal[
+    "tried again",
+    "another point was chosen",
+    "the method was changed",
+    "an instrument was added",
+    "its weights were not kept",
+]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the templates know: their filters, and all that is said of a comparison."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
@@ -69,6 +69,7 @@ def environment(*, escape: bool) -> jinja2.Environment:
         target=_make_filter(format_target),
         sentence=verdict_sentence,
         linked=_link_sentence,
+        commit=_format_commit,
         general=lambda value: f"{value:g}",
         metric_of=lambda value, of: format_metric(of.spec, value),
         metric_name=lambda of: format_metric_name(of.spec),
@@ -85,6 +86,14 @@ def _make_filter(show: Callable[[Spec, Any], str]) -> Callable[[Context, Any], s
         return show(rendered["spec"], value)
 
     return shown
+
+
+def _format_commit(entry: Mapping[str, Any]) -> str:
+    """Format what a call of the command says of git, with what stands before it."""
+    at = entry.get("git")
+    if not isinstance(at, dict) or not isinstance(commit := at.get("commit"), str):
+        return ""
+    return f"; git commit {commit[:12]}{' with changes that are not in it' if at.get('changed') else ''}"
 
 
 def _link_sentence(summary: Summary, anchor: str) -> Markup:

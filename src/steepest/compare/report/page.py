@@ -117,6 +117,7 @@ def _gather_shared(summaries: Sequence[Summary], invocations: Sequence[Mapping[s
         "kinds": kinds(summaries),
         "by_method": tables.by_method(summaries),
         "invocations": _drop_repetitions(invocations),
+        "sources": sorted({name for entry in invocations for name in entry.get("sources", ())}),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "finished": sum(summary.finished for summary in summaries),
         "planned": sum(summary.planned for summary in summaries),
@@ -137,8 +138,8 @@ def _make_tables(summary: Summary, said: Mapping[str, Any]) -> dict[str, Table]:
 
 
 def _drop_repetitions(invocations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Drop repetitions of the same command on the same machine with the same versions."""
+    """Drop repetitions of the same command on the same machine with the same versions, at the same commit."""
     found: dict[str, Mapping[str, Any]] = {}
     for entry in invocations:
-        found.setdefault(json.dumps([entry["command"], entry["machine"], entry["versions"]]), entry)
+        found.setdefault(json.dumps([entry.get(name) for name in ("command", "machine", "versions", "git")]), entry)
     return list(found.values())

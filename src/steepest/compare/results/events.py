@@ -36,7 +36,7 @@ def write_events(summaries: Sequence[Summary], into: Path) -> int:
         for summary in summaries:
             for record in records_of(summary):
                 folder = _choose_free(
-                    into / _make_plain(summary.spec.name) / _make_plain(record.method) / _run_name(record), folders
+                    into / _make_plain(summary.spec.name) / _make_plain(record.method) / run_name(record), folders
                 )
                 _write(folder, summary.spec, record)
     except OSError as error:
@@ -70,7 +70,8 @@ def _write(folder: Path, spec: Spec, record: Record) -> None:
             writer.add_scalar(tag, value, record.gradient_evaluations or 0, walltime=record.finished)
 
 
-def _run_name(record: Record) -> str:
+def run_name(record: Record) -> str:
+    """What a run is called beside its method: ``search-03``, ``seed-1``."""
     names = {"screen": f"short-{record.trial + 1:02}", "tune": f"search-{record.trial + 1:02}"}
     return names.get(record.phase, f"seed-{record.seed}")
 

@@ -17,7 +17,8 @@ class Setting:
     """What all runs of a study share; a worker makes its workloads and methods from it.
 
     ``given`` are the objects that the study was given, pickled: a worker unpickles them once it has threads and memory
-    set up. Checkpoints go into ``folder``, nowhere if it is ``None``.
+    set up. Checkpoints go into ``folder``, nowhere if it is ``None``; so do the weights of final runs, with
+    ``save_weights``.
     """
 
     study: StudySpec
@@ -25,6 +26,7 @@ class Setting:
     given: bytes | None = None
     folder: Path | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    save_weights: bool = False
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from steepest.compare.records.record import Record
 from steepest.compare.records.retries import Patience, StorageAwayError, place_named, sentence_for_lost
 from steepest.compare.records.shared_ledger import SharedLedger
 from steepest.compare.records.storage import SHARED, Membership, Storage
+from steepest.compare.records.weights import without_weights
+from steepest.compare.records.working_copy import keep_sources, kept_sources
 from steepest.compare.running.driver import Driver, Listener
 from steepest.compare.running.pool import Pool
 from steepest.compare.running.preflight import preflight
@@ -48,6 +50,8 @@ def run(
     storage: Storage | None = None,
     spares: Spares | None = None,
     retry_failed: bool = True,
+    sources: Sequence[Path] = (),
+    save_weights: bool = False,
 ) -> tuple[list[Record], bool]:
     """Run what is left of a study and return all its records, and whether it was interrupted.
 
@@ -64,12 +68,14 @@ def run(
         storage: where the runs are kept, instead of in the folder.
         spares: processes that wait for the runs.
         retry_failed: try runs again that failed in an earlier call; ``attempts.jsonl`` remembers how they failed.
+        sources: the user's files, which are copied into the folder.
+        save_weights: keep the weights of final runs; those that ended without are run again.
 
     Raises:
         InputError: the folder, the storage or Ray cannot be used.
         StudyError: one of them can no longer be written; what is finished stays so.
     """
-    setting = Setting(study, data_dir, given, folder.resolve(), checkpoint_seconds)
+    setting = Setting(study, data_dir, given, folder.resolve(), checkpoint_seconds, save_weights)
     with (
         sentence_for_lost(folder, storage),
         _interruptible() as interrupted,
@@ -80,9 +86,12 @@ def run(
         try:
             with workers:
                 said = storage.masked_in(command) if storage else command
-                study_folder.note_invocation(folder, said, pool.size, study)
+                keep_sources(folder, sources)
+                study_folder.note_invocation(folder, said, pool.size, study, kept_sources(folder))
                 ledger.shared_invocations(study_folder.invocations(folder))
                 records = _catch_up(study, folder, ledger, retry_failed)
+                if save_weights and storage is None:  # those of other hosts lie in their folders
+                    records = _repeat_without_weights(study, folder, ledger, records)
                 study_folder.write_records(folder, records)
                 if not new:
                     preflight(study, jobs_left(study, records), pool, interrupted)
@@ -178,6 +187,25 @@ def _catch_up(study: StudySpec, folder: Path, ledger: Runs, retry_failed: bool =
         records = [record for record in records if record.status != "failed"]
         ledger.plan(jobs_left(study, records))
     return records
+
+
+def _repeat_without_weights(study: StudySpec, folder: Path, ledger: Runs, records: list[Record]) -> list[Record]:
+    """Let final runs be done again that ended before their weights were asked for; return the other records."""
+    lacking = without_weights(study, folder, records)
+    if not lacking:
+        return records
+    say = (
+        "1 final run whose weights were not kept is"
+        if len(lacking) == 1
+        else (f"{len(lacking)} final runs whose weights were not kept are")
+    )
+    _log.warning("%s repeated", say)
+    note_attempts(folder, lacking, "its weights were not kept")
+    ledger.reopen(lacking)
+    gone = {record.key for record in lacking}
+    left = [record for record in records if record.key not in gone]
+    ledger.plan(jobs_left(study, left))
+    return left
 
 
 @contextmanager

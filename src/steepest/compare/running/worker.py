@@ -16,6 +16,8 @@ from steepest.compare.records.record import Job, may_be_pruned, record_of
 from steepest.compare.running.setting import Setting, outcome_fields
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from steepest.compare.spec import MethodSpec, Part, Spec, WorkloadSpec
     from steepest.data import Splits
     from steepest.training.code.lookup import Given
@@ -144,6 +146,7 @@ class _Runner:
             checkpoint=self._checkpoint(job),
             progress=progress,
             ranks=self._ranks,
+            trained=self._keeper(spec, job),
         )
         self._refuse_unknown_code()
         return {**outcome_fields(outcome), **self._machine}
@@ -200,6 +203,17 @@ class _Runner:
             return None
         path = checkpoint_path(self._setting.folder, *job.key, rank=self._ranks.rank)
         return Checkpoint(path, self._setting.checkpoint_seconds)
+
+    def _keeper(self, spec: "Spec", job: Job) -> "Callable[[nn.Module], object] | None":
+        """Make what keeps the weights of a final run, if they are to be kept."""
+        from steepest.compare.records.weights import keep_weights
+
+        folder = self._setting.folder
+        if folder is None or not self._setting.save_weights or job.phase != "final":
+            return None
+        return lambda model: keep_weights(
+            folder, self._study, spec, job, model.state_dict(), first=not self._ranks.rank
+        )
 
     def _method(self, frozen: "MethodSpec") -> "Method":
         found = self._method_named(frozen.reference)

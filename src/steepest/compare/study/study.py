@@ -20,6 +20,7 @@ from steepest.compare.records.folder import as_begun
 from steepest.compare.records.record import Record
 from steepest.compare.records.storage import Storage
 from steepest.compare.results.exports import final_table, run_table
+from steepest.compare.results.trackers import check_tracker, make_tracker
 from steepest.compare.running import ray_cluster, study_run, torchrun
 from steepest.compare.running.driver import Listener
 from steepest.compare.running.setting import CHECKPOINT_SECONDS
@@ -28,11 +29,13 @@ from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 from steepest.compare.spec.paying import Unit
 from steepest.compare.study import options, values
+from steepest.compare.study.callbacks import Callbacks, RunEnd, StudyEnd, ToldListener
 from steepest.compare.study.freeze import freeze_study
 from steepest.compare.study.plan import Plan, make_plan
 from steepest.compare.study.progress import ProgressDisplay
 from steepest.compare.study.request import Request
 from steepest.compare.study.result import without_result, write
+from steepest.compare.study.sources import sources_of_study
 from steepest.page.table import Table
 from steepest.training.code.lookup import Given, pickled, reference_of
 from steepest.training.definitions.instrument import Instrument
@@ -45,10 +48,22 @@ from steepest.training.process.group import number_of_ranks, own_rank
 if TYPE_CHECKING:
     import pandas as pd
 
+
 Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
 _SPARES = 4
 # Options on which no result depends.
-WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds", "retry_failed", "engine", "storage", "study")
+WHERE = (
+    "out",
+    "data_dir",
+    "jobs",
+    "checkpoint_seconds",
+    "retry_failed",
+    "engine",
+    "storage",
+    "study",
+    "log",
+    "save_weights",
+)
 
 
 class Study:
@@ -103,6 +118,8 @@ class Study:
         storage: ``postgresql://user:password@host/database``, where the runs are kept instead of in the folder, so that
             any number of hosts work on the study at the same time, each in a folder of its own.
         study: the study's name in the storage; if not given, the workloads' names.
+        log: trackers that every run is entered into, once: wandb, mlflow, trackio.
+        save_weights: keep the weights of every final run as a safetensors file in the folder's ``weights``.
 
     Raises:
         InputError: an argument cannot be used. What only the data can tell is raised once :attr:`spec` is needed.
@@ -163,6 +180,8 @@ class Study:
         engine: str = "processes",
         storage: str | None = None,
         study: str | None = None,
+        log: str | Sequence[str] = (),
+        save_weights: bool = False,
     ) -> None:
         given = dict(locals())
         self._spelling: Spelling | None = None
@@ -183,6 +202,12 @@ class Study:
                 f"{argument('strategy')} takes one run at a time, by the processes of torchrun; leave out "
                 f"{argument('jobs')} and {argument('engine')}"
             )
+        self._trackers = values.trackers("log", log)
+        for tracker in self._trackers:
+            check_tracker(tracker)
+        self._save_weights = values.flag("save_weights", save_weights)
+        if save_weights:
+            check_extra("weights", "safetensors")
         self._data_dir = None if data_dir is None else values.path("data_dir", data_dir)
         if self._data_dir is not None and not self._data_dir.is_dir():
             raise InputError(f"{argument('data_dir')} must be an existing folder, got {str(data_dir)!r}")
@@ -272,13 +297,29 @@ class Study:
         with spelled_by(self._spelling):
             return make_plan(self.spec, jobs=self.jobs, data_dir=self._data_dir, given=self._given())
 
-    def run(self, *, progress: bool = True, listener: Listener | None = None, command: str | None = None) -> bool:
+    def run(
+        self,
+        *,
+        progress: bool = True,
+        listener: Listener | None = None,
+        command: str | None = None,
+        callbacks: object | Sequence[object] = (),
+        on_run_end: RunEnd | Sequence[RunEnd] = (),
+        on_study_end: StudyEnd | Sequence[StudyEnd] = (),
+    ) -> bool:
         """Run what is left of the study; returns whether all of it has ended, which an interruption prevents.
+
+        Callbacks are called in this process, between other things that it has to do: the runs go on meanwhile. What
+        one raises is a warning of one sentence.
 
         Args:
             progress: show bars, in a terminal or a notebook.
             listener: is told what happens, instead.
             command: how the study was called, for the report.
+            callbacks: objects with a method ``on_run_end(record, study)``, ``on_study_end(study)``, or both.
+            on_run_end: functions ``(record, study)``, called when a run has ended and its record is on the disk, here
+                or on another host; not for those that had ended before this call.
+            on_study_end: functions ``(study)``, called when all runs have ended, also where nothing was left to run.
 
         Raises:
             InputError: the folder or the storage holds something else, or Ray cannot be used.
@@ -288,6 +329,7 @@ class Study:
         if self.follows:
             torchrun.follow()
             return True
+        told = Callbacks([*_as_list(callbacks), *map(make_tracker, self._trackers)], on_run_end, on_study_end)
         quiet = Console(stderr=True, quiet=not progress)
         with spelled_by(self._spelling), Spares(self._count_spares()) as spares, ProgressDisplay(quiet) as display:
             records, interrupted = study_run.run(
@@ -297,13 +339,17 @@ class Study:
                 engine=self._engine,
                 data_dir=self._data_dir,
                 command=command or f"steepest.compare.Study in {Path(sys.argv[0]).name or 'Python'}",
-                listener=listener or display,
+                listener=ToldListener(listener or display, told, self),
                 given=self._pickled,
                 checkpoint_seconds=self._checkpoint_seconds,
                 retry_failed=self._retry_failed,
                 storage=self.storage,
                 spares=spares,
+                sources=sources_of_study(self.spec, self._given()),
+                save_weights=self._save_weights,
             )
+        if not interrupted:
+            told.study_ended(self)
         if not interrupted and not any(r.phase == "final" and r.status == "finished" for r in records):
             summaries = summarize_study(self.spec, records)
             raise StudyError(f"{without_result(summaries)}; see {write(self.folder, summaries)}")
@@ -368,6 +414,10 @@ def _list_instruments(measure: Any, **short: bool | None) -> Any:
         elif said is not None:
             found = [instrument for instrument in found if instrument not in _SHORT[name]]
     return found
+
+
+def _as_list(given: object | Sequence[object]) -> list[object]:
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _frame(table: Table) -> "pd.DataFrame":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from steepest._errors import InputError, argument
+from steepest.compare.names import TRACKERS
 from steepest.training.definitions.range import Range
 from steepest.training.definitions.recipe import PLAIN
 
@@ -82,6 +83,12 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
     if (found := text(name, value)) not in allowed:
         raise InputError(f"{argument(name)} must be one of {', '.join(allowed)}, got {value!r}")
     return found
+
+
+def trackers(name: str, value: object) -> list[str]:
+    """Some of ``TRACKERS``, each once; one alone stands for a list of one, and there may be none."""
+    given = list(value) if isinstance(value, list | tuple) else [value]
+    return list(dict.fromkeys(one_of(name, each, TRACKERS) for each in given))
 
 
 def path(name: str, value: object) -> Path:

@@ -40,7 +40,6 @@ class Method:
             an epoch, for methods of the full batch. Each is paid for.
         batch_size: samples of each of its gradient evaluations, where it is not to be the workload's or the study's; in
             a study whose budget is not counted in gradient evaluations.
-
         counted: a step pays for the calls of its closure instead, at most ``evaluations_per_step``; a group's
             ``"evaluations_left"`` says how many the budget still has.
         finds_lr: the optimizer finds its learning rate, so that ``lr`` may be fixed.
