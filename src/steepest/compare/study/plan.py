@@ -167,12 +167,14 @@ def _method_plan(
     )
     try:
         timer = StepTimer(spec, workload, splits, method, frozen)
-        once = timer.begin()
-        step, validation, test = timer.step(once), 0.0, 0.0  # those of a function are among its steps
+        timer.begin(of_an_epoch=True)
+        timer.measure()
+        timer.measure()
+        validation, test = 0.0, 0.0  # those of a function are among its steps
         if workload.function is None:
             model = workload.model().to(splits.train.inputs.device)
             validation, test = (seconds_of_evaluation(workload, model, s) for s in (splits.validation, splits.test))
-        whole = once + (steps - 1) * step + (min(spec.epochs, steps) - 1) * validation
+        whole = timer.once + (steps - 1) * timer.step + (min(spec.epochs, steps) - 1) * validation
         return replace(plan, seconds=whole, test_seconds=test)
     except Exception:  # whatever the user's code raises: the study's runs would fail alike
         return replace(plan, failure=summary(traceback.format_exc()).removeprefix("steepest._errors."))

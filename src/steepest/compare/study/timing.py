@@ -1,6 +1,7 @@
 """What a step and an evaluation take on this machine, measured over a few."""
 
-import statistics
+import math
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -34,19 +35,29 @@ class StepTimer:
         schedule = _begin_as_in(whole.legs[0].stop, method.schedule or SCHEDULES[spec.schedule])
         self._method = replace(whole.method, schedule=schedule)
         self._steps = _FEWEST_STEPS
+        self._one = self._many = math.inf
 
-    def begin(self) -> float:
-        """The seconds of a run of one step, at best; finds how many steps are worth timing."""
+    def begin(self, *, of_an_epoch: bool = False) -> None:
+        """Find how many steps are worth timing, if need be no more than an epoch has."""
         self._time(1)  # libraries start up
-        once = min(self._time(1) for _ in range(3))
-        most = max(_FEWEST_STEPS, len(self._splits.train) // (self._method.cost * self._size))
+        samples = len(self._splits.train) if of_an_epoch else sys.maxsize
+        most = max(_FEWEST_STEPS, samples // (self._method.cost * self._size))
         while self._time(self._steps) < _ENOUGH_SECONDS and self._steps < most:
             self._steps = min(2 * self._steps, most)
-        return once
 
-    def step(self, once: float) -> float:
-        """The seconds of one step, where a run of one takes ``once``."""
-        return max(0.0, self._time(self._steps) - once) / (self._steps - 1)
+    def measure(self) -> None:
+        """Time a run of one step and one of many; what counts are the shortest so far, which others disturbed least."""
+        self._one, self._many = min(self._one, self._time(1)), min(self._many, self._time(self._steps))
+
+    @property
+    def once(self) -> float:
+        """The seconds of a run of one step, with its validation."""
+        return self._one
+
+    @property
+    def step(self) -> float:
+        """The seconds of a step."""
+        return max(0.0, self._many - self._one) / (self._steps - 1)
 
     def _time(self, count: int) -> float:
         train_split = self._splits.train
@@ -85,9 +96,13 @@ def measure_prices(
         Exception: whatever a method raises when it is run.
     """
     timers = {m.name: StepTimer(spec, workload, splits, methods[m.name], m) for m in spec.methods}
-    once = {name: timer.begin() for name, timer in timers.items()}
-    rounds = [{name: timer.step(once[name]) for name, timer in timers.items()} for _ in range(_ROUNDS)]
-    steps = {name: max(statistics.median(each[name] for each in rounds), 1e-7) for name in timers}
+    for timer in timers.values():
+        timer.begin()
+    for timer in _ROUNDS * list(timers.values()):
+        timer.measure()
+    steps = {name: timer.step for name, timer in timers.items()}
+    if lost := [name for name, seconds in steps.items() if seconds == 0]:
+        raise RuntimeError(f"a step of {lost[0]} is lost in what else this machine does; try again when it does less")
     frozen = spec.method(baseline)
     own = spec.gradient_evaluations * spec.batch_size // spec.batch_size_of(frozen)
     return Prices(own // spec.cost(frozen) * steps[baseline], steps)
