@@ -20,6 +20,7 @@ from steepest.compare.records.folder import as_begun
 from steepest.compare.records.record import Record
 from steepest.compare.records.storage import Storage
 from steepest.compare.results.exports import final_table, run_table
+from steepest.compare.results.latex import export_latex
 from steepest.compare.results.trackers import check_tracker, make_tracker
 from steepest.compare.running import ray_cluster, study_run, torchrun
 from steepest.compare.running.driver import Listener
@@ -47,6 +48,8 @@ from steepest.training.process.group import number_of_ranks, own_rank
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from steepest.compare.report.drawn import DrawnFigure
 
 
 Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
@@ -392,6 +395,34 @@ class Study:
             StudyError: they cannot be written.
         """
         return write(self.folder, self.summaries())
+
+    def figures(self) -> "dict[str, DrawnFigure]":
+        """The figures of the report by name, such as ``"forest"`` and ``"validation"``, in its order.
+
+        Each has ``title``, ``caption``, the picture as ``svg``, the Plotly figure as ``plotly``, and ``save(path)`` for
+        .svg, .png and .pdf. Pictures need the extra ``steepest[figures]`` and a Chrome or Chromium. Of several
+        comparisons the names begin with theirs.
+        """
+        from steepest.compare.report.drawn import drawn_figures
+
+        return drawn_figures(self.summaries())
+
+    def latex(self, folder: str | Path) -> list[Path]:
+        """Write the tables of the report into a folder as LaTeX, with booktabs' rules; returns their paths.
+
+        Raises:
+            StudyError: they cannot be written.
+        """
+        return export_latex(self.summaries(), values.path("folder", folder))
+
+    def _repr_html_(self) -> str:
+        """Show the result in a notebook, or that there is none yet. Loads no data, and runs nothing."""
+        folder = self._out or (self.folder if "spec" in vars(self) else None)
+        if folder is None or not (folder / SPEC_FILE).exists():
+            return "<p>A study that has not been run.</p>"
+        from steepest.compare.report.notebook import result_html
+
+        return result_html(summarize_study(*finished_records(folder, self.storage if "spec" in vars(self) else None)))
 
     @cached_property
     def _pickled(self) -> bytes | None:
