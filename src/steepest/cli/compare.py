@@ -99,8 +99,9 @@ def compare(
     space: Annotated[
         list[str] | None,
         typer.Option(
-            help="METHOD.NAME=LOW:HIGH, to search a hyperparameter, logarithmically or with :linear at the end; repeat "
-            "for more.",
+            help="METHOD.NAME=LOW:HIGH, to search a hyperparameter, logarithmically or with :linear at the end, and of "
+            "whole numbers with :integer; METHOD.NAME=VALUE,VALUE to choose from; with ' if NAME=VALUE' behind it only "
+            "there. NAME@PATTERN is that of some parameters, such as lr_scale@head.*; repeat for more.",
             metavar="RANGE",
         ),
     ] = None,

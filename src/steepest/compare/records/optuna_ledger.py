@@ -12,21 +12,23 @@ import contextlib
 import copy
 import functools
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import optuna
 import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
+from steepest.compare.records.distributions import distribution_of, plain_values
 from steepest.compare.records.lines import json_of_record, record_of_json
 from steepest.compare.records.optuna_tools import PRUNERS, STATES, braced, quiet
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.records.retries import Patience
 from steepest.compare.spec import Phase, StudySpec
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.range import Domain
 
 ENDED = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 
@@ -54,9 +56,12 @@ def patiently(operation: Callable[Concatenate[L, P], T]) -> Callable[Concatenate
     return waiting
 
 
-def distributions(space: Mapping[str, Range]) -> dict[str, optuna.distributions.BaseDistribution]:
+def distributions(space: Mapping[str, Domain]) -> dict[str, optuna.distributions.BaseDistribution]:
     """The search space in Optuna's terms."""
-    return {name: optuna.distributions.FloatDistribution(r.low, r.high, log=r.log) for name, r in space.items()}
+    return {
+        name: optuna.distributions.json_to_distribution(json.dumps(distribution_of(domain)))
+        for name, domain in space.items()
+    }
 
 
 class OptunaLedger:
@@ -255,17 +260,25 @@ class OptunaLedger:
         return found
 
     def _waiting(self, job: Job, *, again: bool) -> FrozenTrial:
+        known = distributions(self.spec.comparison(job.workload).method(job.method).space)
         return optuna.trial.create_trial(
             state=TrialState.WAITING,
-            params=dict(job.hyperparameters),
-            distributions=distributions(self.spec.comparison(job.workload).method(job.method).space),
+            params=plain_values(job.hyperparameters),
+            distributions={name: known[name] for name in job.hyperparameters},
             user_attrs={"seed": job.seed, **({"index": job.index} if again else {})},
         )
 
 
-def _is_point(params: Mapping[str, float], point: Mapping[str, float]) -> bool:
+def _is_point(params: Mapping[str, Any], point: Mapping[str, Any]) -> bool:
     """Say whether two points are one, however a database rounds."""
-    return params.keys() == point.keys() and all(math.isclose(params[name], point[name]) for name in point)
+    plain = plain_values(point)
+    return params.keys() == plain.keys() and all(_is_near(params[name], plain[name]) for name in plain)
+
+
+def _is_near(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other)
+    return bool(one == other)
 
 
 def index_of(trial: FrozenTrial) -> int:

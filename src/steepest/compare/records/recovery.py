@@ -11,6 +11,7 @@ from steepest.compare.records.record import Key, Record
 from steepest.compare.records.storage import EMBEDDED
 from steepest.compare.records.study_file import put_file_aside, put_side_files_aside, stored_records
 from steepest.compare.spec import MethodSpec, StudySpec
+from steepest.training.definitions.space import is_point
 
 _log = logging.getLogger("steepest")
 
@@ -126,7 +127,4 @@ def misfit(study: StudySpec, records: Iterable[Record]) -> str:
 
 
 def _in_space(record: Record, method: MethodSpec) -> bool:
-    point = record.hyperparameters
-    return point.keys() == method.space.keys() and all(
-        r.low <= point[name] <= r.high for name, r in method.space.items()
-    )
+    return is_point(method.space, record.hyperparameters)

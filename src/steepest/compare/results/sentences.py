@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.policy.pruners import PRUNERS
 from steepest.compare.records.errors import headline
-from steepest.compare.results.formats import format_difference, format_metric
+from steepest.compare.results.formats import format_difference, format_metric, format_value
 from steepest.compare.spec import Spec
 from steepest.page.text import count, listed
 from steepest.training.definitions.range import Range
@@ -197,7 +197,9 @@ def edge_warnings(summary: Summary) -> list[str]:
             continue
         for name, edge in row.edges.items():
             value, space = row.chosen.hyperparameters[name], row.method.space[name]
-            said = f"{row.method.name}: the best {name}, {value:.3g}, is the {edge} of those tried"
+            if not isinstance(space, Range):
+                continue
+            said = f"{row.method.name}: the best {name}, {format_value(value)}, is the {edge} of those tried"
             searched = f"{space.low:g}:{space.high:g}"
             if space_left(space, value, edge) > NEAR:
                 end = space.low if edge == "lowest" else space.high

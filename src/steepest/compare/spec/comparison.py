@@ -77,7 +77,7 @@ class Shared:
     def method(self, name: str) -> MethodSpec:
         return next(method for method in self.methods if method.name == name)
 
-    def points(self, method: MethodSpec, search: int = 0) -> tuple[dict[str, float], ...]:
+    def points(self, method: MethodSpec, search: int = 0) -> tuple[dict[str, Any], ...]:
         """What a method's search tries; computed where a spec from before format 3 does not say."""
         if search:
             return method.more_points[search - 1]
@@ -265,10 +265,10 @@ def _with_points_of(asked: MethodSpec, frozen: MethodSpec | None) -> MethodSpec:
 
 
 def _continue_points(
-    method: MethodSpec, asked: Sequence[dict[str, float]], frozen: Sequence[dict[str, float]]
-) -> tuple[dict[str, float], ...]:
+    method: MethodSpec, asked: Sequence[dict[str, Any]], frozen: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], ...]:
     """Continue the points of a study that has begun by those that are asked for beyond them."""
-    there = ({name: point[name] for name in method.space} for point in frozen)
+    there = ({name: point[name] for name in method.space if name in point} for point in frozen)
     return (*there, *asked[len(frozen) :])
 
 

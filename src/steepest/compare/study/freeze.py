@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -47,8 +47,10 @@ from steepest.training.code.user_code import told
 from steepest.training.definitions.budget import over_epochs, steps_in, steps_per_epoch
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
+from steepest.training.definitions.range import Choice, Domain
 from steepest.training.definitions.recipe import Recipe
 from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.definitions.space import Space, active
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.checkpoint import same
 from steepest.training.loop.precision import check_precision
@@ -147,7 +149,14 @@ def _methods(request: Request) -> list[tuple[str, Method]]:
         raise InputError(f"{where} names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}")
     if request.baseline is not None and request.baseline not in names:
         raise InputError(f"{argument('baseline')} must be one of {', '.join(names)}, got {request.baseline!r}")
-    return [(reference, method.with_space(request.space.get(method.name, {}))) for reference, method in methods]
+    return [(reference, _with_space(method, request.space.get(method.name, {}))) for reference, method in methods]
+
+
+def _with_space(method: Method, space: Mapping[str, Domain]) -> Method:
+    try:
+        return method.with_space(space)
+    except ValueError as error:
+        raise InputError(f"{argument('space', method.name)}: {error}") from error
 
 
 def _check_once(name: str, values: Sequence[T], each: str) -> None:
@@ -192,7 +201,7 @@ def _make_comparisons(
     for _, instrument in instruments:
         _check_instrument(instrument, workload, splits)
     for _, method in methods:
-        if method.name in request.space:
+        if method.name in request.space or method.patterns:
             _check_space(workload, method)
     frozen = replace(_workload_spec(reference, workload, splits, targets[0]), data_sha256_before=older_digest)
     final_seeds, stopping = _final_seeds(request, len(methods))
@@ -300,14 +309,31 @@ def _check_targets(workload: Workload, targets: Sequence[float]) -> None:
 
 def _check_space(workload: Workload, method: Method) -> None:
     """Refuse a hyperparameter that the optimizer does not take: that is better known before the first run."""
-    point = quasi_random_points(method.space, 1)[0]
-    try:
-        method.build(workload.model(), point)
-    except (Exception, SystemExit) as error:  # whatever an optimizer raises
-        raise InputError(
-            f"{argument('space', method.name)} of {method.name}: its optimizer cannot be made from {', '.join(point)} "
-            f"({type(error).__name__}: {error})"
-        ) from error
+    for point in [quasi_random_points(method.space, 1)[0], *_points_of_choices(method.space)]:
+        try:
+            method.build(workload.model(), point)
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:  # whatever an optimizer raises
+            made_from = ", ".join(
+                f"{name}={value}" if isinstance(method.space[name], Choice) else name for name, value in point.items()
+            )
+            raise InputError(
+                f"{argument('space', method.name)} of {method.name}: its optimizer cannot be made from {made_from} "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+
+def _points_of_choices(space: Space) -> list[dict[str, Any]]:
+    """List a point for each value that can be chosen, in the middle of all else."""
+    middle = {name: domain.middle for name, domain in space.items()}
+    return [
+        point
+        for name, domain in space.items()
+        if isinstance(domain, Choice)
+        for value in domain.values
+        if name in (point := active(space, {**middle, name: value}))
+    ]
 
 
 def _load_checked(workload: Workload, data_dir: Path | None) -> tuple[Splits, str | None]:

@@ -12,7 +12,7 @@ from steepest.compare.spec import Spec, StudySpec
 from steepest.compare.study import values
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.range import Domain
 from steepest.training.definitions.recipe import PLAIN, Precision, Recipe
 from steepest.training.definitions.workload import Workload
 
@@ -88,7 +88,7 @@ class Request:
         lambda s: _map_by_name(s, lambda comparisons: list(comparisons[0].targets)),
         default_factory=dict,
     )
-    space: Mapping[str, Mapping[str, Range]] = option(
+    space: Mapping[str, Mapping[str, Domain]] = option(
         values.spaces, lambda s: {m.name: m.space for m in s.methods}, default_factory=dict
     )
     schedule: str = option(partial(values.one_of, allowed=SCHEDULES), lambda s: s.shared.schedule, default="linear")

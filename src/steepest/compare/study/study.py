@@ -36,7 +36,7 @@ from steepest.page.table import Table
 from steepest.training.code.lookup import Given, pickled, reference_of
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.range import Domain
 from steepest.training.definitions.recipe import Precision
 from steepest.training.definitions.workload import Workload
 from steepest.training.process.group import number_of_ranks, own_rank
@@ -44,7 +44,7 @@ from steepest.training.process.group import number_of_ranks, own_rank
 if TYPE_CHECKING:
     import pandas as pd
 
-Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
+Ranges = Mapping[str, Mapping[str, Domain | Sequence[float] | Mapping[str, Any]]]
 _SPARES = 4
 # Options on which no result depends.
 WHERE = ("out", "data_dir", "jobs", "checkpoint_seconds", "retry_failed", "engine", "storage", "study")
@@ -74,8 +74,8 @@ class Study:
         epochs: instead of the workload's own.
         batch_size: instead of the workload's own; several make a comparison each.
         targets: of the validation metric, instead of the workload's own; the first is that of the table.
-        space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the
-            method's own range, or of a fixed value.
+        space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``, or to
+            ``Choice`` or ``{"values"}``: instead of the method's own range, or of a fixed value.
         schedule: of the learning rate: linear, constant, cosine, polynomial or step.
         warmup, clip, accumulate, precision, compile, ema, keep_best: how all methods are trained, as in
             :class:`~steepest.training.Recipe`; a method may say otherwise.
