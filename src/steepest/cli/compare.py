@@ -10,7 +10,16 @@ import typer
 from steepest._errors import InputError, spelled_by
 from steepest.cli.options import DATA_DIR
 from steepest.cli.streams import err, out
-from steepest.compare.names import CHOICES, DEFAULT_METHODS, ENGINES, PRECISIONS, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.names import (
+    CHOICES,
+    DEFAULT_METHODS,
+    ENGINES,
+    PRECISIONS,
+    PRUNERS,
+    SAMPLERS,
+    SCHEDULES,
+    STRATEGIES,
+)
 from steepest.compare.running.spares import one_early
 
 if TYPE_CHECKING:
@@ -103,6 +112,21 @@ def compare(
             "whole numbers with :integer; METHOD.NAME=VALUE,VALUE to choose from; with ' if NAME=VALUE' behind it only "
             "there. NAME@PATTERN is that of some parameters, such as lr_scale@head.*; repeat for more.",
             metavar="RANGE",
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Of the points of a search: {' or '.join(SAMPLERS)}. By Optuna's TPE a method's points are asked for "
+            "one after another, as many for every method. Default: quasi-random.",
+        ),
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            help="Hyperparameters of every method that are taken without a search: a TOML, JSON or CSV file, or the "
+            "folder of a study, for what it has chosen.",
+            metavar="FILE",
         ),
     ] = None,
     schedule: Annotated[

@@ -99,7 +99,7 @@ def diagnose(
 
 def _read_settings(given: list[str]) -> dict[str, Any]:
     """Read NAME=VALUE pairs."""
-    from steepest.compare.study.values import scalar
+    from steepest.training.definitions.conditions import scalar
 
     found = {}
     for text in given:

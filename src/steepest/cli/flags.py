@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from steepest._errors import InputError, Spelling
-from steepest.compare.study.values import ALL, scalar
+from steepest.compare.study.values import ALL
+from steepest.training.definitions.conditions import scalar
 from steepest.training.definitions.range import Choice, Domain, Range
 
 T = TypeVar("T")

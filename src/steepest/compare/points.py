@@ -33,3 +33,15 @@ def quasi_random_points(space: Space, count: int, seed: int = 0) -> list[dict[st
         active(space, {name: domain.place(u) for (name, domain), u in zip(space.items(), row, strict=True)})
         for row in sequence
     ]
+
+
+def before_asking(space: Space, trials: int) -> int:
+    """How many points of a search by TPE are quasi-random before the first is asked for: two for each hyperparameter,
+    and four at least.
+
+    Example:
+        >>> from steepest.training import Range
+        >>> before_asking({"lr": Range(0.1, 1.0)}, 16)
+        4
+    """
+    return min(trials, max(4, 2 * len(space)))

@@ -28,9 +28,23 @@ def distribution_of(domain: Domain) -> dict[str, Any]:
     return {"name": name, "attributes": {**step, "low": domain.low, "high": domain.high, "log": domain.log}}
 
 
-def number_of(domain: Domain, value: Any) -> float:
+def distribution_at(space: Mapping[str, Domain], name: str, value: Any) -> dict[str, Any]:
+    """That of a value; one that was given and lies in no range is the one of its choice."""
+    if _is_searched(space, name, value):
+        return distribution_of(space[name])
+    return {"name": "CategoricalDistribution", "attributes": {"choices": [_plain(value)]}}
+
+
+def number_at(space: Mapping[str, Domain], name: str, value: Any) -> float:
     """A value as Optuna's tables have it: of a choice its place."""
+    if not _is_searched(space, name, value):
+        return 0.0
+    domain = space[name]
     return float(domain.values.index(value)) if isinstance(domain, Choice) else value
+
+
+def _is_searched(space: Mapping[str, Domain], name: str, value: Any) -> bool:
+    return name in space and space[name].holds(value)
 
 
 def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import contextlib
 import copy
 import functools
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,13 +21,12 @@ import optuna
 import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
-from steepest.compare.records.distributions import distribution_of, plain_values
+from steepest.compare.records.distributions import plain_values
 from steepest.compare.records.lines import json_of_record, record_of_json
-from steepest.compare.records.optuna_tools import PRUNERS, STATES, braced, quiet
+from steepest.compare.records.optuna_tools import PRUNERS, STATES, braced, distributions_at, quiet
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.records.retries import Patience
 from steepest.compare.spec import Phase, StudySpec
-from steepest.training.definitions.range import Domain
 
 ENDED = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 
@@ -54,14 +52,6 @@ def patiently(operation: Callable[Concatenate[L, P], T]) -> Callable[Concatenate
         return ledger.patience(lambda: patient(ledger, *args, **kwargs))
 
     return waiting
-
-
-def distributions(space: Mapping[str, Domain]) -> dict[str, optuna.distributions.BaseDistribution]:
-    """The search space in Optuna's terms."""
-    return {
-        name: optuna.distributions.json_to_distribution(json.dumps(distribution_of(domain)))
-        for name, domain in space.items()
-    }
 
 
 class OptunaLedger:
@@ -260,11 +250,12 @@ class OptunaLedger:
         return found
 
     def _waiting(self, job: Job, *, again: bool) -> FrozenTrial:
-        known = distributions(self.spec.comparison(job.workload).method(job.method).space)
         return optuna.trial.create_trial(
             state=TrialState.WAITING,
             params=plain_values(job.hyperparameters),
-            distributions={name: known[name] for name in job.hyperparameters},
+            distributions=distributions_at(
+                self.spec.comparison(job.workload).method(job.method).space, job.hyperparameters
+            ),
             user_attrs={"seed": job.seed, **({"index": job.index} if again else {})},
         )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from steepest._files import put_aside, reason_of, say_once
-from steepest.compare.records.distributions import distribution_of, number_of
+from steepest.compare.records.distributions import distribution_at, number_at
 from steepest.compare.records.lines import json_of_record, record_of_json
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.records.storage import EMBEDDED
@@ -238,7 +238,7 @@ def _write_trial(
     connection.executemany(
         "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?)",
         [
-            (trial, name, number_of(ranges[name], value), json.dumps(distribution_of(ranges[name])))
+            (trial, name, number_at(ranges, name, value), json.dumps(distribution_at(ranges, name, value)))
             for name, value in run.hyperparameters.items()
         ],
     )

@@ -16,6 +16,7 @@ from steepest.training.definitions.budget import share_of, steps_per_epoch
 Phase = Literal["screen", "tune", "final", "check"]
 PHASES: tuple[Phase, ...] = ("screen", "tune", "final")  # of which there are records
 KEEP, AT_LEAST = 0.25, 4  # points of a search that are run in full, or on more seeds than one
+QUASI_RANDOM = "quasi-random"
 SCREEN = 8  # a short run has one of so many parts of the budget
 
 
@@ -38,7 +39,9 @@ class Shared:
     With ``screen`` every point is first run on one of so many parts of the budget, and the ``finalists`` alone in full;
     with ``more_tuning_seeds`` the finalists run on those as well. ``stopping`` says when final runs end early. With
     ``cover_search`` every final seed has a search of its own, on seeds and points of its own. ``recipe`` is what of the
-    :class:`~steepest.training.Recipe` is not as in a plain run.
+    :class:`~steepest.training.Recipe` is not as in a plain run. Of the ``sampler`` tpe the points of a method are those
+    with which its search begins; each of the others is asked for once all before it have ended. Where the values of all
+    methods are given there are no ``trials``.
     """
 
     methods: tuple[MethodSpec, ...]
@@ -63,6 +66,7 @@ class Shared:
     stopping: Stopping | None = None
     cover_search: bool = False
     recipe: dict[str, Any] = field(default_factory=dict)
+    sampler: str = QUASI_RANDOM
 
     @property
     def columns(self) -> list[InstrumentSpec]:
@@ -78,7 +82,7 @@ class Shared:
         return next(method for method in self.methods if method.name == name)
 
     def points(self, method: MethodSpec, search: int = 0) -> tuple[dict[str, Any], ...]:
-        """What a method's search tries; computed where a spec from before format 3 does not say."""
+        """What a method's search tries, or begins with; computed where a spec from before format 3 does not say."""
         if search:
             return method.more_points[search - 1]
         return method.points or tuple(quasi_random_points(method.space, self.trials, self.tuning_seed))
@@ -152,6 +156,13 @@ class Spec(Shared):
     def gradient_evaluations(self) -> int:
         """The budget of one run."""
         return sum(self.budgets)
+
+    def given(self, method: MethodSpec) -> dict[str, Any] | None:
+        """The values of a method here, where they are given and not searched."""
+        for where in (self.name, self.workload.name, ""):
+            if where in method.values:
+                return method.values[where]
+        return None
 
     def steps(self, method: MethodSpec) -> int:
         """Steps that the budget pays for, task by task."""

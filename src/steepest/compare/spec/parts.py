@@ -34,11 +34,17 @@ class MethodSpec:
     code: dict[str, str] | None = None
     schedule: str | None = None  # of its own
     recipe: dict[str, Any] = field(default_factory=dict)  # what of the study's it changes
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)  # given, by comparison; "" for all others
+
+    @property
+    def names(self) -> list[str]:
+        """The hyperparameters that are searched, or given."""
+        return list(dict.fromkeys(name for some in (self.space, *self.values.values()) for name in some))
 
     @property
     def leading(self) -> str:
         """The hyperparameter by which a trial is told: lr, or the first one of a method that searches none."""
-        return "lr" if "lr" in self.space else next(iter(self.space))
+        return "lr" if "lr" in self.names else self.names[0]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from steepest._errors import InputError, argument
-from steepest.compare.spec.comparison import Shared, Spec
+from steepest.compare.spec.comparison import QUASI_RANDOM, Shared, Spec
 from steepest.compare.spec.formats import FORMAT, SHARED, of_this_format, own_part
 from steepest.compare.spec.parts import InstrumentSpec, MethodSpec, WorkloadSpec
 from steepest.compare.spec.stopping import Stopping
@@ -82,7 +82,7 @@ class StudySpec:
     @property
     def is_whole(self) -> bool:
         """Whether nothing is missing that older formats did not freeze."""
-        return all(part.code is not None for part in self.parts) and all(m.points for m in self.methods)
+        return all(part.code is not None for part in self.parts) and all(m.points or m.values for m in self.methods)
 
     @property
     def parts(self) -> list[Part]:
@@ -141,6 +141,10 @@ def _shared_as_json(shared: Shared) -> dict[str, Any]:
     raw = dataclasses.asdict(shared)
     for method in raw["methods"]:
         method["space"] = {name: plain_domain(domain) for name, domain in method["space"].items()}
+        if not method["values"]:
+            del method["values"]
+    if raw["sampler"] == QUASI_RANDOM:
+        del raw["sampler"]
     return raw
 
 
@@ -151,6 +155,7 @@ def _shared(raw: dict[str, Any]) -> Shared:
                 **m,
                 "space": {name: domain_from(domain) for name, domain in m["space"].items()},
                 "points": tuple(map(point_of, m.get("points", ()))),
+                "values": {where: point_of(values) for where, values in m.get("values", {}).items()},
                 "more_points": tuple(tuple(map(point_of, points)) for points in m.get("more_points", ())),
             }
         )

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -173,7 +174,7 @@ def _method_plan(
         expected=expected,
         searches=spec.searches,
     )
-    point = spec.points(frozen)[0]
+    point = spec.given(frozen) or spec.points(frozen)[0]
     try:
         seconds, test_seconds = _time_run(spec, workload, splits, method, point, steps)
         return replace(plan, seconds=seconds, test_seconds=test_seconds)
@@ -182,7 +183,7 @@ def _method_plan(
 
 
 def _time_run(
-    spec: Spec, workload: Workload, splits: Splits, method: Method, point: dict[str, float], steps: int
+    spec: Spec, workload: Workload, splits: Splits, method: Method, point: dict[str, Any], steps: int
 ) -> tuple[float, float]:
     """Measure the seconds of a run without a test, and of the test."""
 

@@ -149,25 +149,6 @@ def by_workload(name: str, value: object, convert: Callable[[str, object], T]) -
     return {workload: convert(name, given) for workload, given in value.items()}
 
 
-def scalar(text: str) -> Any:
-    """What a text is: true, false, none, a number, or else a text.
-
-    Example:
-        >>> [scalar(text) for text in ("true", "none", "5", "0.5", "cubic")]
-        [True, None, 5, 0.5, 'cubic']
-    """
-    text = text.strip()
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
 def spaces(name: str, value: object) -> dict[str, dict[str, Domain]]:
     """Method name to hyperparameter to where it is searched: a :class:`Range`, ``[low, high]`` or ``{low, high, log,
     integer, when}``; or a :class:`Choice` or ``{values, when}``.

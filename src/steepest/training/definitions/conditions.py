@@ -30,6 +30,35 @@ def value_of(what: str, value: object) -> Value:
     raise ValueError(f"{what} must be a finite number, a text, True, False, None or a tuple of these, got {value!r}")
 
 
+def scalar(text: str) -> Value:
+    """What a text is: true, false, none, a number, or else a text.
+
+    Example:
+        >>> [scalar(text) for text in ("true", "none", "5", "0.5", "cubic")]
+        [True, None, 5, 0.5, 'cubic']
+    """
+    text = text.strip()
+    words: dict[str, Value] = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def is_word(text: str) -> bool:
+    """Whether a text is one that :func:`scalar` reads back, and no spreadsheet takes for anything else.
+
+    Example:
+        >>> is_word("cubic"), is_word("true"), is_word("5")
+        (True, False, False)
+    """
+    return text.isidentifier() and scalar(text) == text
+
+
 def point_of(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Values by name as JSON has them."""
     return {name: value_of(name, value) if isinstance(value, list) else value for name, value in raw.items()}

@@ -49,6 +49,11 @@ def _check_no_circle(of: str, space: Space, name: str, seen: tuple[str, ...]) ->
         _check_no_circle(of, space, other, (*seen, other))
 
 
+def is_met(domain: Domain, found: Mapping[str, Any]) -> bool:
+    """Whether the conditions of a hyperparameter are met by the values of those that are searched."""
+    return all(other in found and found[other] in allowed for other, allowed in (domain.when or {}).items())
+
+
 def is_active(space: Space, values: Mapping[str, Any], name: str) -> bool:
     """Whether a hyperparameter is searched where the others have these values; one that is not meets no condition."""
     when = space[name].when or {}
@@ -97,18 +102,19 @@ def middle_of(space: Space) -> dict[str, Any]:
 
 
 def is_point(space: Space, values: Mapping[str, Any]) -> bool:
-    """Whether values are a point of the space: a value for every name that is active, and for no other."""
+    """Whether values are a point of the space: a value for every name that is searched there, and for no other."""
     if not all(name in space and space[name].holds(value) for name, value in values.items()):
         return False
+    return names_at(space, values) == set(values)
+
+
+def names_at(space: Space, values: Mapping[str, Any]) -> set[str]:
+    """What is searched where others have these values, whether it has one or not."""
     found: set[str] = set()
-    while new := {name for name in space if name not in found and _is_met(space, name, found, values)}:
-        found |= new
-    return found == set(values)
-
-
-def _is_met(space: Space, name: str, found: set[str], values: Mapping[str, Any]) -> bool:
-    when = space[name].when or {}
-    return all(other in found and other in values and values[other] in allowed for other, allowed in when.items())
+    for name in parents_first(space):
+        if is_met(space[name], {other: values[other] for other in found if other in values}):
+            found.add(name)
+    return found
 
 
 def domain_from(raw: Mapping[str, Any]) -> Domain:

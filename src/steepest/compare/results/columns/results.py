@@ -219,7 +219,7 @@ def same_seeds(summary: Summary) -> int:
 
 def searched_names(spec: Spec) -> list[str]:
     """Names of all that was searched, lr first."""
-    names = dict.fromkeys(name for method in spec.methods for name in method.space)
+    names = dict.fromkeys(name for method in spec.methods for name in method.names)
     return sorted(names, key=lambda name: name != "lr")
 
 
