@@ -92,7 +92,7 @@ def _given_choice(spec: Spec, method: MethodSpec, given: dict[str, Any]) -> Choi
 
 def _first_jobs(spec: Spec, method: MethodSpec, runs: Runs, number: int) -> list[Job]:
     """List a search's first runs on its points, as far as these are known: by TPE the next one is asked for once all
-    before it have ended."""
+    before it have ended. One that has been run is what it was, also where a failed one before it is tried again."""
     phase: Phase = "screen" if spec.screen else "tune"
     seed, start = spec.tuning_seeds(number)[0], number * spec.of_search(phase)
     points = spec.points(method, number)
@@ -103,13 +103,14 @@ def _first_jobs(spec: Spec, method: MethodSpec, runs: Runs, number: int) -> list
     found = [job(i, point) for i, point in enumerate(points)]
     if spec.sampler == QUASI_RANDOM:
         return found
+    ended = _list_ended(found, runs)
     for place in range(len(points), spec.trials):
-        ended = _list_ended(found, runs)
-        if len(ended) < len(found):
-            break
         there = runs.get((phase, start + place))
-        point = there.hyperparameters if there is not None else _ask(spec, method, ended, seed)
-        found.append(job(place, point))
+        if there is not None:
+            found.append(job(place, there.hyperparameters))
+            ended.append(there)
+        elif len(ended) == place:
+            found.append(job(place, _ask(spec, method, ended, seed)))
     return found
 
 
