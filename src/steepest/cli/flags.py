@@ -148,7 +148,7 @@ def _domain(text: str, when: dict[str, list[Any]] | None) -> Domain:
     if match is not None:
         how = match["how"].split(":")
         return Range(float(match["low"]), float(match["high"]), "linear" not in how, "integer" in how, when)
-    if ":" in text:
+    if ":" in text or " if" in text:
         raise ValueError("it is not of that form")
     return Choice(*map(scalar, text.split(",")), when=when)
 

@@ -84,7 +84,7 @@ def test_what_a_study_has_chosen_runs_again_from_its_folder_and_from_its_table(t
         assert again.run(progress=False)
         for key, record in {(r.method, r.trial): r for r in again.records()}.items():
             assert (record.test_metric, record.curve) == (finals[key].test_metric, finals[key].curve)
-    with pytest.raises(InputError, match="must hold values alone and has a column 'verdict'; take values.csv"):
+    with pytest.raises(InputError, match="must hold values alone and has a column 'verdict'"):
         given("values", tmp_path / "tables" / "final.csv")
 
 
@@ -93,7 +93,7 @@ def test_values_of_several_comparisons_go_to_those_of_their_name(tmp_path):
     spec = study(tmp_path, methods=[GOOD], batch_size=[20, 30], values=values).spec
     assert [c.given(c.methods[0]) for c in spec.comparisons] == [{"lr": 0.1}, {"lr": 0.2}]
     with pytest.raises(InputError, match="values has none for as-datasets"):
-        Study(f"{TINY}:as_datasets", methods=[GOOD], values=values, device="cpu", out=tmp_path).spec
+        Study(f"{TINY}:as_datasets", methods=[GOOD], values=values, device="cpu", out=tmp_path).spec  # noqa: B018
 
 
 def test_texts_that_look_like_something_else_keep_what_they_are_in_the_table(tmp_path):
