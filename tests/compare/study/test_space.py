@@ -12,6 +12,9 @@ from steepest.cli import flags
 from steepest.compare import Choice, Method, Range, Study
 from steepest.compare.analysis.response import fit_response
 from steepest.compare.records.folder import fingerprint, read_records
+from steepest.compare.records.optuna_ledger import OptunaLedger
+from steepest.compare.records.record import Job
+from steepest.compare.records.retries import Patience
 from steepest.compare.report.figures import figures
 from steepest.compare.spec import StudySpec
 from steepest.training.definitions.space import is_point
@@ -98,6 +101,18 @@ def test_optuna_reads_the_runs_of_every_kind(study):
         spec = study.spec.comparisons[0].method(method.name)
         found = [{n: str(v) for n, v in trial.params.items()} for trial in loaded.trials]
         assert found == [{n: str(v) for n, v in point.items()} for point in spec.points]
+
+
+def test_a_ledger_of_optuna_plans_takes_and_ends_runs_of_every_kind(study, tmp_path):
+    with OptunaLedger(f"sqlite:///{tmp_path / 'ledger.db'}", study.spec, Patience("the storage")) as ledger:
+        records = study.records()
+        jobs = [Job(*r.key, r.seed, r.hyperparameters) for r in records]
+        for _ in range(2):
+            ledger.plan(jobs)
+        for job, record in zip(jobs, records, strict=True):
+            assert ledger.take(job)
+            assert ledger.finish(record) == record
+        assert {r.key: r for r in ledger.records()} == {r.key: r for r in records}
 
 
 def test_tables_have_every_value_and_nothing_where_it_was_not_searched(study):
