@@ -14,6 +14,7 @@ import torch
 
 from steepest._errors import InputError
 from steepest.compare import Choice, Method, Range, Study
+from steepest.compare.analysis import tpe
 from steepest.compare.analysis.course import course_of
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.analysis.tpe import ask
@@ -49,8 +50,15 @@ def record(number, point, score, status="finished", **more):
     return Record("w", "m", "tune", number, 0, point, status, 1.0, 2.0, validation_metric=score, **more)
 
 
+def run_anew(*args, **options):
+    """A command in a process that has asked for nothing yet."""
+    tpe._ask.cache_clear()
+    return run(*args, **options)
+
+
 def searched(seed, trials=24):
     """The points of a search by TPE for the planted optimum."""
+    tpe._ask.cache_clear()
     ended = []
     for point in quasi_random_points(SPACE, 8, seed):
         ended.append(record(len(ended), point, planted(point)))
@@ -132,7 +140,7 @@ def test_every_method_has_as_many_trials_and_its_study_the_same_with_any_number_
     for size in (1, 2, 7):
         # Runs end in an order that is another with every size.
         pool = SimulatedPool(size, outcome, seconds=lambda job: 1.0 + (7 * job.index + len(job.method)) % 5)
-        keys, records, _ = run(monkeypatch, frozen, tmp_path / str(size), pool=pool)
+        keys, records, _ = run_anew(monkeypatch, frozen, tmp_path / str(size), pool=pool)
         assert sorted(keys) == sorted(records)
         found.append(trials(records))
         tuned = [key for key in records if key[2] == "tune"]
@@ -143,12 +151,12 @@ def test_every_method_has_as_many_trials_and_its_study_the_same_with_any_number_
 
 
 def test_interrupted_after_any_run_it_has_the_trials_of_one_that_was_not(frozen, tmp_path, monkeypatch):
-    _, whole, _ = run(monkeypatch, frozen, tmp_path / "whole", pool=SimulatedPool(1, outcome))
+    _, whole, _ = run_anew(monkeypatch, frozen, tmp_path / "whole", pool=SimulatedPool(1, outcome))
     for until in (1, 5, 12, 17, 23, 28, 30):
         folder = tmp_path / str(until)
-        first, some, _ = run(monkeypatch, frozen, folder, pool=SimulatedPool(1, outcome), until=until)
+        first, some, _ = run_anew(monkeypatch, frozen, folder, pool=SimulatedPool(1, outcome), until=until)
         assert len(some) == until
-        again, records, _ = run(monkeypatch, frozen, folder, pool=SimulatedPool(1, outcome))
+        again, records, _ = run_anew(monkeypatch, frozen, folder, pool=SimulatedPool(1, outcome))
         assert trials(records) == trials(whole)
         assert set(again) == whole.keys() - some.keys()
         assert len(first) <= until + 1
@@ -159,8 +167,8 @@ def test_a_failed_run_that_is_tried_again_moves_none_of_those_after_it(frozen, t
         failed = job.key == ("clouds", "two", "tune", 5)
         return {"status": "failed", "error": "planted"} if failed else outcome(job)
 
-    _, before, _ = run(monkeypatch, frozen, tmp_path, pool=SimulatedPool(1, failing))
-    keys, after, _ = run(monkeypatch, frozen, tmp_path, pool=SimulatedPool(1, outcome))
+    _, before, _ = run_anew(monkeypatch, frozen, tmp_path, pool=SimulatedPool(1, failing))
+    keys, after, _ = run_anew(monkeypatch, frozen, tmp_path, pool=SimulatedPool(1, outcome))
     again = ("clouds", "two", "tune", 5)
     assert again in keys
     assert after[again].status == "finished"
@@ -174,14 +182,14 @@ def test_a_study_grows_to_what_it_would_have_been(frozen, tmp_path, monkeypatch)
         methods = (replace(m, points=m.points[:count]) for m in frozen.methods)
         return StudySpec((replace(frozen.comparisons[0], trials=count, methods=tuple(methods)),))
 
-    run(monkeypatch, with_trials(6), tmp_path / "grown", pool=SimulatedPool(2, outcome))
-    _, grown, _ = run(monkeypatch, frozen, tmp_path / "grown", pool=SimulatedPool(2, outcome))
-    _, whole, _ = run(monkeypatch, frozen, tmp_path / "whole", pool=SimulatedPool(2, outcome))
+    run_anew(monkeypatch, with_trials(6), tmp_path / "grown", pool=SimulatedPool(2, outcome))
+    _, grown, _ = run_anew(monkeypatch, frozen, tmp_path / "grown", pool=SimulatedPool(2, outcome))
+    _, whole, _ = run_anew(monkeypatch, frozen, tmp_path / "whole", pool=SimulatedPool(2, outcome))
     assert trials(grown) == trials(whole)
 
 
 def test_the_next_point_is_asked_for_once_all_before_it_have_ended(frozen, tmp_path, monkeypatch):
-    _, records, _ = run(monkeypatch, frozen, tmp_path, pool=SimulatedPool(2, outcome))
+    _, records, _ = run_anew(monkeypatch, frozen, tmp_path, pool=SimulatedPool(2, outcome))
     spec = frozen.comparisons[0]
     own = [r for r in records.values() if r.method == "two" and r.phase == "tune"]
     for ended, known in (
@@ -196,7 +204,7 @@ def test_the_next_point_is_asked_for_once_all_before_it_have_ended(frozen, tmp_p
 
 
 def test_the_report_says_how_the_points_were_asked_for_and_shows_no_tuning_curve(frozen, tmp_path, monkeypatch):
-    _, records, _ = run(monkeypatch, frozen, tmp_path, pool=SimulatedPool(2, outcome))
+    _, records, _ = run_anew(monkeypatch, frozen, tmp_path, pool=SimulatedPool(2, outcome))
     spec = frozen.comparisons[0]
     said = searched_on(spec)
     assert said == (
