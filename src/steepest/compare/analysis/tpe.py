@@ -13,7 +13,7 @@ from steepest.training.definitions.space import Space, is_met, parents_first
 
 
 class _Tried(NamedTuple):
-    """A point as JSON, its score, and for a run that was stopped early what was seen of it, and when."""
+    """Hold a point as JSON, its score, and for a run that was stopped early what was seen of it, and when."""
 
     point: str
     score: float | None
@@ -36,7 +36,7 @@ def ask(space: Space, ended: Sequence[Record], seed: int, *, higher_is_better: b
 
 
 class _Space:
-    """A space that a cache can tell from others."""
+    """Hold a space that a cache can tell from others."""
 
     def __init__(self, key: str, domains: Space) -> None:
         self.key, self.domains = key, domains
