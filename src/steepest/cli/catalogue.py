@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from steepest.cli.tables import plain_table
-from steepest.compare.results.formats import format_options
+from steepest.compare.results.formats import format_options, format_ranges
 from steepest.training.builtin import ESTIMATORS, INSTRUMENTS, METHODS, TEMPLATES, WORKLOADS
 from steepest.training.code.installed import Kind, installed
 
@@ -18,7 +18,7 @@ def print_methods(out: Console) -> None:
     """The built-in methods, and the gradient estimators that go in front of them."""
     table = plain_table("method", "searched", "fixed", "what it is")
     for method in (method for name, method in METHODS.items() if name not in ESTIMATORS):
-        searched = ", ".join(f"{name} {space.low:g}:{space.high:g}" for name, space in method.space.items())
+        searched = format_ranges(method.space)
         fixed = ", ".join(f"{name}={value}" for name, value in method.fixed.items())
         table.add_row(method.name, searched, fixed, method.description)
     out.print(table)

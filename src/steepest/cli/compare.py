@@ -16,6 +16,7 @@ from steepest.compare.names import (
     ENGINES,
     PRECISIONS,
     PRUNERS,
+    SAMPLERS,
     SCHEDULES,
     STRATEGIES,
     TRACKERS,
@@ -116,9 +117,25 @@ def compare(
     space: Annotated[
         list[str] | None,
         typer.Option(
-            help="METHOD.NAME=LOW:HIGH, to search a hyperparameter, logarithmically or with :linear at the end; repeat "
-            "for more.",
+            help="METHOD.NAME=LOW:HIGH, to search a hyperparameter, logarithmically or with :linear at the end, and of "
+            "whole numbers with :integer; METHOD.NAME=VALUE,VALUE to choose from; with ' if NAME=VALUE' behind it only "
+            "there. NAME@PATTERN is that of some parameters, such as lr_scale@head.*; repeat for more.",
             metavar="RANGE",
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Of the points of a search: {' or '.join(SAMPLERS)}. By Optuna's TPE a method's points are asked for "
+            "one after another, as many for every method. Default: quasi-random.",
+        ),
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            help="Hyperparameters of every method that are taken without a search: a TOML, JSON or CSV file, or the "
+            "folder of a study, for what it has chosen.",
+            metavar="FILE",
         ),
     ] = None,
     schedule: Annotated[

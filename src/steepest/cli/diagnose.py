@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -97,15 +97,14 @@ def diagnose(
     return 0
 
 
-def _read_settings(given: list[str]) -> dict[str, float]:
+def _read_settings(given: list[str]) -> dict[str, Any]:
     """Read NAME=VALUE pairs."""
+    from steepest.training.definitions.conditions import scalar
+
     found = {}
     for text in given:
         name, equals, value = text.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            equals = ""
-        if not equals or not name:
-            raise InputError(f"--set must be NAME=VALUE with a number, such as momentum=0.9, got {text!r}")
+        if not equals or not name or not value:
+            raise InputError(f"--set must be NAME=VALUE, such as momentum=0.9, got {text!r}")
+        found[name] = scalar(value)
     return found

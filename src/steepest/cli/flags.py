@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from steepest._errors import InputError, Spelling
 from steepest.compare.study.values import ALL
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.conditions import scalar
+from steepest.training.definitions.range import Choice, Domain, Range
 
 T = TypeVar("T")
 
@@ -74,8 +75,9 @@ def listed(each: Callable[[str, str], T]) -> Callable[[str, str], list[T]]:
     return lambda flag, text: [each(flag, part.strip()) for part in text.split(",")]
 
 
-def spaces(lr_ranges: Sequence[str], ranges: Sequence[str]) -> dict[str, dict[str, Range]] | None:
-    """Search spaces from ``METHOD=LOW:HIGH`` of the learning rate and ``METHOD.NAME=LOW:HIGH[:linear]``.
+def spaces(lr_ranges: Sequence[str], ranges: Sequence[str]) -> dict[str, dict[str, Domain]] | None:
+    """Search spaces from ``METHOD=LOW:HIGH`` of the learning rate, and ``METHOD.NAME=LOW:HIGH[:linear][:integer]`` or
+    ``METHOD.NAME=VALUE,VALUE``, each of these with `` if NAME=VALUE[,VALUE] and ...`` behind it.
 
     Raises:
         InputError: one is not of that form, or a hyperparameter is named twice.
@@ -83,8 +85,10 @@ def spaces(lr_ranges: Sequence[str], ranges: Sequence[str]) -> dict[str, dict[st
     Example:
         >>> spaces(["sgd=0.1:1"], ["sgd.momentum=0.8:0.99:linear"])["sgd"]["momentum"]
         Range(low=0.8, high=0.99, log=False)
+        >>> spaces([], ["sgd.nesterov=true,false", "sgd.momentum=0.8:0.99:linear if nesterov=true"])["sgd"]["momentum"]
+        Range(low=0.8, high=0.99, log=False, when={'nesterov': (True,)})
     """
-    found: dict[str, dict[str, Range]] = {}
+    found: dict[str, dict[str, Domain]] = {}
     for flag, text, (method, name, space) in [
         *(("--lr-range", text, _lr_range(text)) for text in lr_ranges),
         *(("--space", text, _space(text)) for text in ranges),
@@ -126,15 +130,36 @@ def _lr_range(text: str) -> tuple[str, str, Range]:
         raise InputError(f"--lr-range must be METHOD=LOW:HIGH with 0 < LOW < HIGH, got {text!r} ({error})") from error
 
 
-def _space(text: str) -> tuple[str, str, Range]:
-    pattern = r"(?P<method>[^=]+)\.(?P<name>\w+)=(?P<low>[^:]+):(?P<high>[^:]+)(?P<linear>:linear)?"
-    match = re.fullmatch(pattern, text)
+def _space(text: str) -> tuple[str, str, Domain]:
+    match = re.fullmatch(r"(?P<method>[^=]+?)\.(?P<name>\w+|\w+@[^=]+)=(?P<where>.+?)(?: if (?P<when>.+))?", text)
     try:
         if match is None:
             raise ValueError("it is not of that form")
-        space = Range(float(match["low"]), float(match["high"]), log=match["linear"] is None)
-        return match["method"], match["name"], space
+        when = None if match["when"] is None else _conditions(match["when"])
+        return match["method"], match["name"], _domain(match["where"], when)
     except ValueError as error:
         raise InputError(
-            f"--space must be METHOD.NAME=LOW:HIGH or METHOD.NAME=LOW:HIGH:linear, got {text!r} ({error})"
+            f"--space must be METHOD.NAME=LOW:HIGH, METHOD.NAME=LOW:HIGH:linear or METHOD.NAME=VALUE,VALUE, "
+            f"got {text!r} ({error})"
         ) from error
+
+
+def _domain(text: str, when: dict[str, list[Any]] | None) -> Domain:
+    match = re.fullmatch(r"(?P<low>[^:,]+):(?P<high>[^:,]+)(?P<how>(:linear|:integer)*)", text)
+    if match is not None:
+        how = match["how"].split(":")
+        return Range(float(match["low"]), float(match["high"]), "linear" not in how, "integer" in how, when)
+    if ":" in text or " if" in text:
+        raise ValueError("it is not of that form")
+    return Choice(*map(scalar, text.split(",")), when=when)
+
+
+def _conditions(text: str) -> dict[str, list[Any]]:
+    """Read ``NAME=VALUE[,VALUE] and ...``."""
+    found = {}
+    for part in text.split(" and "):
+        name, equals, allowed = part.strip().partition("=")
+        if not equals or not name or not allowed:
+            raise ValueError("behind if must be NAME=VALUE")
+        found[name] = [*map(scalar, allowed.split(","))]
+    return found

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from steepest.training.definitions.estimator import Batch, Estimator, Resumable
     from steepest.training.definitions.instrument import Instrument, Reading, RunView
     from steepest.training.definitions.method import Method
-    from steepest.training.definitions.range import Range
+    from steepest.training.definitions.range import Choice, Range
     from steepest.training.definitions.recipe import Recipe
     from steepest.training.definitions.schedule import Controller, Schedule
     from steepest.training.definitions.workload import Workload, accuracy
@@ -25,6 +25,7 @@ check_extra("compare", *EXTRA)
 
 __all__ = [
     "Batch",
+    "Choice",
     "Controller",
     "Estimator",
     "FunctionRun",

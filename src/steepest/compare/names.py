@@ -6,6 +6,7 @@ ENGINES = ("processes", "ray")
 # `training/definitions/recipe.py`.
 SCHEDULES = ("linear", "constant", "cosine", "polynomial", "step")
 PRUNERS = ("median", "halving")
+SAMPLERS = ("quasi-random", "tpe")  # of the points of a search
 CHOICES = ("fitted", "best")  # of a search's point; what they are is said in `analysis/choice.py`
 STRATEGIES = ("ddp", "fsdp2")
 BUDGETS = ("evaluations", "samples", "steps", "seconds")

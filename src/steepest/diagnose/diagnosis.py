@@ -39,7 +39,7 @@ def diagnose(
     workload: str | Workload,
     method: str | Method = "sgd",
     *,
-    hyperparameters: Mapping[str, float] | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
     seed: int = 1,
     epochs: int | None = None,
     batch_size: int | None = None,

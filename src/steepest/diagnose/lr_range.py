@@ -17,6 +17,7 @@ from steepest.training.code.lookup import find_method, find_workload, load_data
 from steepest.training.definitions.budget import steps_per_epoch
 from steepest.training.definitions.estimator import Batch
 from steepest.training.definitions.method import Method
+from steepest.training.definitions.space import middle_of
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.batches import Batches
 from steepest.training.loop.beginning import fresh_model
@@ -34,7 +35,7 @@ class Range:
     method: Method
     found: LRRange
     settings: dict[str, Any]
-    hyperparameters: dict[str, float]
+    hyperparameters: dict[str, Any]
 
 
 def sweep(
@@ -69,7 +70,7 @@ def sweep(
         raise InputError(f"{found_method.name} searches no lr, of which a range test would find bounds")
     where = device_named(device)
     train = load_data(found_workload, data_dir).to(torch.device(where)).tasks[0].train
-    values = {name: searched.middle for name, searched in found_method.space.items()}
+    values = middle_of(found_method.space)
     seed_generators(seed)
     model = fresh_model(found_workload).to(where)
     optimizer = found_method.build(model, values)

@@ -23,7 +23,7 @@ def headline_of(found: Diagnosis) -> str:
 def facts_of(found: Diagnosis) -> str:
     """What was run."""
     settings, run = found.settings, found.run
-    values = ", ".join(f"{name} {value:.4g}" for name, value in settings["hyperparameters"].items())
+    values = ", ".join(f"{name} {_shown(value)}" for name, value in settings["hyperparameters"].items())
     return " · ".join(
         [
             values,
@@ -86,3 +86,7 @@ def _say_covariance(found: Diagnosis) -> str:
         f"Of {seen['samples']} samples' gradients the noise has an effective rank of {seen['effective_rank']:.3g}"
     )
     return f"{sentence}."
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

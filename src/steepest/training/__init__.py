@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from steepest.training.definitions.estimator import Batch, Estimator, Resumable
     from steepest.training.definitions.instrument import Instrument, Reading, RunView
     from steepest.training.definitions.method import Method
-    from steepest.training.definitions.range import Range
+    from steepest.training.definitions.range import Choice, Range
     from steepest.training.definitions.recipe import Recipe
     from steepest.training.definitions.schedule import Controller, Schedule
     from steepest.training.definitions.workload import Workload, accuracy
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
+    "Choice",
     "Controller",
     "Estimator",
     "FunctionRun",
@@ -37,7 +38,7 @@ __getattr__, __dir__ = lazy_names(
         "steepest.training.definitions.estimator": ("Batch", "Estimator", "Resumable"),
         "steepest.training.definitions.instrument": ("Instrument", "Reading", "RunView"),
         "steepest.training.definitions.method": ("Method",),
-        "steepest.training.definitions.range": ("Range",),
+        "steepest.training.definitions.range": ("Choice", "Range"),
         "steepest.training.definitions.recipe": ("Recipe",),
         "steepest.training.definitions.schedule": ("Controller", "Schedule"),
         "steepest.training.definitions.workload": ("Workload", "accuracy"),

@@ -20,8 +20,10 @@ def summaries():
 
 def test_csv_files_hold_every_number(summaries, tmp_path):
     paths = export_csv(summaries, tmp_path / "new" / "folder")
-    final, runs, curves = (pd.read_csv(path) for path in paths)
-    assert [path.name for path in paths] == ["final.csv", "runs.csv", "curves.csv"]
+    final, runs, curves, chosen = (pd.read_csv(path) for path in paths)
+    assert [path.name for path in paths] == ["final.csv", "runs.csv", "curves.csv", "values.csv"]
+    assert list(chosen.columns) == ["comparison", "method", "lr"]
+    assert list(chosen.lr) == list(final.lr)
     assert list(final.comparison) == ["a", "a", "b, batch 64", "b, batch 64"]
     records = [(s, r) for s in summaries for r in records_of(s)]
     assert len(runs) == len(records) == 16

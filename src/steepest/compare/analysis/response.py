@@ -4,11 +4,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.range import Choice, Domain
 
 FEWEST = 5  # points with a score: fewer say nothing of a response
 MOST = 256  # points that take part, the best ones: time grows with their cube
@@ -42,8 +43,8 @@ class Response:
 
 
 def fit_response(
-    space: Mapping[str, Range],
-    points: Sequence[Mapping[str, float]],
+    space: Mapping[str, Domain],
+    points: Sequence[Mapping[str, Any]],
     scores: Sequence[float],
     noise: Sequence[float] | None = None,
     eligible: Sequence[int] | None = None,
@@ -51,15 +52,17 @@ def fit_response(
     """Fit a Gaussian process with noise to the scores of a search, higher ones better.
 
     Its correlation falls to 0.61 where a hyperparameter differs by a factor of e, or by a seventh of a range that is
-    searched in itself: a squared exponential of length 1. The variances of response and noise are not fitted but
-    averaged over, each as likely as it makes the scores: a search has few points, of which any one value would be taken
-    too seriously. Scores far below the best, and runs without one, are censored: how bad they are bends nothing.
+    searched in itself: a squared exponential of length 1; likewise where another value of a choice is taken. One that
+    is not searched at a point counts as in the middle: what decides that is another hyperparameter. The variances of
+    response and noise are not fitted but averaged over, each as likely as it makes the scores: a search has few points,
+    of which any one value would be taken too seriously. Scores far below the best, and runs without one, are censored:
+    how bad they are bends nothing.
 
     How the length was chosen, and what this choice does to verdicts, is measured in docs/statistics.md.
 
     Args:
         space: the searched hyperparameters.
-        points: values for all of them.
+        points: values for all of them that are searched there.
         scores: minus infinity for a run without one.
         noise: the variance of each score, as a multiple of that of a single run; 1 where it is not said.
         eligible: the places of the points that could be chosen; all that have a score where it is not said.
@@ -86,7 +89,7 @@ def fit_response(
     if deviation <= 1e-12 * max(1.0, abs(mean)):
         return None
     y = (censored - mean) / deviation
-    places = np.array([[_place(point[name], within) for name, within in space.items()] for point in points])
+    places = np.array([[x for name, domain in space.items() for x in _place(point, name, domain)] for point in points])
     taking_part = np.sort(np.argsort(-y, kind="stable")[:MOST])
     relative = np.ones(len(y)) if noise is None else np.array(noise, dtype=np.float64)
     fits = [
@@ -124,9 +127,13 @@ def _censored(scores: Array) -> Array:
     return scores.clip(min=middle - SPREADS * (best - middle))
 
 
-def _place(value: float, within: Range) -> float:
-    """Compute where a value lies, in lengths."""
-    return math.log(value) if within.log else _LINEAR * (value - within.low) / (within.high - within.low)
+def _place(point: Mapping[str, Any], name: str, domain: Domain) -> list[float]:
+    """Compute where a value lies, in lengths: of a choice each value on an axis of its own."""
+    if isinstance(domain, Choice):
+        at = domain.values.index(point[name]) if name in point else None
+        return [math.sqrt(0.5) * (i == at) for i in range(len(domain.values))]
+    value = point.get(name, domain.middle)
+    return [math.log(value) if domain.log else _LINEAR * (value - domain.low) / (domain.high - domain.low)]
 
 
 class _Fit:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steepest.compare.analysis.choice import Choice, Tried, best_of, choose, finalists_of
+from steepest.compare.analysis.tpe import ask
 from steepest.compare.records.record import Job, Record
-from steepest.compare.spec import MethodSpec, Phase, Spec
+from steepest.compare.spec import QUASI_RANDOM, MethodSpec, Phase, Spec
 
 Runs = Mapping[tuple[Phase, int], Record]  # of a method, by phase and index
 
@@ -24,6 +25,8 @@ class Search(NamedTuple):
     @property
     def first(self) -> list[Record]:
         """The first run on each point."""
+        if not self.jobs:
+            return []
         phase, seed = self.jobs[0].phase, self.jobs[0].seed
         return [record for record in self.records if record.phase == phase and record.seed == seed]
 
@@ -47,15 +50,16 @@ def search_of(spec: Spec, method: MethodSpec, runs: Runs, number: int = 0) -> Se
     """How far a search is of which these runs have ended; runs that are not its own, or no more, are left out.
 
     Every point is run once, on the first tuning seed; with a screen on a part of the budget. Where there are finalists,
-    they are then run in full, on all the tuning seeds that they have not had in full.
+    they are then run in full, on all the tuning seeds that they have not had in full. A method whose values are given
+    has no search.
     """
+    if (given := spec.given(method)) is not None:
+        return Search((), (), choice=_given_choice(spec, method, given), is_over=True)
     phase: Phase = "screen" if spec.screen else "tune"
     seeds = spec.tuning_seeds(number)
-    points = spec.points(method, number)
-    start = number * spec.of_search(phase)
-    first = [_first_job(Job(spec.name, method.name, phase, start + i, seeds[0], p), runs) for i, p in enumerate(points)]
+    first = _first_jobs(spec, method, runs, number)
     ended = _list_ended(first, runs)
-    if len(ended) < len(first):
+    if len(ended) < max(spec.trials, len(first)):
         return Search(tuple(first), tuple(ended), best_of(spec, ended))
     tried = [[record] for record in ended] if phase == "tune" else [[] for _ in first]
     jobs = list(first)
@@ -78,6 +82,40 @@ def search_of(spec: Spec, method: MethodSpec, runs: Runs, number: int = 0) -> Se
     short = ended[: len(first)] if spec.screen else None
     choice = choose(spec, method, [Tried(i, tuple(own)) for i, own in enumerate(tried) if own], short)
     return Search(tuple(jobs), tuple(ended), best_of(spec, ended), choice, is_over=True)
+
+
+def _given_choice(spec: Spec, method: MethodSpec, given: dict[str, Any]) -> Choice:
+    """Make the choice of values that nothing was run for."""
+    record = Record(spec.name, method.name, "tune", 0, spec.tuning_seed, given, "finished", 0.0, 0.0)
+    return Choice(record, 0.0, 0.0, reason="it was given")
+
+
+def _first_jobs(spec: Spec, method: MethodSpec, runs: Runs, number: int) -> list[Job]:
+    """List a search's first runs on its points, as far as these are known: by TPE the next one is asked for once all
+    before it have ended. One that has been run is what it was, also where a failed one before it is tried again."""
+    phase: Phase = "screen" if spec.screen else "tune"
+    seed, start = spec.tuning_seeds(number)[0], number * spec.of_search(phase)
+    points = spec.points(method, number)
+
+    def job(place: int, point: dict[str, Any]) -> Job:
+        return _first_job(Job(spec.name, method.name, phase, start + place, seed, point), runs)
+
+    found = [job(i, point) for i, point in enumerate(points)]
+    if spec.sampler == QUASI_RANDOM:
+        return found
+    ended = _list_ended(found, runs)
+    for place in range(len(points), spec.trials):
+        there = runs.get((phase, start + place))
+        if there is not None:
+            found.append(job(place, there.hyperparameters))
+            ended.append(there)
+        elif len(ended) == place:
+            found.append(job(place, _ask(spec, method, ended, seed)))
+    return found
+
+
+def _ask(spec: Spec, method: MethodSpec, ended: Sequence[Record], seed: int) -> dict[str, Any]:
+    return ask(method.space, ended, seed, higher_is_better=spec.workload.higher_is_better)
 
 
 def _first_job(job: Job, runs: Runs) -> Job:

@@ -14,6 +14,8 @@ from steepest.compare.analysis.statistics import Interval, student_interval
 from steepest.compare.analysis.verdicts import Comparison, compare
 from steepest.compare.records.record import Record
 from steepest.compare.spec import MethodSpec, Spec, StudySpec
+from steepest.training.definitions.range import Range
+from steepest.training.definitions.space import Space
 
 Edge = Literal["lowest", "highest"]
 
@@ -124,7 +126,7 @@ def _row(
     return Row(
         method=method,
         searches=searches,
-        edges=_find_common_edges(searches),
+        edges=_find_common_edges(method.space, searches),
         screened=screened,
         tuned=tuned,
         finals=finals,
@@ -142,20 +144,22 @@ def _row(
     )
 
 
-def _find_common_edges(searches: Sequence[Search]) -> dict[str, Edge]:
+def _find_common_edges(space: Space, searches: Sequence[Search]) -> dict[str, Edge]:
     """Find where the points of all searches lie at the same end of what each of them tried."""
-    found = [_find_edges(search.chosen or search.best, search.first) for search in searches]
+    found = [_find_edges(space, search.chosen or search.best, search.first) for search in searches]
     return {name: edge for name, edge in found[0].items() if all(edges.get(name) == edge for edges in found)}
 
 
-def _find_edges(chosen: Record | None, tuned: Sequence[Record]) -> dict[str, Edge]:
+def _find_edges(space: Space, chosen: Record | None, tuned: Sequence[Record]) -> dict[str, Edge]:
     """Find where the chosen point is the lowest or highest that was tried, so that the best may lie outside the
-    range."""
+    range; a choice has no ends."""
     found: dict[str, Edge] = {}
     if chosen is None or len(tuned) < 2:
         return found
     for name, value in chosen.hyperparameters.items():
-        tried = [r.hyperparameters[name] for r in tuned]
-        if value in (min(tried), max(tried)):
+        if not isinstance(space[name], Range):
+            continue
+        tried = [r.hyperparameters[name] for r in tuned if name in r.hyperparameters]
+        if len(set(tried)) > 1 and value in (min(tried), max(tried)):
             found[name] = "lowest" if value == min(tried) else "highest"
     return found

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, Union
 from steepest._errors import StudyError
 from steepest._files import clear_place, reason_of
 from steepest.compare.records.record import Key, Record
+from steepest.training.definitions.conditions import point_of
 
 RECORDS = "trials.jsonl"
 ATTEMPTS = "attempts.jsonl"
@@ -87,6 +88,8 @@ def record_of_json(text: str | bytes) -> Record:
         raise TypeError("a record is an object")
     fits = _checks()
     _upgrade(raw)
+    if isinstance(raw.get("hyperparameters"), dict):
+        raw["hyperparameters"] = point_of(raw["hyperparameters"])
     known = {name: value for name, value in raw.items() if name in fits}
     more = {name: value for name, value in raw.items() if name not in fits}
     for name, value in known.items():
@@ -189,7 +192,14 @@ def attempts_note(folder: Path, records: Iterable[Record]) -> str:
 @functools.cache
 def _checks() -> dict[str, Callable[[Any], bool]]:
     hints = typing.get_type_hints(Record)
-    return {field.name: _make_check(hints[field.name]) for field in dataclasses.fields(Record)}
+    found = {field.name: _make_check(hints[field.name]) for field in dataclasses.fields(Record)}
+    return found | {"hyperparameters": _is_point}
+
+
+def _is_point(value: object) -> bool:
+    """Say whether a record's hyperparameters are such as a search has, lists made tuples already."""
+    plain = (float, int, bool, str, tuple, type(None))
+    return isinstance(value, dict) and all(isinstance(item, plain) for item in value.values())
 
 
 def _make_check(hint: Any) -> Callable[[Any], bool]:
@@ -206,6 +216,8 @@ def _make_check(hint: Any) -> Callable[[Any], bool]:
     if origin is dict:
         of_value = _make_check(parts[1])
         return lambda value: isinstance(value, dict) and all(map(of_value, value.values()))
+    if hint is Any:
+        return lambda value: True
     if hint in (int, float):  # true is neither, and 1 is both
         kinds = {int, hint}
         return lambda value: type(value) in kinds

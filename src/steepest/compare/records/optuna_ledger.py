@@ -15,18 +15,18 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import optuna
 import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
+from steepest.compare.records.distributions import plain_values
 from steepest.compare.records.lines import json_of_record, record_of_json
-from steepest.compare.records.optuna_tools import PRUNERS, STATES, braced, quiet
+from steepest.compare.records.optuna_tools import PRUNERS, STATES, braced, distributions_at, quiet
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.records.retries import Patience
 from steepest.compare.spec import Phase, StudySpec
-from steepest.training.definitions.range import Range
 
 ENDED = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 
@@ -52,11 +52,6 @@ def patiently(operation: Callable[Concatenate[L, P], T]) -> Callable[Concatenate
         return ledger.patience(lambda: patient(ledger, *args, **kwargs))
 
     return waiting
-
-
-def distributions(space: Mapping[str, Range]) -> dict[str, optuna.distributions.BaseDistribution]:
-    """The search space in Optuna's terms."""
-    return {name: optuna.distributions.FloatDistribution(r.low, r.high, log=r.log) for name, r in space.items()}
 
 
 class OptunaLedger:
@@ -257,15 +252,24 @@ class OptunaLedger:
     def _waiting(self, job: Job, *, again: bool) -> FrozenTrial:
         return optuna.trial.create_trial(
             state=TrialState.WAITING,
-            params=dict(job.hyperparameters),
-            distributions=distributions(self.spec.comparison(job.workload).method(job.method).space),
+            params=plain_values(job.hyperparameters),
+            distributions=distributions_at(
+                self.spec.comparison(job.workload).method(job.method).space, job.hyperparameters
+            ),
             user_attrs={"seed": job.seed, **({"index": job.index} if again else {})},
         )
 
 
-def _is_point(params: Mapping[str, float], point: Mapping[str, float]) -> bool:
+def _is_point(params: Mapping[str, Any], point: Mapping[str, Any]) -> bool:
     """Say whether two points are one, however a database rounds."""
-    return params.keys() == point.keys() and all(math.isclose(params[name], point[name]) for name in point)
+    plain = plain_values(point)
+    return params.keys() == plain.keys() and all(_is_near(params[name], plain[name]) for name in plain)
+
+
+def _is_near(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other)
+    return bool(one == other)
 
 
 def index_of(trial: FrozenTrial) -> int:

@@ -1,6 +1,7 @@
 """What a study has of Optuna wherever its runs are kept: the tables of a storage in a file, and the pruners."""
 
 import copy
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -12,8 +13,10 @@ import optuna
 import sqlalchemy.exc
 from optuna.trial import TrialState
 
+from steepest.compare.records.distributions import distribution_at, distribution_of
 from steepest.compare.records.record import Status
 from steepest.compare.records.storage import file_url
+from steepest.training.definitions.range import Domain
 
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
@@ -35,6 +38,20 @@ def quiet() -> Iterator[None]:
         raise error.__cause__ from None
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def distributions(space: Mapping[str, Domain]) -> dict[str, Any]:
+    """A search space in Optuna's terms."""
+    return {name: _distribution(distribution_of(domain)) for name, domain in space.items()}
+
+
+def distributions_at(space: Mapping[str, Domain], point: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the values of a point, each in Optuna's terms."""
+    return {name: _distribution(distribution_at(space, name, value)) for name, value in point.items()}
+
+
+def _distribution(raw: Mapping[str, Any]) -> Any:
+    return optuna.distributions.json_to_distribution(json.dumps(raw))
 
 
 def make_tables(path: Path) -> None:

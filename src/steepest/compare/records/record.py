@@ -23,7 +23,7 @@ class Job:
     phase: Phase
     index: int
     seed: int
-    hyperparameters: dict[str, float]
+    hyperparameters: dict[str, Any]
 
     @property
     def key(self) -> Key:
@@ -48,7 +48,7 @@ class Record:
     phase: Phase
     trial: int
     seed: int
-    hyperparameters: dict[str, float]
+    hyperparameters: dict[str, Any]
     status: Status
     started: float
     finished: float

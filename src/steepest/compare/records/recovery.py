@@ -10,7 +10,8 @@ from steepest.compare.records.lines import RECORDS, Lines, read_lines
 from steepest.compare.records.record import Key, Record
 from steepest.compare.records.storage import EMBEDDED
 from steepest.compare.records.study_file import put_file_aside, put_side_files_aside, stored_records
-from steepest.compare.spec import MethodSpec, StudySpec
+from steepest.compare.spec import MethodSpec, Spec, StudySpec
+from steepest.training.definitions.space import is_point
 
 _log = logging.getLogger("steepest")
 
@@ -117,7 +118,7 @@ def misfit(study: StudySpec, records: Iterable[Record]) -> str:
             return f"it has a run of {record.method!r}"
         if record.trial >= spec.most(record.phase) or record.seed != spec.seed(record.phase, record.trial):
             return f"it has a run {record.phase} {record.trial} of {record.method!r} with seed {record.seed}"
-        if not _in_space(record, method):
+        if not _in_space(spec, record, method):
             return f"it has a run of {record.method!r} at {record.hyperparameters}"
         spent, whole = record.gradient_evaluations, spec.spent(method, record.phase)
         if record.status == "finished" and spent is not None and abs(spent - whole) >= spec.cost(method):
@@ -125,8 +126,6 @@ def misfit(study: StudySpec, records: Iterable[Record]) -> str:
     return ""
 
 
-def _in_space(record: Record, method: MethodSpec) -> bool:
-    point = record.hyperparameters
-    return point.keys() == method.space.keys() and all(
-        r.low <= point[name] <= r.high for name, r in method.space.items()
-    )
+def _in_space(spec: Spec, record: Record, method: MethodSpec) -> bool:
+    given = spec.given(method)
+    return is_point(method.space, record.hyperparameters) if given is None else record.hyperparameters == given

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from steepest._files import put_aside, reason_of, say_once
+from steepest.compare.records.distributions import distribution_at, number_at
 from steepest.compare.records.lines import json_of_record, record_of_json
 from steepest.compare.records.record import Job, Key, Record
 from steepest.compare.records.storage import EMBEDDED
@@ -234,13 +235,12 @@ def _write_trial(
         (state, started, ended, trial),
     )
     ranges = spec.comparison(run.workload).method(run.method).space
-    distributions = {
-        name: {"name": "FloatDistribution", "attributes": {"step": None, "low": r.low, "high": r.high, "log": r.log}}
-        for name, r in ranges.items()
-    }
     connection.executemany(
         "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?)",
-        [(trial, name, value, json.dumps(distributions[name])) for name, value in run.hyperparameters.items()],
+        [
+            (trial, name, number_at(ranges, name, value), json.dumps(distribution_at(ranges, name, value)))
+            for name, value in run.hyperparameters.items()
+        ],
     )
     if asked is not None:
         if asked.stopped_at is not None:

@@ -40,6 +40,7 @@ from steepest.compare.results.sentences import (
     pruning_note,
     schedule_sentence,
     schedule_warnings,
+    search_sentence_of,
     searched_on,
     verdict_sentence,
 )
@@ -120,6 +121,7 @@ def context(summary: Summary) -> dict[str, Any]:
         "recipe": recipe_sentence(spec),
         "chosen_how": how_chosen(spec),
         "searched_on": searched_on(spec),
+        "search_told": search_sentence_of(spec),
         "early_note": EARLY_NOTE,
         "sentence": verdict_sentence(summary),
         "warnings": edge_warnings(summary),

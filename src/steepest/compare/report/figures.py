@@ -8,6 +8,7 @@ from steepest.compare.report.forest import forest, forest_caption, forest_rows
 from steepest.compare.report.matrices import task_matrices
 from steepest.compare.report.run_figures import curves, finals
 from steepest.compare.report.search_figures import best_so_far, expected_best, lr_sensitivity
+from steepest.compare.report.space_figures import space_figures
 from steepest.compare.results.formats import format_metric_name, format_target
 from steepest.compare.spec import InstrumentSpec
 from steepest.page.figure import Figure
@@ -116,6 +117,7 @@ def _of_the_search(summary: Summary) -> list[Figure]:
             switches=("x",),
             place="trust",
         ),
+        *space_figures(summary),
     ]
     if not spec.screen:
         found.append(

@@ -10,7 +10,7 @@ from steepest.compare.analysis.trust import assured, chosen_again, expected_of_h
 from steepest.compare.results.formats import NONE, format_metric, format_size, format_target
 from steepest.compare.results.recipes import clipping_sentence
 from steepest.compare.results.stages import cost_sentence, looks_sentence, screen_sentence
-from steepest.compare.spec import Spec
+from steepest.compare.spec import QUASI_RANDOM, Spec
 from steepest.page.text import count, listed
 
 PAIRS_NAMED = 2
@@ -80,6 +80,13 @@ def _format_growth(spec: Spec) -> str:
 def search_sentence(summary: Summary) -> str:
     """What a smaller search would be expected to find, and how much worse another of the same size may turn out."""
     spec, half = summary.spec, summary.spec.trials // 2
+    if not spec.trials:
+        return "Search: none; the values of all methods were given, and how they were found is not known here."
+    if spec.sampler != QUASI_RANDOM:
+        return (
+            "Search: by TPE, whose points hang on the scores of those before, and so on the luck of the tuning seed; "
+            "what a smaller search or another would find is not told, for want of independent trials."
+        )
     curves = {row.method.name: curve for row in summary.rows if (curve := searched(spec, row)) is not None}
     fewer = {name: abs(c.best - c.expected[half - 1]) for name, c in curves.items()} if half else {}
     again = {name: abs(c.best - c.assured[-1]) for name, c in curves.items()}
@@ -193,7 +200,7 @@ def format_chosen_by(row: Row) -> str:
     return NONE if choice is None else "best score" if choice.reason or choice.response is None else "fit"
 
 
-def format_fit(row: Row) -> str:
+def format_fit(spec: Spec, row: Row) -> str:
     """How well the response fits, or why there is none; or nothing, also where most of it is guessed from short
     runs."""
     choice = row.search.choice
@@ -202,7 +209,7 @@ def format_fit(row: Row) -> str:
     if choice.reason or choice.response is None:
         return choice.reason
     said = "" if row.screened else f"explains {100 * choice.response.explained:.0f}\N{NO-BREAK SPACE}% of the spread"
-    again = chosen_again(row)
+    again = chosen_again(spec, row)
     if again is None:
         return said
     span = f"{again[0]:.3g} to {again[1]:.3g}" if again[0] < again[1] else f"{again[0]:.3g}"

@@ -64,7 +64,11 @@ def _write(folder: Path, spec: Spec, record: Record) -> None:
         told = {"method": record.method, "phase": record.phase, "status": record.status, "seed": record.seed}
         measured = {tag: value for tag, value in ends.items() if value is not None}
         # SummaryWriter.add_hparams would put them in a run of their own.
-        for event in tensorboard.summary.hparams({**told, **record.hyperparameters}, measured):
+        chosen = {
+            name: value if isinstance(value, int | float | str) else str(value)
+            for name, value in record.hyperparameters.items()
+        }
+        for event in tensorboard.summary.hparams({**told, **chosen}, measured):
             writer.file_writer.add_summary(event, walltime=record.finished)
         for tag, value in measured.items():
             writer.add_scalar(tag, value, record.gradient_evaluations or 0, walltime=record.finished)

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from steepest._errors import InputError, StudyError, argument
 from steepest._files import write_atomically
@@ -11,6 +13,7 @@ from steepest.compare.analysis.summary import Summary
 from steepest.compare.results import tables
 from steepest.page.table import Table, Value
 from steepest.page.text import csv_cell
+from steepest.training.definitions.conditions import is_word
 from steepest.training.definitions.outcome import CURVE
 
 
@@ -18,11 +21,12 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
     """Write ``final.csv``, ``runs.csv`` and ``curves.csv``; returns their paths. Files of these names are replaced.
 
     ``final.csv`` has a row a comparison and method, as the report's results; ``runs.csv`` one a run, ``curves.csv`` one
-    a point of a run's curve. Where the study compares every two methods ``pairs.csv`` has a row for each; of a sequence
-    of tasks ``tasks.csv`` has one for each task after each of them. All begin with the comparison's name; those of runs
-    share ``method``, ``phase`` and ``trial``. Metrics are fractions where the report shows percent; what is missing is
-    empty, a missed target ``inf``. A text that a spreadsheet takes for a formula, such as a name that begins with
-    ``=``, has an apostrophe first.
+    a point of a run's curve. ``values.csv`` has the chosen values alone, as ``steepest compare --values`` takes them,
+    once every search is over, unless each seed has one. Where the study compares every two methods ``pairs.csv`` has a
+    row for each; of a sequence of tasks ``tasks.csv`` has one for each task after each of them. All begin with the
+    comparison's name; those of runs share ``method``, ``phase`` and ``trial``. Metrics are fractions where the report
+    shows percent; what is missing is empty, a missed target ``inf``. A text that a spreadsheet takes for a formula,
+    such as a name that begins with ``=``, has an apostrophe first.
 
     Args:
         into: a folder, made if it is not there.
@@ -36,6 +40,8 @@ def export_csv(summaries: Sequence[Summary], into: Path) -> list[Path]:
         "runs.csv": run_table(summaries),
         "curves.csv": _join(summaries, [_curves(summary) for summary in summaries]),
     }
+    if chosen := _chosen_rows(summaries):
+        found["values.csv"] = chosen
     if any(summary.spec.pairs for summary in summaries):
         found["pairs.csv"] = _join(summaries, [tables.pairs(summary) for summary in summaries])
     if any(summary.spec.workload.tasks for summary in summaries):
@@ -59,6 +65,28 @@ def final_table(summaries: Sequence[Summary]) -> Table:
 def run_table(summaries: Sequence[Summary]) -> Table:
     """A row for every run that has ended."""
     return _join(summaries, [tables.runs(summary) for summary in summaries])
+
+
+def _chosen_rows(summaries: Sequence[Summary]) -> Table | None:
+    """List the chosen values alone; nothing where a search is not over, or has one for every seed."""
+    rows = [(summary.spec.name, row) for summary in summaries for row in summary.rows]
+    if not rows or any(row.search.chosen is None or len(row.searches) > 1 for _, row in rows):
+        return None
+    points = [(name, row.method.name, row.search.chosen.hyperparameters) for name, row in rows if row.search.chosen]
+    names = list(dict.fromkeys(name for _, _, point in points for name in point))
+    cells = [
+        (comparison, method, *(_cell(point[name]) if name in point else None for name in names))
+        for comparison, method, point in points
+    ]
+    return Table(("comparison", "method", *names), cells)
+
+
+def _cell(value: Any) -> Value:
+    """Write a value so that it reads back as itself."""
+    if value is None:
+        return "none"
+    as_it_is = not isinstance(value, str | tuple) or (isinstance(value, str) and is_word(value))
+    return value if as_it_is else json.dumps(value)
 
 
 def _add_metric(summary: Summary, table: Table) -> Table:

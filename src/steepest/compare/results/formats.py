@@ -9,7 +9,8 @@ from steepest.compare.analysis.statistics import Interval
 from steepest.compare.analysis.summary import Row
 from steepest.compare.analysis.verdicts import Comparison
 from steepest.compare.spec import MethodSpec, Spec
-from steepest.training.definitions.range import Range
+from steepest.page.table import Value
+from steepest.training.definitions.range import Domain
 
 NONE = "-"
 
@@ -67,10 +68,31 @@ def format_lr(row: Row) -> str:
     """The chosen lr, or the first of what was searched with its name, where that is no lr."""
     chosen = row.all_chosen or ([] if row.chosen is None else [row.chosen])
     name = row.method.leading
-    found = [f"{value:.3g}" for value in sorted(r.hyperparameters[name] for r in chosen)]
-    if not found:
-        return NONE
-    return ("" if name == "lr" else f"{name} ") + (found[0] if found[0] == found[-1] else f"{found[0]} to {found[-1]}")
+    found = [r.hyperparameters[name] for r in chosen if name in r.hyperparameters]
+    return ("" if name == "lr" else f"{name} ") + format_values(found) if found else NONE
+
+
+def format_value(value: Any) -> str:
+    """A hyperparameter, such as ``0.0316``, ``16``, ``True`` or ``cubic``."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def cell_value(value: Any) -> Value:
+    """A hyperparameter as a table's data have it: a tuple as a text."""
+    return str(value) if isinstance(value, tuple) else value
+
+
+def format_values(values: Sequence[Any]) -> str:
+    """One, or the lowest and the highest; of what has no order all that there are.
+
+    Example:
+        >>> format_values([0.3, 0.1]), format_values([True, False, True])
+        ('0.1 to 0.3', 'True, False')
+    """
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        found = [format_value(value) for value in sorted(values)]
+        return found[0] if found[0] == found[-1] else f"{found[0]} to {found[-1]}"
+    return ", ".join(dict.fromkeys(map(format_value, values)))
 
 
 def format_evaluations_to_target(row: Row) -> str:
@@ -106,7 +128,7 @@ def format_others(row: Row) -> str:
     if row.chosen is None or len(row.all_chosen) > 1:
         return ""
     others = ((name, value) for name, value in row.chosen.hyperparameters.items() if name != row.method.leading)
-    return ", ".join(f"{name} {value:.3g}" for name, value in others)
+    return ", ".join(f"{name} {format_value(value)}" for name, value in others)
 
 
 def format_spread(values: Sequence[float], number: str) -> tuple[str, str]:
@@ -126,6 +148,6 @@ def format_options(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in options.items()) or NONE
 
 
-def format_ranges(space: Mapping[str, Range]) -> str:
-    """What is searched, such as ``lr 0.01:10``."""
-    return ", ".join(f"{key} {r.low:g}:{r.high:g}" for key, r in space.items())
+def format_ranges(space: Mapping[str, Domain]) -> str:
+    """What is searched, such as ``lr 0.01:10, nesterov True,False``."""
+    return ", ".join(f"{key} {domain}" for key, domain in space.items())

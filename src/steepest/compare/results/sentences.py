@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.policy.pruners import PRUNERS
 from steepest.compare.records.errors import headline
-from steepest.compare.results.formats import format_difference, format_metric
-from steepest.compare.spec import Spec
+from steepest.compare.results.formats import format_difference, format_metric, format_value
+from steepest.compare.spec import QUASI_RANDOM, Spec
 from steepest.page.text import count, listed
 from steepest.training.definitions.range import Range
 from steepest.training.definitions.schedule import SCHEDULE_NOTE, SCHEDULES
@@ -115,6 +115,13 @@ def searched_on(spec: Spec) -> str:
     """What a search ran, such as ``16 quasi-random trials per method on seed 0``."""
     seeds = spec.tuning_seeds()
     said = f"{count(spec.trials, 'quasi-random trial')} per method on seed {seeds[0]}"
+    if spec.sampler != QUASI_RANDOM:
+        first = sorted({len(method.points) for method in spec.methods})
+        of = str(first[0]) if len(first) == 1 else f"{first[0]} to {first[-1]}"
+        said = (
+            f"{count(spec.trials, 'trial')} per method on seed {seeds[0]}, the first {of} quasi-random and each of the "
+            "others asked of TPE (Optuna) once all before it had ended"
+        )
     if spec.screen:
         said += f", each on 1/{spec.screen} of the budget, and the best {spec.finalists} on the whole of it"
     if len(seeds) > 1:
@@ -123,6 +130,13 @@ def searched_on(spec: Spec) -> str:
     if spec.cover_search:
         said += "; likewise, on other points and seeds, for every final seed"
     return said
+
+
+def search_sentence_of(spec: Spec) -> str:
+    """How the values of the final runs were found, or that they were given."""
+    if not spec.trials:
+        return "None: the values of all methods were given."
+    return f"{searched_on(spec)}; {how_chosen(spec)} is run again."
 
 
 def schedule_sentence(spec: Spec) -> str:
@@ -184,7 +198,9 @@ def edge_warnings(summary: Summary) -> list[str]:
             continue
         for name, edge in row.edges.items():
             value, space = row.chosen.hyperparameters[name], row.method.space[name]
-            said = f"{row.method.name}: the best {name}, {value:.3g}, is the {edge} of those tried"
+            if not isinstance(space, Range):
+                continue
+            said = f"{row.method.name}: the best {name}, {format_value(value)}, is the {edge} of those tried"
             searched = f"{space.low:g}:{space.high:g}"
             if space_left(space, value, edge) > NEAR:
                 end = space.low if edge == "lowest" else space.high

@@ -20,6 +20,7 @@ from steepest.compare.results.columns import (
     task_columns,
     trust_columns,
 )
+from steepest.compare.results.formats import cell_value
 from steepest.compare.spec import Spec
 from steepest.page.table import Column, Table, Value, table_of
 
@@ -115,7 +116,7 @@ def runs(summary: Summary) -> Table:
             "trial": r.trial,
             "seed": r.seed,
             "status": r.status,
-            **{name: r.hyperparameters.get(name) for name in searched},
+            **{name: cell_value(r.hyperparameters.get(name)) for name in searched},
             "validation_metric": r.validation_metric,
             "validation_loss": r.validation_loss,
             "test_metric": r.test_metric,

@@ -1,6 +1,6 @@
 """What a study is, frozen before its first run."""
 
-from steepest.compare.spec.comparison import PHASES, SCREEN, Phase, Shared, Spec, number_of_finalists
+from steepest.compare.spec.comparison import PHASES, QUASI_RANDOM, SCREEN, Phase, Shared, Spec, number_of_finalists
 from steepest.compare.spec.formats import FORMAT
 from steepest.compare.spec.parts import GIVEN_PART, InstrumentSpec, MethodSpec, WorkloadSpec, code_differences
 from steepest.compare.spec.stopping import Stopping
@@ -14,6 +14,7 @@ __all__ = [
     "FORMAT",
     "GIVEN_PART",
     "PHASES",
+    "QUASI_RANDOM",
     "SCREEN",
     "TUNING_SEED",
     "InstrumentSpec",

@@ -17,6 +17,7 @@ from steepest.training.definitions.budget import share_of, steps_per_epoch
 Phase = Literal["screen", "tune", "final", "check"]
 PHASES: tuple[Phase, ...] = ("screen", "tune", "final")  # of which there are records
 KEEP, AT_LEAST = 0.25, 4  # points of a search that are run in full, or on more seeds than one
+QUASI_RANDOM = "quasi-random"
 SCREEN = 8  # a short run has one of so many parts of the budget
 
 
@@ -39,7 +40,9 @@ class Shared:
     With ``screen`` every point is first run on one of so many parts of the budget, and the ``finalists`` alone in full;
     with ``more_tuning_seeds`` the finalists run on those as well. ``stopping`` says when final runs end early. With
     ``cover_search`` every final seed has a search of its own, on seeds and points of its own. ``recipe`` is what of the
-    :class:`~steepest.training.Recipe` is not as in a plain run, ``budget`` in what a run's is counted.
+    :class:`~steepest.training.Recipe` is not as in a plain run, ``budget`` in what a run's is counted. Of the
+    ``sampler`` tpe the points of a method are those with which its search begins; each of the others is asked for once
+    all before it have ended. Where the values of all methods are given there are no ``trials``.
     """
 
     methods: tuple[MethodSpec, ...]
@@ -65,6 +68,7 @@ class Shared:
     cover_search: bool = False
     recipe: dict[str, Any] = field(default_factory=dict)
     budget: Unit = "evaluations"
+    sampler: str = QUASI_RANDOM
 
     @property
     def columns(self) -> list[InstrumentSpec]:
@@ -79,8 +83,8 @@ class Shared:
     def method(self, name: str) -> MethodSpec:
         return next(method for method in self.methods if method.name == name)
 
-    def points(self, method: MethodSpec, search: int = 0) -> tuple[dict[str, float], ...]:
-        """What a method's search tries; computed where a spec from before format 3 does not say."""
+    def points(self, method: MethodSpec, search: int = 0) -> tuple[dict[str, Any], ...]:
+        """What a method's search tries, or begins with; computed where a spec from before format 3 does not say."""
         if search:
             return method.more_points[search - 1]
         return method.points or tuple(quasi_random_points(method.space, self.trials, self.tuning_seed))
@@ -195,6 +199,13 @@ class Spec(Shared):
             return self._evaluations
         of_unit = self.whole / self.gradient_evaluations / self.paid(method.name, 1)
         return [math.floor(evaluations * of_unit * (1 + 1e-12)) for evaluations in self._evaluations]
+
+    def given(self, method: MethodSpec) -> dict[str, Any] | None:
+        """The values of a method here, where they are given and not searched."""
+        for where in (self.name, self.workload.name, ""):
+            if where in method.values:
+                return method.values[where]
+        return None
 
     def steps(self, method: MethodSpec) -> int:
         """Steps that the budget pays for, task by task; the fewest of a method whose steps differ in what they take."""
@@ -312,10 +323,10 @@ def _with_points_of(asked: MethodSpec, frozen: MethodSpec | None) -> MethodSpec:
 
 
 def _continue_points(
-    method: MethodSpec, asked: Sequence[dict[str, float]], frozen: Sequence[dict[str, float]]
-) -> tuple[dict[str, float], ...]:
+    method: MethodSpec, asked: Sequence[dict[str, Any]], frozen: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], ...]:
     """Continue the points of a study that has begun by those that are asked for beyond them."""
-    there = ({name: point[name] for name in method.space} for point in frozen)
+    there = ({name: point[name] for name in method.space if name in point} for point in frozen)
     return (*there, *asked[len(frozen) :])
 
 

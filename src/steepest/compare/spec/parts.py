@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from steepest.training.code.opened_files import shown
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.range import Domain
 
 GIVEN_PART = "given:"  # before the name of a part of a given object, among the names of modules
 
@@ -16,31 +16,38 @@ class MethodSpec:
 
     ``source_sha256`` is of the user's own file; ``code`` has the digests of what that file imports, or of what a
     program gave as objects (:mod:`~steepest.compare.identity`). ``points`` are those of the search, a value for every
-    name of ``space``. A spec from before format 3 has neither: ``code`` is ``None`` and ``points`` is empty.
+    name of ``space`` that is searched there. A spec from before format 3 has neither: ``code`` is ``None`` and
+    ``points`` is empty.
     """
 
     reference: str
     name: str
     description: str
     optimizer: str
-    space: dict[str, Range]
+    space: dict[str, Domain]
     fixed: dict[str, Any]
     evaluations_per_step: int
     source_sha256: str | None
     estimators: dict[str, dict[str, Any]] = field(default_factory=dict)  # name to options
-    points: tuple[dict[str, float], ...] = ()
-    more_points: tuple[tuple[dict[str, float], ...], ...] = ()  # of the searches after the first
+    points: tuple[dict[str, Any], ...] = ()
+    more_points: tuple[tuple[dict[str, Any], ...], ...] = ()  # of the searches after the first
     code: dict[str, str] | None = None
     schedule: str | None = None  # of its own
     recipe: dict[str, Any] = field(default_factory=dict)  # what of the study's it changes
     batch_size: int | None = None  # of its own
     whole_epochs: bool = False  # a step takes all batches of an epoch, and ``evaluations_per_step`` are of each
     counted: bool = False  # a step pays for what it takes, evaluations_per_step at most
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)  # given, by comparison; "" for all others
+
+    @property
+    def names(self) -> list[str]:
+        """The hyperparameters that are searched, or given."""
+        return list(dict.fromkeys(name for some in (self.space, *self.values.values()) for name in some))
 
     @property
     def leading(self) -> str:
         """The hyperparameter by which a trial is told: lr, or the first one of a method that searches none."""
-        return "lr" if "lr" in self.space else next(iter(self.space))
+        return "lr" if "lr" in self.names else self.names[0]
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from steepest._errors import InputError, argument
-from steepest.compare.spec.comparison import Shared, Spec
+from steepest.compare.spec.comparison import QUASI_RANDOM, Shared, Spec
 from steepest.compare.spec.formats import FORMAT, SHARED, of_this_format, own_part, without_newer
 from steepest.compare.spec.parts import InstrumentSpec, MethodSpec, WorkloadSpec
 from steepest.compare.spec.paying import Prices
 from steepest.compare.spec.stopping import Stopping
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.conditions import point_of
+from steepest.training.definitions.space import domain_from, plain_domain
 
 Part = WorkloadSpec | MethodSpec | InstrumentSpec
 
@@ -65,7 +66,7 @@ class StudySpec:
 
     def to_json(self) -> str:
         comparisons = [own_part(dataclasses.asdict(comparison)) for comparison in self.comparisons]
-        raw = {"format": FORMAT, "study": dataclasses.asdict(self.shared), "comparisons": comparisons}
+        raw = {"format": FORMAT, "study": _shared_as_json(self.shared), "comparisons": comparisons}
         return json.dumps(without_newer(raw), indent=2, sort_keys=True)
 
     @classmethod
@@ -82,7 +83,7 @@ class StudySpec:
     @property
     def is_whole(self) -> bool:
         """Whether nothing is missing that older formats did not freeze."""
-        return all(part.code is not None for part in self.parts) and all(m.points for m in self.methods)
+        return all(part.code is not None for part in self.parts) and all(m.points or m.values for m in self.methods)
 
     @property
     def parts(self) -> list[Part]:
@@ -136,14 +137,27 @@ def shared_of(spec: Spec) -> Shared:
     return Shared(**{name: getattr(spec, name) for name in SHARED})
 
 
+def _shared_as_json(shared: Shared) -> dict[str, Any]:
+    """Write what comparisons share, without what has its default and older specs do not have."""
+    raw = dataclasses.asdict(shared)
+    for method in raw["methods"]:
+        method["space"] = {name: plain_domain(domain) for name, domain in method["space"].items()}
+        if not method["values"]:
+            del method["values"]
+    if raw["sampler"] == QUASI_RANDOM:
+        del raw["sampler"]
+    return raw
+
+
 def _shared(raw: dict[str, Any]) -> Shared:
     methods = tuple(
         MethodSpec(
             **{
                 **m,
-                "space": {k: Range(**r) for k, r in m["space"].items()},
-                "points": tuple(m.get("points", ())),
-                "more_points": tuple(map(tuple, m.get("more_points", ()))),
+                "space": {name: domain_from(domain) for name, domain in m["space"].items()},
+                "points": tuple(map(point_of, m.get("points", ()))),
+                "values": {where: point_of(values) for where, values in m.get("values", {}).items()},
+                "more_points": tuple(tuple(map(point_of, points)) for points in m.get("more_points", ())),
             }
         )
         for m in raw["methods"]

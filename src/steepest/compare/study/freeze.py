@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,8 +21,8 @@ from steepest.compare.analysis.statistics import CONFIDENCE
 from steepest.compare.analysis.summary import summarize
 from steepest.compare.identity.checks import check_fresh_models, check_same_data
 from steepest.compare.identity.digests import Parts, data_digest, digests_of_given, plain, with_code
-from steepest.compare.names import CHOICES
-from steepest.compare.points import quasi_random_points
+from steepest.compare.names import CHOICES, SAMPLERS
+from steepest.compare.points import before_asking, quasi_random_points
 from steepest.compare.policy.pruners import PRUNERS
 from steepest.compare.records.record import Record
 from steepest.compare.results.columns import result_columns
@@ -38,7 +38,7 @@ from steepest.compare.spec import (
     number_of_finalists,
 )
 from steepest.compare.spec.stopping import looks
-from steepest.compare.study.request import Request
+from steepest.compare.study.request import TRIALS, Request
 from steepest.compare.study.timing import measure_prices
 from steepest.compare.study.values import ALL
 from steepest.data import Splits, Tasks
@@ -48,8 +48,10 @@ from steepest.training.code.user_code import told
 from steepest.training.definitions.budget import over_epochs, steps_in, steps_per_epoch
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
+from steepest.training.definitions.range import Choice, Domain
 from steepest.training.definitions.recipe import Recipe
 from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.definitions.space import Space, active, names_at
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.checkpoint import same
 from steepest.training.loop.functions import check_function
@@ -106,6 +108,8 @@ def _frozen(request: Request, data_dir: Path | None) -> StudySpec:
     for name, value in (("trials", request.trials), ("seeds", request.seeds), ("tuning_seeds", request.tuning_seeds)):
         _check_positive(name, value)
     _check_stages(request)
+    if request.values:
+        _check_given(request, [method.name for _, method in methods])
     if request.schedule not in SCHEDULES:
         raise InputError(f"{argument('schedule')} must be one of {', '.join(SCHEDULES)}, got {request.schedule!r}")
     if request.pruner is not None and request.pruner not in PRUNERS:
@@ -138,6 +142,48 @@ def _check_stages(request: Request) -> None:
             raise InputError(f"{argument('pruner')} is not to be had with {argument(name)}; leave one of them out")
 
 
+def _check_given(request: Request, methods: Sequence[str]) -> None:
+    """Refuse what only a search has, and values that no method here has."""
+    asked = {
+        "trials": request.trials != TRIALS,
+        "tuning_seeds": request.tuning_seeds > 1,
+        "cover_search": request.cover_search,
+        "sampler": request.sampler != SAMPLERS[0],
+        "pruner": request.pruner is not None,
+        "choice": request.choice is not None,
+        "space": bool(request.space),
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise InputError(
+                f"{argument(name)} is of a search, and with {argument('values')} there is none; leave it out"
+            )
+    for points in request.values.values():
+        if missing := [name for name in methods if name not in points]:
+            raise InputError(
+                f"{argument('values')} must have values of every method, so that none is searched where others are "
+                f"not; it has none of {missing[0]!r}"
+            )
+
+
+def _check_given_point(spec: Spec, workload: Workload, method: Method) -> None:
+    """Refuse values that leave open what the method would search, or that its optimizer does not take."""
+    point = spec.given(spec.method(method.name))
+    if point is None:
+        raise InputError(f"{argument('values')} has none for {spec.name}")
+    if missing := sorted(names_at(method.space, point) - point.keys()):
+        raise InputError(f"{argument('values')} of {method.name} must have {missing[0]!r}, which it searches")
+    try:
+        method.build(workload.model(), point)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever an optimizer raises
+        raise InputError(
+            f"{argument('values')} of {method.name}: its optimizer cannot be made from {', '.join(point)} "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
 def _methods(request: Request) -> list[tuple[str, Method]]:
     methods = [(reference_of(m), the_method(m)) for m in request.methods]
     names = [method.name for _, method in methods]
@@ -149,7 +195,14 @@ def _methods(request: Request) -> list[tuple[str, Method]]:
         raise InputError(f"{where} names {unknown[0]!r}, which is not compared here; compared are {', '.join(names)}")
     if request.baseline is not None and request.baseline not in names:
         raise InputError(f"{argument('baseline')} must be one of {', '.join(names)}, got {request.baseline!r}")
-    return [(reference, method.with_space(request.space.get(method.name, {}))) for reference, method in methods]
+    return [(reference, _with_space(method, request.space.get(method.name, {}))) for reference, method in methods]
+
+
+def _with_space(method: Method, space: Mapping[str, Domain]) -> Method:
+    try:
+        return method.with_space(space)
+    except ValueError as error:
+        raise InputError(f"{argument('space', method.name)}: {error}") from error
 
 
 def _check_once(name: str, values: Sequence[T], each: str) -> None:
@@ -202,13 +255,14 @@ def _make_comparisons(
     for _, instrument in instruments:
         _check_instrument(instrument, workload, splits)
     for _, method in methods:
-        if method.name in request.space and workload.function is None:
+        if (method.name in request.space or method.patterns) and workload.function is None:
             _check_space(workload, method)
     frozen = replace(_workload_spec(reference, workload, splits, targets[0]), data_sha256_before=older_digest)
     final_seeds, stopping = _final_seeds(request, len(methods))
     searches = len(final_seeds) if request.cover_search else 1
     further = range(MORE_TUNING_SEEDS, MORE_TUNING_SEEDS + searches * request.tuning_seeds - 1)
-    screen = SCREEN if stopping is not None and request.trials > number_of_finalists(request.trials) + 1 else None
+    trials = 0 if request.values else request.trials
+    screen = SCREEN if stopping is not None and trials > number_of_finalists(trials) + 1 else None
     scrambles = (TUNING_SEED, *further)[:: request.tuning_seeds]
     names = [method.name for _, method in methods]
     captions = {instrument.name: instrument.caption(workload, splits) for _, instrument in instruments}
@@ -216,9 +270,9 @@ def _make_comparisons(
         Spec(
             name=workload.name if len(batch_sizes) == 1 else f"{workload.name}, batch {size}",
             workload=frozen,
-            methods=tuple(_method_spec(reference, method, request.trials, scrambles) for reference, method in methods),
+            methods=tuple(_method_spec(reference, method, request, scrambles) for reference, method in methods),
             baseline=request.baseline or ("sgd" if "sgd" in names else names[0]),
-            trials=request.trials,
+            trials=trials,
             tuning_seed=TUNING_SEED,
             seeds=final_seeds,
             epochs=epochs,
@@ -232,7 +286,8 @@ def _make_comparisons(
             captions=captions,
             winner=bool(request.winner),
             pairs=bool(request.pairs),
-            choice=request.choice or CHOICES[0],
+            choice="best" if request.values else request.choice or CHOICES[0],
+            sampler=request.sampler,
             pruner=request.pruner,
             strategy=request.strategy,
             ranks=request.ranks,
@@ -244,6 +299,9 @@ def _make_comparisons(
         )
         for size in batch_sizes
     ]
+    for spec in found if request.values else []:
+        for _, method in methods:
+            _check_given_point(spec, workload, method)
     if request.budget == "seconds":
         found = [_with_prices(spec, workload, splits.to(spec.device), dict(methods)) for spec in found]
     return found
@@ -351,14 +409,31 @@ def _check_targets(workload: Workload, targets: Sequence[float]) -> None:
 
 def _check_space(workload: Workload, method: Method) -> None:
     """Refuse a hyperparameter that the optimizer does not take: that is better known before the first run."""
-    point = quasi_random_points(method.space, 1)[0]
-    try:
-        method.build(workload.model(), point)
-    except (Exception, SystemExit) as error:  # whatever an optimizer raises
-        raise InputError(
-            f"{argument('space', method.name)} of {method.name}: its optimizer cannot be made from {', '.join(point)} "
-            f"({type(error).__name__}: {error})"
-        ) from error
+    for point in [quasi_random_points(method.space, 1)[0], *_points_of_choices(method.space)]:
+        try:
+            method.build(workload.model(), point)
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:  # whatever an optimizer raises
+            made_from = ", ".join(
+                f"{name}={value}" if isinstance(method.space[name], Choice) else name for name, value in point.items()
+            )
+            raise InputError(
+                f"{argument('space', method.name)} of {method.name}: its optimizer cannot be made from {made_from} "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+
+def _points_of_choices(space: Space) -> list[dict[str, Any]]:
+    """List a point for each value that can be chosen, in the middle of all else."""
+    middle = {name: domain.middle for name, domain in space.items()}
+    return [
+        point
+        for name, domain in space.items()
+        if isinstance(domain, Choice)
+        for value in domain.values
+        if name in (point := active(space, {**middle, name: value}))
+    ]
 
 
 def _load_checked(workload: Workload, data_dir: Path | None) -> tuple[Splits, str | None]:
@@ -430,9 +505,12 @@ def _workload_spec(reference: str, workload: Workload, splits: Splits, target: f
     )
 
 
-def _method_spec(reference: str, method: Method, trials: int, scrambles: Sequence[int]) -> MethodSpec:
+def _method_spec(reference: str, method: Method, request: Request, scrambles: Sequence[int]) -> MethodSpec:
     optimizer, whole = method.optimizer, method.batches_per_step == "epoch"
-    points, *more_points = (tuple(quasi_random_points(method.space, trials, seed)) for seed in scrambles)
+    count = request.trials if request.sampler == SAMPLERS[0] else before_asking(method.space, request.trials)
+    points, *more_points = (
+        tuple(quasi_random_points(method.space, count, seed)) if not request.values else () for seed in scrambles
+    )
     return MethodSpec(
         reference=reference,
         name=method.name,
@@ -451,6 +529,7 @@ def _method_spec(reference: str, method: Method, trials: int, scrambles: Sequenc
         recipe=dict(method.recipe),
         batch_size=method.batch_size,
         counted=method.counted,
+        values={where: dict(of[method.name]) for where, of in request.values.items()},
     )
 
 

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,7 +14,7 @@ from steepest._errors import one_line
 from steepest.compare.analysis.choice import best_of
 from steepest.compare.policy.following import Following
 from steepest.compare.records.record import Job, Key, Record
-from steepest.compare.results.formats import format_metric
+from steepest.compare.results.formats import format_metric, format_value
 from steepest.compare.spec import Phase, Spec, StudySpec
 from steepest.page.text import count, format_duration
 
@@ -180,10 +181,10 @@ class _Counts:
         return sum(self.cost[phase] * most for phase, most in self.most.items())
 
 
-def _leading(hyperparameters: Mapping[str, float]) -> str:
+def _leading(hyperparameters: Mapping[str, Any]) -> str:
     """Name the lr of a trial, or the first value of a method that searches none."""
     name = "lr" if "lr" in hyperparameters else next(iter(hyperparameters))
-    return f"{name} {hyperparameters[name]:.3g}"
+    return f"{name} {format_value(hyperparameters[name])}"
 
 
 def _escape(text: str) -> str:

@@ -7,18 +7,20 @@ from typing import Any
 
 import torch
 
-from steepest.compare.names import BUDGETS, CHOICES, DEFAULT_METHODS, PRUNERS, SCHEDULES, STRATEGIES
+from steepest.compare.names import BUDGETS, CHOICES, DEFAULT_METHODS, PRUNERS, SAMPLERS, SCHEDULES, STRATEGIES
 from steepest.compare.spec import Spec, StudySpec
 from steepest.compare.spec.paying import Unit
-from steepest.compare.study import values
+from steepest.compare.study import values as checks
+from steepest.compare.study.given import given
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.range import Domain
 from steepest.training.definitions.recipe import PLAIN, Precision, Recipe
 from steepest.training.definitions.workload import Workload
 
 Check = Callable[[str, Any], Any]
 Of = Callable[[StudySpec], Any]
+TRIALS = 8
 
 
 def option(check: Check, of: Of, **default: Any) -> Any:
@@ -35,7 +37,7 @@ def option(check: Check, of: Of, **default: Any) -> Any:
 
 def _of_recipe(name: str) -> Any:
     plain = getattr(PLAIN, name)
-    return option(values.in_recipe, lambda s: s.shared.recipe.get(name, plain), default=plain)
+    return option(checks.in_recipe, lambda s: s.shared.recipe.get(name, plain), default=plain)
 
 
 def _map_by_name(study: StudySpec, value: Callable[[list[Spec]], Any]) -> dict[str, Any]:
@@ -44,8 +46,17 @@ def _map_by_name(study: StudySpec, value: Callable[[list[Spec]], Any]) -> dict[s
     return {name: value([c for c in study.comparisons if c.workload.name == name]) for name in names}
 
 
+def _values_of(study: StudySpec) -> dict[str, dict[str, Any]] | None:
+    """Find what was given, by comparison and method."""
+    found: dict[str, dict[str, Any]] = {}
+    for method in study.methods:
+        for where, point in method.values.items():
+            found.setdefault(where, {})[method.name] = point
+    return found or None
+
+
 def _device(name: str, value: object) -> str:
-    return values.text(name, str(value) if isinstance(value, torch.device) else value)
+    return checks.text(name, str(value) if isinstance(value, torch.device) else value)
 
 
 def _optional(check: Check) -> Check:
@@ -61,39 +72,41 @@ class Request:
     """
 
     workloads: Sequence[str | Workload] = option(
-        partial(values.parts, kind=Workload), lambda s: list(dict.fromkeys(c.workload.reference for c in s.comparisons))
+        partial(checks.parts, kind=Workload), lambda s: list(dict.fromkeys(c.workload.reference for c in s.comparisons))
     )
     methods: Sequence[str | Method] = option(
-        partial(values.parts, kind=Method), lambda s: [m.reference for m in s.methods], default=DEFAULT_METHODS
+        partial(checks.parts, kind=Method), lambda s: [m.reference for m in s.methods], default=DEFAULT_METHODS
     )
-    baseline: str | None = option(_optional(values.text), lambda s: s.shared.baseline, default=None)
-    winner: bool | None = option(_optional(values.flag), lambda s: s.shared.winner, default=None)
-    pairs: bool | None = option(_optional(values.flag), lambda s: s.shared.pairs, default=None)
-    trials: int = option(values.runs, lambda s: s.shared.trials, default=8)
-    seeds: int = option(values.runs, lambda s: s.shared.seeds_asked, default=5)
-    tuning_seeds: int = option(values.runs, lambda s: len(s.shared.tuning_seeds()), default=1)
-    stop_early: bool = option(values.flag, lambda s: s.shared.stopping is not None, default=False)
-    cover_search: bool = option(values.flag, lambda s: s.shared.cover_search, default=False)
+    baseline: str | None = option(_optional(checks.text), lambda s: s.shared.baseline, default=None)
+    winner: bool | None = option(_optional(checks.flag), lambda s: s.shared.winner, default=None)
+    pairs: bool | None = option(_optional(checks.flag), lambda s: s.shared.pairs, default=None)
+    trials: int = option(checks.runs, lambda s: s.shared.trials or TRIALS, default=TRIALS)
+    seeds: int = option(checks.runs, lambda s: s.shared.seeds_asked, default=5)
+    tuning_seeds: int = option(checks.runs, lambda s: len(s.shared.tuning_seeds()), default=1)
+    stop_early: bool = option(checks.flag, lambda s: s.shared.stopping is not None, default=False)
+    cover_search: bool = option(checks.flag, lambda s: s.shared.cover_search, default=False)
     epochs: Mapping[str, int] = option(
-        partial(values.by_workload, convert=values.positive),
+        partial(checks.by_workload, convert=checks.positive),
         lambda s: _map_by_name(s, lambda comparisons: comparisons[0].epochs),
         default_factory=dict,
     )
-    budget: Unit = option(partial(values.one_of, allowed=BUDGETS), lambda s: s.shared.budget, default="evaluations")  # noqa: RUF009
+    budget: Unit = option(partial(checks.one_of, allowed=BUDGETS), lambda s: s.shared.budget, default="evaluations")  # noqa: RUF009
     batch_size: Mapping[str, Sequence[int]] = option(
-        partial(values.by_workload, convert=values.listed(values.positive)),
+        partial(checks.by_workload, convert=checks.listed(checks.positive)),
         lambda s: _map_by_name(s, lambda comparisons: [c.batch_size for c in comparisons]),
         default_factory=dict,
     )
     targets: Mapping[str, Sequence[float]] = option(
-        partial(values.by_workload, convert=values.listed(values.number)),
+        partial(checks.by_workload, convert=checks.listed(checks.number)),
         lambda s: _map_by_name(s, lambda comparisons: list(comparisons[0].targets)),
         default_factory=dict,
     )
-    space: Mapping[str, Mapping[str, Range]] = option(
-        values.spaces, lambda s: {m.name: m.space for m in s.methods}, default_factory=dict
+    space: Mapping[str, Mapping[str, Domain]] = option(
+        checks.spaces, lambda s: {m.name: m.space for m in s.methods if not m.values}, default_factory=dict
     )
-    schedule: str = option(partial(values.one_of, allowed=SCHEDULES), lambda s: s.shared.schedule, default="linear")
+    sampler: str = option(partial(checks.one_of, allowed=SAMPLERS), lambda s: s.shared.sampler, default=SAMPLERS[0])
+    values: Mapping[str, Mapping[str, Mapping[str, Any]]] = option(given, _values_of, default_factory=dict)
+    schedule: str = option(partial(checks.one_of, allowed=SCHEDULES), lambda s: s.shared.schedule, default="linear")
     warmup: float = _of_recipe("warmup")
     clip: float | None = _of_recipe("clip")
     accumulate: int = _of_recipe("accumulate")
@@ -102,18 +115,20 @@ class Request:
     ema: float | None = _of_recipe("ema")
     keep_best: bool = _of_recipe("keep_best")
     measure: Sequence[str | Instrument] = option(
-        partial(values.parts, kind=Instrument, none=True),
+        partial(checks.parts, kind=Instrument, none=True),
         lambda s: [i.reference for i in s.shared.instruments],
         default=(),
     )
     choice: str | None = option(
-        _optional(partial(values.one_of, allowed=CHOICES)), lambda s: s.shared.choice, default=None
+        _optional(partial(checks.one_of, allowed=CHOICES)),
+        lambda s: s.shared.choice if s.shared.trials else None,
+        default=None,
     )
     pruner: str | None = option(
-        _optional(partial(values.one_of, allowed=PRUNERS)), lambda s: s.shared.pruner, default=None
+        _optional(partial(checks.one_of, allowed=PRUNERS)), lambda s: s.shared.pruner, default=None
     )
     strategy: str | None = option(
-        _optional(partial(values.one_of, allowed=STRATEGIES)), lambda s: s.shared.strategy, default=None
+        _optional(partial(checks.one_of, allowed=STRATEGIES)), lambda s: s.shared.strategy, default=None
     )
     device: str = option(_device, lambda s: s.shared.device, default="auto")
     ranks: int = 1

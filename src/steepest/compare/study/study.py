@@ -14,7 +14,7 @@ from rich.console import Console
 from steepest._errors import InputError, Spelling, StudyError, argument, check_extra, spelled_by
 from steepest._machine import device_named, usable_cores
 from steepest.compare.analysis.summary import Summary, summarize_study
-from steepest.compare.names import DEFAULT_METHODS, ENGINES
+from steepest.compare.names import DEFAULT_METHODS, ENGINES, SAMPLERS
 from steepest.compare.policy.finished import finished_records
 from steepest.compare.records.folder import as_begun
 from steepest.compare.records.record import Record
@@ -29,7 +29,8 @@ from steepest.compare.running.spares import Spares
 from steepest.compare.spec import FILE as SPEC_FILE
 from steepest.compare.spec import StudySpec
 from steepest.compare.spec.paying import Unit
-from steepest.compare.study import options, values
+from steepest.compare.study import options
+from steepest.compare.study import values as checks
 from steepest.compare.study.callbacks import Callbacks, RunEnd, StudyEnd, ToldListener
 from steepest.compare.study.freeze import freeze_study
 from steepest.compare.study.plan import Plan, make_plan
@@ -41,7 +42,7 @@ from steepest.page.table import Table
 from steepest.training.code.lookup import Given, pickled, reference_of
 from steepest.training.definitions.instrument import Instrument
 from steepest.training.definitions.method import Method
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.range import Domain
 from steepest.training.definitions.recipe import Precision
 from steepest.training.definitions.workload import Workload
 from steepest.training.process.group import number_of_ranks, own_rank
@@ -52,7 +53,8 @@ if TYPE_CHECKING:
     from steepest.compare.report.drawn import DrawnFigure
 
 
-Ranges = Mapping[str, Mapping[str, Range | Sequence[float]]]
+Ranges = Mapping[str, Mapping[str, Domain | Sequence[float] | Mapping[str, Any]]]
+Values = Mapping[str, Mapping[str, Any]]
 _SPARES = 4
 # Options on which no result depends.
 WHERE = (
@@ -95,8 +97,13 @@ class Study:
             ``"seconds"``, those that the epochs take the baseline: steps are then timed before the study begins.
         batch_size: instead of the workload's own; several make a comparison each.
         targets: of the validation metric, instead of the workload's own; the first is that of the table.
-        space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``: instead of the
-            method's own range, or of a fixed value.
+        space: method name to hyperparameter to ``Range``, ``(low, high)`` or ``{"low", "high", "log"}``, or to
+            ``Choice`` or ``{"values"}``: instead of the method's own range, or of a fixed value.
+        sampler: of the points of a search: ``"quasi-random"``, all known before the first run, or ``"tpe"``, by
+            Optuna's tree-structured Parzen estimator, each asked for once those before it have ended: as many for every
+            method.
+        values: method name to hyperparameter to value, which are taken without a search; or this for each comparison;
+            or the path of a TOML, JSON or CSV file of them, or of the folder of a study, whose chosen ones they are.
         schedule: of the learning rate: linear, constant, cosine, polynomial or step.
         warmup, clip, accumulate, precision, compile, ema, keep_best: how all methods are trained, as in
             :class:`~steepest.training.Recipe`; a method may say otherwise.
@@ -160,6 +167,8 @@ class Study:
         batch_size: int | Sequence[int] | Mapping[str, int | Sequence[int]] | None = None,
         targets: float | Sequence[float] | Mapping[str, float | Sequence[float]] | None = None,
         space: Ranges | None = None,
+        sampler: str = SAMPLERS[0],
+        values: Values | str | Path | None = None,
         schedule: str = "linear",
         warmup: float = 0.0,
         clip: float | None = None,
@@ -194,10 +203,10 @@ class Study:
             self._request = replace(self._request, ranks=number_of_ranks(strategy))
         if strategy is None:  # a rank has a GPU of its own, and touches no other
             device_named(self._request.device)
-        self._jobs = None if jobs is None else values.positive("jobs", jobs)
-        self._checkpoint_seconds = values.seconds("checkpoint_seconds", checkpoint_seconds)
-        self._retry_failed = values.flag("retry_failed", retry_failed)
-        self._engine = values.one_of("engine", engine, ENGINES)
+        self._jobs = None if jobs is None else checks.positive("jobs", jobs)
+        self._checkpoint_seconds = checks.seconds("checkpoint_seconds", checkpoint_seconds)
+        self._retry_failed = checks.flag("retry_failed", retry_failed)
+        self._engine = checks.one_of("engine", engine, ENGINES)
         if engine == "ray":
             check_extra("ray", "ray")
         if strategy is not None and (jobs not in (None, 1) or engine != "processes"):
@@ -205,18 +214,18 @@ class Study:
                 f"{argument('strategy')} takes one run at a time, by the processes of torchrun; leave out "
                 f"{argument('jobs')} and {argument('engine')}"
             )
-        self._trackers = values.trackers("log", log)
+        self._trackers = checks.trackers("log", log)
         for tracker in self._trackers:
             check_tracker(tracker)
-        self._save_weights = values.flag("save_weights", save_weights)
+        self._save_weights = checks.flag("save_weights", save_weights)
         if save_weights:
             check_extra("weights", "safetensors")
-        self._data_dir = None if data_dir is None else values.path("data_dir", data_dir)
+        self._data_dir = None if data_dir is None else checks.path("data_dir", data_dir)
         if self._data_dir is not None and not self._data_dir.is_dir():
             raise InputError(f"{argument('data_dir')} must be an existing folder, got {str(data_dir)!r}")
-        self._out = None if out is None else values.path("out", out)
-        self._study_name = None if study is None else values.text("study", study)
-        self._storage_url = None if storage is None else values.text("storage", storage)
+        self._out = None if out is None else checks.path("out", out)
+        self._study_name = None if study is None else checks.text("study", study)
+        self._storage_url = None if storage is None else checks.text("storage", storage)
         if self._storage_url is not None:
             name = "study" if self._study_name is None else self._study_name
             Storage(self._storage_url, name)  # a mistake is told before data is loaded
@@ -236,7 +245,7 @@ class Study:
         Raises:
             InputError: the file cannot be read, or says something that cannot be used.
         """
-        file = values.path("path", path)
+        file = checks.path("path", path)
         found = options.options_from(file, list(inspect.signature(cls).parameters))
         spelling = found.spelling(changes)
         if isinstance(found.values.get("space"), Mapping) and isinstance(changes.get("space"), Mapping):
@@ -413,7 +422,7 @@ class Study:
         Raises:
             StudyError: they cannot be written.
         """
-        return export_latex(self.summaries(), values.path("folder", folder))
+        return export_latex(self.summaries(), checks.path("folder", folder))
 
     def _repr_html_(self) -> str:
         """Show the result in a notebook, or that there is none yet. Loads no data, and runs nothing."""
@@ -440,7 +449,7 @@ def _list_instruments(measure: Any, **short: bool | None) -> Any:
     """List what is measured, with or without what the options that are short for some of it say."""
     found = list(measure) if isinstance(measure, list | tuple) else [measure]
     for name, said in short.items():
-        if said is not None and values.flag(name, said):
+        if said is not None and checks.flag(name, said):
             found += [instrument for instrument in _SHORT[name] if instrument not in found]
         elif said is not None:
             found = [instrument for instrument in found if instrument not in _SHORT[name]]

@@ -30,7 +30,7 @@ class StepTimer:
 
     def __init__(self, spec: Spec, workload: Workload, splits: Splits, method: Method, frozen: MethodSpec) -> None:
         self._spec, self._workload, self._splits = spec, workload, splits
-        self._size, self._point = spec.batch_size_of(frozen), spec.points(frozen)[0]
+        self._size, self._point = spec.batch_size_of(frozen), spec.given(frozen) or spec.points(frozen)[0]
         whole = Assignment(workload, method, splits, self._point, spec.tuning_seed, spec.epochs, self._size)
         schedule = _begin_as_in(whole.legs[0].stop, method.schedule or SCHEDULES[spec.schedule])
         self._method = replace(whole.method, schedule=schedule)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from steepest._errors import InputError, argument
 from steepest.compare.names import TRACKERS
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.range import Choice, Domain, Range
 from steepest.training.definitions.recipe import PLAIN
 
 T = TypeVar("T")
@@ -156,8 +156,9 @@ def by_workload(name: str, value: object, convert: Callable[[str, object], T]) -
     return {workload: convert(name, given) for workload, given in value.items()}
 
 
-def spaces(name: str, value: object) -> dict[str, dict[str, Range]]:
-    """Method name to hyperparameter to range: a :class:`Range`, ``[low, high]`` or ``{low, high, log}``.
+def spaces(name: str, value: object) -> dict[str, dict[str, Domain]]:
+    """Method name to hyperparameter to where it is searched: a :class:`Range`, ``[low, high]`` or ``{low, high, log,
+    integer, when}``; or a :class:`Choice` or ``{values, when}``.
 
     Raises:
         InputError: it is none of these.
@@ -165,6 +166,8 @@ def spaces(name: str, value: object) -> dict[str, dict[str, Range]]:
     Example:
         >>> spaces("space", {"sgd": {"lr": [0.01, 1.0], "momentum": {"low": 0.8, "high": 0.9, "log": False}}})["sgd"]
         {'lr': Range(low=0.01, high=1.0, log=True), 'momentum': Range(low=0.8, high=0.9, log=False)}
+        >>> spaces("space", {"sgd": {"nesterov": {"values": [True, False]}}})["sgd"]
+        {'nesterov': Choice(True, False)}
     """
     if value is None:
         return {}
@@ -175,24 +178,40 @@ def spaces(name: str, value: object) -> dict[str, dict[str, Range]]:
     if strange := [key for ranges in (value, *value.values()) for key in ranges if not isinstance(key, str)]:
         raise InputError(f"{argument(name)} must name methods and hyperparameters, got {strange[0]!r}")
     return {
-        method: {key: _range(argument(f"{name}.{method}.{key}", method), given) for key, given in ranges.items()}
+        method: {key: _domain(argument(f"{name}.{method}.{key}", method), given) for key, given in ranges.items()}
         for method, ranges in value.items()
     }
 
 
-def _range(where: str, value: object) -> Range:
-    if isinstance(value, Range):
+def _domain(where: str, value: object) -> Domain:
+    if isinstance(value, Range | Choice):
         return value
+    if isinstance(value, Mapping) and {"values"} <= value.keys() <= {"values", "when"}:
+        return _choice(where, value)
     ends: Mapping[str, Any] = {}
-    if isinstance(value, Mapping) and {"low", "high"} <= value.keys() <= {"low", "high", "log"}:
+    if isinstance(value, Mapping) and {"low", "high"} <= value.keys() <= {"low", "high", "log", "integer", "when"}:
         ends = value
     elif isinstance(value, list | tuple) and len(value) == 2:
         ends = {"low": value[0], "high": value[1]}
     if not ends or not all(isinstance(ends[end], Real) and not isinstance(ends[end], bool) for end in ("low", "high")):
-        raise InputError(f"{where} must be [low, high] or {{low, high, log}}, got {value!r}")
-    if not isinstance(ends.get("log", True), bool):
-        raise InputError(f"{where} must have true or false as log, got {value!r}")
+        raise InputError(
+            f"{where} must be [low, high] or {{low, high, log}}, or {{values}} to choose from, got {value!r}"
+        )
+    for name in ("log", "integer"):
+        if not isinstance(ends.get(name, True), bool):
+            raise InputError(f"{where} must have true or false as {name}, got {value!r}")
     try:
-        return Range(float(ends["low"]), float(ends["high"]), ends.get("log", True))
+        return Range(
+            float(ends["low"]), float(ends["high"]), ends.get("log", True), ends.get("integer", False), ends.get("when")
+        )
     except ValueError as error:
         raise InputError(f"{where} must be a range, got {value!r} ({error})") from error
+
+
+def _choice(where: str, value: Mapping[str, Any]) -> Choice:
+    try:
+        if not isinstance(value["values"], list | tuple):
+            raise ValueError("values must be a list")
+        return Choice(*value["values"], when=value.get("when"))
+    except ValueError as error:
+        raise InputError(f"{where} must be a choice, got {dict(value)!r} ({error})") from error

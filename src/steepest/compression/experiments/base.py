@@ -17,6 +17,7 @@ from steepest._safetensors import to_bytes
 from steepest.data import Splits
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
+from steepest.training.definitions.space import middle_of
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.checkpoint import Checkpoint
 from steepest.training.loop.evaluate import evaluate
@@ -70,7 +71,7 @@ def workload_of(subject: str, workload: str | None) -> str:
     return found
 
 
-def values_of(method: Method, lr: float | None, name: str) -> dict[str, float]:
+def values_of(method: Method, lr: float | None, name: str) -> dict[str, Any]:
     """A method's hyperparameters: the middle of their ranges, unless the lr is given.
 
     Raises:
@@ -78,11 +79,11 @@ def values_of(method: Method, lr: float | None, name: str) -> dict[str, float]:
     """
     if lr is not None and not 0 < lr < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, got {lr}")
-    found = {own: searched.middle for own, searched in method.space.items()}
+    found = middle_of(method.space)
     return found if lr is None else {**found, "lr": lr}
 
 
-def make_optimizer(method: Method, values: Mapping[str, float], named: Any) -> Optimizer:
+def make_optimizer(method: Method, values: Mapping[str, Any], named: Any) -> Optimizer:
     """A method's optimizer of named parameters."""
     return method.optimizer(named, **method.fixed, **values)
 

@@ -12,6 +12,7 @@ from steepest.formulas.sets.made import make_symbols
 from steepest.training.builtin import METHODS
 from steepest.training.builtin.order_estimators import ORDER_ESTIMATORS
 from steepest.training.code.lookup import find_method
+from steepest.training.definitions.range import Range
 from steepest.training.definitions.schedule import SCHEDULES
 
 MADE = "shipped with steepest"
@@ -38,7 +39,7 @@ def list_choices() -> dict[str, Any]:
                 "name": name,
                 "description": method.description,
                 "lr": values.get("lr") if "lr" in method.space else None,
-                "range": None if searched is None else [searched.low, searched.high],
+                "range": [searched.low, searched.high] if isinstance(searched, Range) else None,
             }
         )
     return {

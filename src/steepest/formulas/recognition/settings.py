@@ -13,6 +13,7 @@ from steepest.formulas.recognition.networks import NETWORKS, make_network
 from steepest.training.code.lookup import find_method
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.definitions.space import middle_of
 
 EPOCHS = {"dense": 30, "cnn": 20}
 
@@ -77,14 +78,14 @@ class Settings:
         own = {"hidden": self.hidden, "activation": self.activation} if self.network == "dense" else {}
         return {"network": self.network, "classes": classes, **own}
 
-    def find_method(self) -> tuple[Method, dict[str, float]]:
+    def find_method(self) -> tuple[Method, dict[str, Any]]:
         """The method and the values of its hyperparameters.
 
         Raises:
             InputError: there is no such method, or it takes no ``lr``.
         """
         method = find_method(self.method)
-        values = {name: searched.middle for name, searched in method.space.items()}
+        values = middle_of(method.space)
         if self.method in ("adam", "adamw"):
             values["lr"] = 2e-3
         if self.lr is not None and "lr" not in values:

@@ -27,6 +27,7 @@ from steepest.training.code.lookup import find_method
 from steepest.training.definitions.assignment import Assignment
 from steepest.training.definitions.method import Method
 from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.definitions.space import middle_of
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.checkpoint import Checkpoint
 from steepest.training.train import train
@@ -186,7 +187,7 @@ def _check(settings: Settings) -> tuple[Method, dict[str, float]]:
     method = find_method(settings.method)
     if settings.lr is not None and "lr" not in method.space:
         raise ValueError(f"lr must be left out for {method.name}, which finds its own, got {settings.lr:g}")
-    values = {name: searched.middle for name, searched in method.space.items()}
+    values = middle_of(method.space)
     return method, values if settings.lr is None else {**values, "lr": settings.lr}
 
 

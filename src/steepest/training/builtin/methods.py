@@ -42,7 +42,10 @@ def _sgd_by_layer(params: ParamsT, **options: Any) -> torch.optim.SGD:
     """Make SGD with a group of parameters for each layer."""
     named: list[Any] = list(params)
     if any(isinstance(part, dict) for part in named):
-        raise InputError("sgd-mi-layer has a group of parameters for each layer and takes no weight_decay other than 0")
+        raise InputError(
+            "sgd-mi-layer has a group of parameters for each layer and takes no weight_decay other than 0, nor values "
+            "for other groups"
+        )
     return torch.optim.SGD(grouped_by_layer(named), **options)
 
 

@@ -46,6 +46,8 @@ class RangeThenMutualInformation(MutualInformation):
                 f"a sweep over learning rates takes a tenth of the run's steps and at least {FEWEST}, so that a run "
                 f"must have {SHARE * FEWEST} steps, got {steps}; give it more epochs"
             )
+        if len({float(group["lr"]) for group in optimizer.param_groups}) > 1:
+            raise InputError("a sweep finds one lr for all parameters, and so takes no lr or lr_scale of some of them")
         self.note = ""
         self._optimizer = optimizer
         self._own = float(optimizer.param_groups[0]["lr"])

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -44,7 +44,7 @@ class Assignment:
 
     Args:
         splits: the workload's data, on the device to train on; the model goes there too.
-        hyperparameters: a value for every name of the method's search space.
+        hyperparameters: a value for every name of the method's search space that is searched at this point.
         seed: fixes initial weights, dropout and the order of the data, whatever the method; estimators draw from
             generators of their own.
         batch_size: samples per gradient evaluation.
@@ -58,7 +58,7 @@ class Assignment:
     workload: Workload
     method: Method
     splits: Splits
-    hyperparameters: Mapping[str, float]
+    hyperparameters: Mapping[str, Any]
     seed: int
     epochs: int
     batch_size: int

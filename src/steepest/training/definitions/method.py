@@ -11,9 +11,11 @@ from steepest._errors import InputError
 from steepest.optim import param_groups
 from steepest.training.definitions import fields
 from steepest.training.definitions.estimator import Estimator
-from steepest.training.definitions.range import Range
+from steepest.training.definitions.groups import check_known, check_names, grouped, own_of
+from steepest.training.definitions.range import Choice, Domain, Range
 from steepest.training.definitions.recipe import PLAIN
 from steepest.training.definitions.schedule import Schedule
+from steepest.training.definitions.space import check_space
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,10 @@ class Method:
         name: shown in the report.
         optimizer: called as ``optimizer(params, **hyperparameters)``. ``params`` come with names; if there is a
             ``weight_decay`` other than 0 among the hyperparameters, as the groups of :func:`steepest.param_groups`.
-        space: the searched hyperparameters. Must hold ``lr``, unless ``fixed`` does and a ``schedule`` of its own has a
-            controller that finds it, or the optimizer does.
+        space: the searched hyperparameters, each a :class:`Range` or a :class:`Choice`. Must hold ``lr``, unless
+            ``fixed`` does and a ``schedule`` of its own has a controller that finds it, or the optimizer does.
+            ``"weight_decay@head.*"`` is that of the parameters whose names the pattern matches, ``"lr_scale@head.*"``
+            what their lr is multiplied by (:func:`~.groups.grouped`).
         fixed: the others, if they are not to have the optimizer's own defaults.
         evaluations_per_step: the most gradients that the optimizer asks for in a step; see :attr:`cost`. They are
             counted: a run fails at a step that takes more, and one that takes fewer pays for all of them.
@@ -51,7 +55,7 @@ class Method:
 
     name: str
     optimizer: Callable[..., Optimizer]
-    space: Mapping[str, Range]
+    space: Mapping[str, Domain]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     evaluations_per_step: int = 1
     closure: bool = False
@@ -79,12 +83,14 @@ class Method:
     def _check_types(self, of: str) -> None:
         fields.function(f"{of}optimizer", self.optimizer, "of parameters and hyperparameters, such as torch.optim.SGD")
         for name, searched in fields.table(f"{of}space", self.space).items():
-            if not isinstance(searched, Range):
+            if not isinstance(searched, Range | Choice):
                 raise ValueError(
-                    f"{of}the space of {name!r} must be a steepest.compare.Range, such as Range(0.001, 1.0), got "
-                    f"{searched!r}"
+                    f"{of}the space of {name!r} must be a steepest.compare.Range, such as Range(0.001, 1.0), or a "
+                    f"Choice, such as Choice(True, False), got {searched!r}"
                 )
+        check_space(of, self.space)
         fields.table(f"{of}fixed", self.fixed)
+        check_names(of, [*self.space, *self.fixed])
         steps = fields.positive(f"{of}evaluations_per_step", self.evaluations_per_step)
         object.__setattr__(self, "evaluations_per_step", steps)
         if self.batches_per_step != "epoch":
@@ -155,7 +161,7 @@ class Method:
                 f"{self.estimators[0].name} cannot obtain its gradients; evaluations_per_step must be 1"
             )
 
-    def with_space(self, space: Mapping[str, Range]) -> "Method":
+    def with_space(self, space: Mapping[str, Domain]) -> "Method":
         """The same with other ranges; what is searched is no longer fixed.
 
         Example:
@@ -177,11 +183,29 @@ class Method:
         """
         return replace(self, batches_per_step=batches) if self.batches_per_step == "epoch" else self
 
-    def build(self, model: nn.Module, searched: Mapping[str, float]) -> Optimizer:
-        """Make the optimizer of one run from the chosen values of the searched hyperparameters."""
+    @property
+    def patterns(self) -> list[str]:
+        """Of parameters that may have values of their own."""
+        owned = (own_of(name).pattern for name in (*self.space, *self.fixed))
+        return list(dict.fromkeys(pattern for pattern in owned if pattern is not None))
+
+    def build(self, model: nn.Module, searched: Mapping[str, Any]) -> Optimizer:
+        """Make the optimizer of one run from the chosen values of the searched hyperparameters.
+
+        Raises:
+            InputError: a pattern of parameters matches none, or two match the same one.
+        """
         if self.prepare is not None:
             self.prepare(model)
         options = {**self.fixed, **searched}
+        patterns = [*self.patterns, *(p for name in searched if (p := own_of(name).pattern) is not None)]
+        if patterns:
+            groups = grouped(self.name, model, options, patterns)
+            in_groups = {"weight_decay"} if options.get("weight_decay") else set()
+            common = {n: v for n, v in options.items() if own_of(n).pattern is None and n not in in_groups}
+            optimizer = self.optimizer(groups, **common)
+            check_known(self.name, optimizer, options)
+            return optimizer
         if options.get("weight_decay"):
             return self.optimizer(param_groups(model, options.pop("weight_decay")), **options)
         return self.optimizer(list(model.named_parameters()), **options)

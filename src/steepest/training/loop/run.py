@@ -18,6 +18,7 @@ from steepest.data import Split
 from steepest.data.items import Items
 from steepest.training.definitions.assignment import Assignment, Leg
 from steepest.training.definitions.estimator import Batch
+from steepest.training.definitions.groups import own_of
 from steepest.training.definitions.instrument import Instrument, Reading, RunView
 from steepest.training.definitions.outcome import Curve, Progress
 from steepest.training.definitions.ranks import Ranks
@@ -73,7 +74,8 @@ class Run:
     def __post_init__(self) -> None:
         self.workload, self.method = self.assignment.workload, self.assignment.method
         self.recipe = self.assignment.own_recipe
-        asked = {"lr", *self.method.space, *self.method.fixed}  # other values of a group are the optimizer's own
+        names = (own_of(name).name for name in (*self.method.space, *self.method.fixed))
+        asked = {"lr", *names}  # other values of a group are the optimizer's own
         self._attached = ExitStack()
         self._fetched: Fetched | None = None  # the samples of the step
         self._shown: WeightAverage | BestWeights | None = self.average  # instead of the weights that are trained

@@ -2,7 +2,7 @@
 
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.results.columns.parts import RowColumn, Show
-from steepest.compare.results.formats import NONE, format_gradient, format_options, format_ranges
+from steepest.compare.results.formats import NONE, format_gradient, format_options, format_ranges, format_value
 from steepest.compare.spec import MethodSpec, Spec
 from steepest.page.table import Cell, Column, Plain
 
@@ -26,7 +26,7 @@ def method_columns(summary: Summary) -> list[RowColumn]:
     return [
         text("optimizer", "Optimizer", True, lambda row: row.method.optimizer, code=True),
         text("gradient", "Gradient", with_estimators, lambda row: format_gradient(row.method)),
-        text("searched", "Searched", True, lambda row: format_ranges(row.method.space)),
+        text("searched", "Searched", True, lambda row: _searched(summary.spec, row.method)),
         text("fixed", "Fixed", any(row.method.fixed for row in rows), lambda row: format_options(row.method.fixed)),
         Column(
             by="evaluations_per_step",
@@ -50,6 +50,14 @@ def method_columns(summary: Summary) -> list[RowColumn]:
 
 def _spell_cost(spec: Spec, method: MethodSpec) -> str:
     return f"up to {spec.cost(method)}" if method.counted else str(spec.cost(method))
+
+
+def _searched(spec: Spec, method: MethodSpec) -> str:
+    """Say what was searched, or given."""
+    given = spec.given(method)
+    if given is None:
+        return format_ranges(method.space)
+    return f"given: {', '.join(f'{name} {format_value(value)}' for name, value in given.items())}"
 
 
 def _seconds(row: Row) -> str:

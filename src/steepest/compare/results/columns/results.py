@@ -1,12 +1,15 @@
 """The columns of the results."""
 
 import statistics
+from collections.abc import Sequence
+from typing import Any
 
 from steepest.compare.analysis.summary import Row, Summary
 from steepest.compare.results.columns.beside import best_column, other_columns
 from steepest.compare.results.columns.parts import RowColumn, ends, some
 from steepest.compare.results.columns.tasks import forgetting_column
 from steepest.compare.results.formats import (
+    cell_value,
     format_difference,
     format_difference_interval,
     format_evaluations_to_target,
@@ -17,6 +20,7 @@ from steepest.compare.results.formats import (
     format_others,
     format_spread,
     format_target,
+    format_values,
     format_verdict,
 )
 from steepest.compare.spec import InstrumentSpec, Spec
@@ -140,9 +144,7 @@ def _chosen_lr(spec: Spec, *, shown: bool) -> RowColumn:
     searched = searched_names(spec)
     return Column(
         by="lr" if "lr" in searched else searched[0],
-        values=lambda row: {
-            name: statistics.median(values) if (values := _chosen_values(row, name)) else None for name in searched
-        },
+        values=lambda row: {name: _middle_of(_chosen_values(row, name)) for name in searched},
         heading="Chosen lr",
         cell=lambda row: Cell(
             format_lr(row), some(format_others(row)), [f"{edge} {name} tried" for name, edge in row.edges.items()]
@@ -193,7 +195,17 @@ def _lost(*, shown: bool) -> RowColumn:
     )
 
 
-def _chosen_values(row: Row, name: str) -> list[float]:
+def _middle_of(values: Sequence[Any]) -> Value:
+    """Find the median of numbers; of what has no order list all that there are."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if not values:
+        return None
+    if len(values) == 1:
+        return cell_value(values[0])
+    return statistics.median(values) if numbers else format_values(values)
+
+
+def _chosen_values(row: Row, name: str) -> list[Any]:
     """List the chosen values of a hyperparameter: one, unless every seed has a search of its own."""
     chosen = row.all_chosen or ([] if row.chosen is None else [row.chosen])
     return [r.hyperparameters[name] for r in chosen if name in r.hyperparameters]
@@ -207,7 +219,7 @@ def same_seeds(summary: Summary) -> int:
 
 def searched_names(spec: Spec) -> list[str]:
     """Names of all that was searched, lr first."""
-    names = dict.fromkeys(name for method in spec.methods for name in method.space)
+    names = dict.fromkeys(name for method in spec.methods for name in method.names)
     return sorted(names, key=lambda name: name != "lr")
 
 

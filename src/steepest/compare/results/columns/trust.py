@@ -26,7 +26,7 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
     def chosen_by(row: Row) -> dict[str, float | str | None]:
         choice = row.search.choice
         fit = None if choice is None else choice.response
-        again = chosen_again(row)
+        again = chosen_again(spec, row)
         return {
             "chosen_by": None if choice is None else format_chosen_by(row),
             "fit_explains": None if fit is None else fit.explained,
@@ -84,7 +84,7 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
             heading="Found by the search",
             under=f"validation {metric}",
             cell=lambda row: Cell(format_found(spec, row), some(format_refound(spec, row))),
-            shown=any(row.chosen is not None for row in rows),
+            shown=any(row.search.jobs and row.chosen is not None for row in rows),
             markdown=(
                 Plain("found by the search", lambda row: format_found(spec, row)),
                 Plain("the same point", lambda row: format_refound(spec, row) or NONE),
@@ -96,11 +96,11 @@ def trust_columns(summary: Summary) -> list[RowColumn]:
             heading="Chosen by",
             under="the first search" if spec.cover_search else "" if spec.screen else "each score left out in turn",
             label="Chosen by",
-            cell=lambda row: Cell(format_chosen_by(row), some(format_fit(row))),
+            cell=lambda row: Cell(format_chosen_by(row), some(format_fit(spec, row))),
             shown=spec.choice != "best" and any(row.search.choice is not None for row in rows),
             markdown=(
                 Plain("chosen by", format_chosen_by),
-                Plain("fit, each score left out in turn", lambda row: format_fit(row) or NONE),
+                Plain("fit, each score left out in turn", lambda row: format_fit(spec, row) or NONE),
             ),
         ),
         Column(

@@ -18,7 +18,8 @@ function leadingOf(comparison, run) {
   return `${name} ${brief(run[name] ?? null)}`;
 }
 
-const brief = (value) => (value === null ? "-" : Number(value.toPrecision(3)).toString());
+const brief = (value) =>
+  typeof value === "number" ? Number(value.toPrecision(3)).toString() : value === true ? "True" : value === false ? "False" : value ?? "-";
 const asEvaluations = (value) => (value === null ? "-" : value === MISS ? "∞" : value.toLocaleString("en-US"));
 const asTarget = (comparison, value) => (comparison.percent ? `${Number((100 * value).toPrecision(6))}\u00a0%` : String(value));
 
