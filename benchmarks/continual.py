@@ -23,6 +23,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from steepest._files import write_atomically
+from steepest.compare import Range
 from steepest.data.splits import as_splits
 from steepest.spiking.continual.methods import METHODS
 from steepest.training.code.lookup import find_workload
@@ -74,7 +75,7 @@ class Table:
     def choose(self, name: str) -> dict[str, float]:
         """The lr asked for, and the best strength of the trials."""
         values = {"lr": self.asked.lr}
-        if (searched := METHODS[name].space.get("strength")) is None:
+        if not isinstance(searched := METHODS[name].space.get("strength"), Range):
             return values
         strengths = np.geomspace(searched.low, searched.high, self.asked.trials).tolist()
         epochs = max(1, self.asked.epochs // 3)

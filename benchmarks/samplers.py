@@ -13,7 +13,7 @@ from steepest.compare.points import before_asking, quasi_random_points
 from steepest.compare.records.record import Record
 from steepest.training import Choice, Range
 
-SPACE = {
+SPACE: dict[str, Range | Choice] = {
     "lr": Range(1e-4, 1.0),
     "nesterov": Choice(True, False),
     "momentum": Range(0.5, 0.99, log=False, when={"nesterov": True}),
@@ -24,8 +24,8 @@ SEEDS = 16
 
 def planted(point: dict[str, Any]) -> float:
     """A score of at most 0.9: a peak of lr at 0.02, with nesterov, momentum 0.9 and 6 layers."""
-    found = 0.9 - 0.05 * math.log10(point["lr"] / 0.02) ** 2 - 0.01 * abs(point["layers"] - 6)
-    return found - (abs(point["momentum"] - 0.9) if point["nesterov"] else 0.2)
+    found: float = 0.9 - 0.05 * math.log10(point["lr"] / 0.02) ** 2 - 0.01 * abs(point["layers"] - 6)
+    return float(found - (abs(point["momentum"] - 0.9) if point["nesterov"] else 0.2))
 
 
 def by_tpe(trials: int, seed: int) -> list[dict[str, Any]]:
