@@ -200,7 +200,7 @@ def test_a_mistake_in_a_file_is_one_sentence(tmp_path, capsys, text, sentence):
         ("none.toml digits-mlp", "a study's file stands alone, got none.toml digits-mlp"),
         (
             "digits-mlp --space sgd.lr",
-            "--space must be METHOD.NAME=LOW:HIGH, METHOD.NAME=LOW:HIGH:linear or METHOD.NAME=VALUE,VALUE, got 'sgd.lr'",
+            "METHOD.NAME=LOW:HIGH, METHOD.NAME=LOW:HIGH:linear or METHOD.NAME=VALUE,VALUE, got 'sgd.lr'",
         ),
         ("digits-mlp --space sgd.lr=0.1:1 --lr-range sgd=0.1:1", "must name each method once, got sgd more than once"),
         ("digits-mlp --epochs 3 --epochs 4", "--epochs must be given once for all workloads, got '4' as well"),
