@@ -82,7 +82,7 @@ def train_recognizer(
     folder = Path(folder)
     settings.find_method()
     chosen = None if held_out is None else _check_indices(held_out, len(symbols))
-    own = {} if chosen is None else {"held_out_symbols": hashlib.sha256(chosen.tobytes()).hexdigest()}
+    own = {"held_out_symbols": None if chosen is None else hashlib.sha256(chosen.tobytes()).hexdigest()}
     take_folder(folder, SETTINGS, {"symbols": _digest(symbols), **_plain(asdict(settings)), **own}, "training")
     with suppress(OSError, ValueError, KeyError, TypeError, InputError):
         return read_result(folder, symbols)
