@@ -22,6 +22,11 @@ FOLDER = files("steepest.formulas.models")
 ALIKE = {label: group for group in ("l1I(),", "o0", "q9g", "8B", "s5", "uU", "yYv", "tf+") for label in group}
 
 
+def stated() -> list[str]:
+    """The checksums of the model and of the nets on seams, as they stand beside them."""
+    return re.findall(r"\b[0-9a-f]{64}\b", FOLDER.joinpath("README.md").read_text(encoding="utf-8"))
+
+
 @pytest.fixture(scope="module", name="model")
 def default_model() -> Recognizer:
     return load_default()
@@ -29,9 +34,13 @@ def default_model() -> Recognizer:
 
 def test_the_file_is_the_one_whose_checksum_stands_beside_it_and_is_small() -> None:
     content = FOLDER.joinpath(DEFAULT).read_bytes()
-    (stated,) = re.findall(r"\b[0-9a-f]{64}\b", FOLDER.joinpath("README.md").read_text(encoding="utf-8"))
-    assert hashlib.sha256(content).hexdigest() == stated
+    assert hashlib.sha256(content).hexdigest() == stated()[0]
     assert len(content) <= LARGEST
+
+
+def test_the_nets_on_seams_are_those_whose_checksum_stands_there() -> None:
+    content = files("steepest.formulas.reading").joinpath("seams.json").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == stated()[1]
 
 
 def test_the_model_knows_all_classes_and_what_is_none_and_how_sure_it_may_be(model: Recognizer) -> None:
