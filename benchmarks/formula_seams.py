@@ -1,7 +1,7 @@
 """Fit the nets that join and cut pieces of ink, and write them.
 
     python benchmarks/formula_seams.py made --out src/steepest/formulas/reading/seams.json
-    python benchmarks/formula_seams.py SYMBOLS --recognizer MODEL --out SEAMS.json [--held-out FOLD] [--pages 300]
+    python benchmarks/formula_seams.py SYMBOLS --recognizer MODEL --out SEAMS.json [--held-out FOLD] [--pages 200]
         [--seed 3]
 
 SYMBOLS is a set of single symbols (see `steepest formulas train`), or `made`: 100 of each class as
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--recognizer", metavar="MODEL", type=Path, help="default: the shipped one")
     parser.add_argument("--out", metavar="SEAMS.json", type=Path, required=True)
     parser.add_argument("--held-out", metavar="FOLD", type=int, help="0 to 4; default: the whole set is used")
-    parser.add_argument("--pages", type=int, default=300)
+    parser.add_argument("--pages", type=int, default=200)
     parser.add_argument("--seed", type=int, default=3)
     given = parser.parse_args()
     cv2.setNumThreads(1)
