@@ -7,7 +7,7 @@ DATA ?= $(or $(STEEPEST_DATA),../shared/data)
 # Where `make dist` leaves what it made: a new temporary folder, unless a release says otherwise.
 DIST ?=
 
-.PHONY: setup test test-slow test-cuda test-wheel test-oldest coverage check layers compare bench docs dist changelog clean formulas-model
+.PHONY: setup test test-slow test-cuda test-wheel test-oldest coverage check layers compare bench docs dist changelog clean formulas-model formulas-seams
 setup: .venv/.installed
 
 # torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages. curvlinops, the oracle of the
@@ -96,3 +96,7 @@ clean:
 # The model that comes with the package, anew; its checksum stands in src/steepest/formulas/models/README.md.
 formulas-model: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m steepest.formulas.models.make --out src/steepest/formulas/models/default.safetensors
+
+# The nets that join and cut pieces of ink on pages, anew: of the shipped model and symbols that are made.
+formulas-seams: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/formula_seams.py made --out src/steepest/formulas/reading/seams.json

@@ -126,6 +126,29 @@ def test_one_draws_corrects_keeps_trains_switches_and_reads_again(browser, tmp_p
         page.locator("tr", has_text="shipped with steepest").locator(".chip", has_text="in use").wait_for()
 
 
+def test_the_page_of_trainings_says_that_it_loads_until_the_server_answers(browser, address):
+    with opened(browser, address) as page:
+        page.locator(".pad").wait_for()
+        held = []
+        page.route("**/api/choices", lambda route: held.append(route))
+        page.get_by_role("link", name="Train").click()
+        loading = page.get_by_text("Loading the methods of training")
+        loading.wait_for()
+        assert page.locator("form").count() == 0
+        held[0].continue_()
+        page.get_by_role("button", name="Train", exact=True).wait_for()
+        assert loading.count() == 0
+
+
+def test_the_page_of_trainings_does_not_load_for_ever_when_the_server_refuses(browser, address):
+    with opened(browser, address, refused="status of 503") as page:
+        page.locator(".pad").wait_for()
+        page.route("**/api/choices", lambda route: route.fulfill(status=503, json={"error": "it is busy"}))
+        page.get_by_role("link", name="Train").click()
+        page.locator("#told").get_by_text("It is busy").wait_for()
+        assert page.get_by_text("Loading the methods of training").count() == 0
+
+
 def picture():
     page = draw_page([np.array(stroke) for stroke in strokes_of(TEXT)])
     return cv2.imencode(".png", np.pad(page.image, 60, constant_values=255))[1].tobytes()

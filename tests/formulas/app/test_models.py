@@ -41,6 +41,18 @@ def test_a_worse_model_is_used_only_by_the_users_word(client, blank):
     assert client.get("/api/models").json()["in_use"] == number
 
 
+def test_what_is_no_symbol_counts_as_no_class(client, tmp_path):
+    knowing = Recognizer(DenseNet(3, 4), ("∀", "∃", ""))
+    knowing.save(tmp_path / "default.safetensors")
+    own = client_of(tmp_path / "data", tmp_path / "default.safetensors")
+    assert own.get("/api/models").json()["models"][0]["facts"]["classes"] == 2
+    number = brought(client, knowing.content())["id"]
+    found = {entry["id"]: entry["facts"]["classes"] for entry in client.get("/api/models").json()["models"]}
+    assert found[number] == 2
+    same = brought(own, Recognizer(DenseNet(2, 4), ("∀", "∃")).content())["id"]
+    assert own.post(f"/api/models/{same}/use", json={}).status_code == 200  # it knows as many
+
+
 def test_one_can_go_back_to_the_model_before(client, blank, folder, model):
     number = brought(client, blank)["id"]
     client.post(f"/api/models/{number}/use", json={"anyway": True})

@@ -22,7 +22,7 @@ from steepest.formulas.recognition import (
     train_recognizer,
 )
 from steepest.formulas.recognition.distortion import distort
-from steepest.formulas.recognition.networks import as_inputs
+from steepest.formulas.recognition.networks import DenseNet, as_inputs
 from steepest.formulas.sets import SymbolSet, no_symbols, read_set
 from steepest.formulas.sets.npz import write_npz
 from tests.formulas.sets.drawn import drawn_set
@@ -123,6 +123,32 @@ def test_examples_of_confusions_are_symbols_of_the_whole_set(tmp_path):
         assert {wrong.labels[k] for k in confusion.examples} == {confusion.was}
     found = json.loads((tmp_path / "out" / "result.json").read_text())
     assert [c["count"] for c in found["confusions"]] == [c.count for c in trained.tested.confusions]
+
+
+def test_symbols_to_hold_out_can_be_given(tmp_path):
+    symbols = drawn_set(10)
+    chosen = [k for k in range(len(symbols)) if k % 10 == 0]
+    trained = train_recognizer(symbols, tmp_path / "out", Settings(epochs=1, hidden=5), held_out=chosen)
+    assert trained.tested.counts == symbols.some(chosen).counts()
+    with pytest.raises(InputError, match="holds another training"):
+        train_recognizer(symbols, tmp_path / "out", Settings(epochs=1, hidden=5), held_out=chosen[1:])
+    with pytest.raises(InputError, match="holds another training"):
+        train_recognizer(symbols, tmp_path / "out", Settings(epochs=1, hidden=5))
+    for wrong in ([], range(len(symbols)), [-1], [len(symbols)]):
+        with pytest.raises(ValueError, match="held_out must be indices of some of the"):
+            train_recognizer(symbols, tmp_path / "new", Settings(epochs=1, hidden=5), held_out=wrong)
+
+
+def test_a_symbol_is_taken_for_none_only_where_some_are_none():
+    network = DenseNet(3, 4)
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.copy_(torch.tensor([0.0, 1.0, 9.0]))
+    recognizer = Recognizer(network, ("∀", "∃", ""))
+    images = np.ones((2, 28, 28), dtype=np.uint8)
+    assert test_recognizer(recognizer, SymbolSet(images, ("∃", "∀"))).accuracy == 0.5
+    tested = test_recognizer(recognizer, SymbolSet(images, ("∃", "")))
+    assert [(c.was, c.said) for c in tested.confusions] == [("∃", "")]
 
 
 def test_a_training_that_diverges_says_so(tmp_path):

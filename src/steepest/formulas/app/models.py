@@ -77,7 +77,7 @@ class Models:
             InputError: ``content`` is no such file.
         """
         recognizer = Recognizer.load(content)
-        known = {"network": recognizer.network.settings["network"], "classes": len(recognizer.labels)}
+        known = {"network": recognizer.network.settings["network"], "classes": _count_classes(recognizer)}
         if recognizer.accuracy is not None:
             known["accuracy"] = recognizer.accuracy
         file = f"{uuid.uuid4().hex}.safetensors"
@@ -173,10 +173,15 @@ class Models:
 
     def _show_shipped(self) -> dict[str, Any]:
         recognizer = Recognizer.load(self.default)
-        facts = {"network": recognizer.network.settings["network"], "classes": len(recognizer.labels)}
+        facts = {"network": recognizer.network.settings["network"], "classes": _count_classes(recognizer)}
         if recognizer.accuracy is not None:
             facts["accuracy"] = recognizer.accuracy
         return {"id": SHIPPED, "name": "shipped with steepest", "created": None, "facts": facts}
+
+
+def _count_classes(recognizer: Recognizer) -> int:
+    """Count the classes of symbols; what is no symbol is none."""
+    return sum(bool(label) for label in recognizer.labels)
 
 
 def _list_uses(db: sqlite3.Connection) -> list[int]:

@@ -13,13 +13,28 @@ from steepest.formulas.image.parts import stroke_width
 _WIDE = 1.35  # capitals: a part that is wider is two symbols
 _LEAST = 0.06  # capitals: how wide each of two symbols is at least
 _LEAST_INK = 0.03  # of the ink is in each of two symbols
-_REACH, _STEP = 0.06, 0.07  # capitals: how far ways go to a side, and how far apart they are
-_SLANTS = (0.0, -0.35, 0.35, -0.7, 0.7)  # columns a row
-_OTHER = 0.02  # of the ink: how much more ways have on another side
+_REACH = 0.06  # capitals: how far ways go to a side
 _MOST_CROSSED = 3.0  # strokes' widths of ink that a way crosses
 _CROSSED = 1.0  # strokes' widths of ink that a cut may cross
 _EVEN = 0.7  # strokes' widths of ink that a cut may cross more for halves that differ by a capital's height less
 _ASIDE = 0.15  # pixels of ink that a way pays for a column to a side
+
+
+class Search(NamedTuple):
+    """Where cuts are looked for.
+
+    ``step``: how far ways are apart, in capitals, and ``least`` in pixels; ``slants``: of ways, in columns a row;
+    ``other``: of the ink, how much two cuts have on another side at least.
+    """
+
+    step: float
+    least: int
+    slants: tuple[float, ...]
+    other: float
+
+
+COARSE = Search(0.07, 2, (0.0, -0.35, 0.35, -0.7, 0.7), 0.02)
+FINE = Search(0.035, 1, (0.0, -0.17, 0.17, -0.35, 0.35, -0.7, 0.7), 0.01)
 
 
 class Cut(NamedTuple):
@@ -55,23 +70,24 @@ def _best_cut(part: Part, height: float) -> Cut | None:
     return min(cuts, key=price, default=None)
 
 
-def find_cuts(part: Part, height: float) -> list[Cut]:
+def find_cuts(part: Part, height: float, search: Search = COARSE) -> list[Cut]:
     """Ways from the part's top to its bottom that cross little ink, upright and slanted ones, the least first.
 
     No two take nearly the same ink apart.
 
     Args:
         height: a capital's.
+        search: fine where what chooses among cuts can tell near ones apart.
     """
     ink, stroke = part.ink, stroke_width(part.ink)
     tall, wide = ink.shape
     least = max(int(_LEAST * height), 2)
-    reach, step = max(int(_REACH * height), 2), max(int(_STEP * height), 2)
+    reach, step = max(int(_REACH * height), 2), max(int(search.step * height), search.least)
     rows = np.arange(tall) - tall // 2
     middles = np.concatenate(
         [
             np.arange(least - lean, wide - least + lean + 1, step)[:, None] + np.rint(slant * rows).astype(np.int64)
-            for slant in _SLANTS
+            for slant in search.slants
             for lean in [int(abs(slant) * tall / 2)]
         ]
     )
@@ -80,7 +96,7 @@ def find_cuts(part: Part, height: float) -> list[Cut]:
     ways, crossed = ways[crossed <= _MOST_CROSSED * stroke], crossed[crossed <= _MOST_CROSSED * stroke]
     on_left = (np.arange(wide) < ways[:, :, None])[:, ink]
     share, found = on_left.mean(axis=1), []
-    for k in _pick_different(on_left, np.argsort(crossed, kind="stable")):
+    for k in _pick_different(on_left, np.argsort(crossed, kind="stable"), search.other):
         if not _LEAST_INK < share[k] < 1 - _LEAST_INK:
             continue
         side = np.arange(wide) < ways[k][:, None]
@@ -95,11 +111,11 @@ def find_cuts(part: Part, height: float) -> list[Cut]:
     return found
 
 
-def _pick_different(on_left: Mask, order: NDArray[np.int64]) -> list[int]:
+def _pick_different(on_left: Mask, order: NDArray[np.int64], other: float) -> list[int]:
     """Pick ways (ways, ink) in an order, none of which takes nearly the same ink apart as one before."""
     flat = on_left.astype(np.float32)
     each = flat.sum(axis=1)
-    near = each[:, None] + each - 2 * flat @ flat.T < max(_OTHER * on_left.shape[1], 3)
+    near = each[:, None] + each - 2 * flat @ flat.T < max(other * on_left.shape[1], 3)
     left, picked = np.ones(len(on_left), dtype=bool), []
     for k in order:
         if left[k]:

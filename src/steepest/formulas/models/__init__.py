@@ -14,8 +14,10 @@ DEFAULT = "default.safetensors"
 def load_default() -> Recognizer:
     """The model that works at once: it was trained on symbols of :func:`steepest.formulas.sets.made.make_symbols`.
 
+    It knows ``""``, what is no symbol, too.
+
     Example:
-        >>> len(load_default().labels)
-        67
+        >>> len(load_default().labels), "" in load_default().labels
+        (68, True)
     """
     return Recognizer.load(files(__package__).joinpath(DEFAULT).read_bytes())

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from steepest.formulas.image.boxes import Box, Mask, Part, box_of, crop, joined_part, overlap
 from steepest.formulas.image.making import make_page
 from steepest.formulas.image.reading import find_baseline, read_page
-from steepest.formulas.image.touching import find_cuts
+from steepest.formulas.image.touching import FINE, find_cuts
 from steepest.formulas.reading.recognizer import Recognizer
 from steepest.formulas.reading.seams import FARTHEST, Net, Opinions, Seams, Writing, cut_layout
 from steepest.formulas.reading.segmenting import cut_inputs, is_near, pair_inputs, whole_inputs
@@ -26,7 +26,7 @@ _PURE = 0.9  # of a symbol's ink is on one side of a right cut
 _SAME = 0.8  # of what two boxes cover is shared, and they are one
 _HIDDEN, _BATCH, _LR, _DECAY = (32, 32), 256, 5e-3, 0.1
 _EPOCHS = (60, 30, 12, 8)
-_WRONG = 0.5  # of wrong cuts are learnt from
+_WRONG = 0.25  # of wrong cuts are learnt from
 _SHARE = 0.04  # of whole symbols are cut to learn from at least, and more of those that look like none
 
 
@@ -132,7 +132,7 @@ def _cut_examples(
     for (part, whose), logs in zip(ones, more, strict=True):
         if len(whose) == 1 and rng.random() > max(_SHARE, 1 - np.exp(logs[1])):
             continue
-        cuts = find_cuts(part, writing.height)
+        cuts = find_cuts(part, writing.height, FINE)
         judged = [_is_right(part, cut.left, cut.right, whose, owners) for cut in cuts]
         if len(whose) > 1 and cuts:
             layouts.append(np.array([cut_layout(part, cut, writing.height) for cut in cuts], dtype=np.float64))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.formulas.image.boxes import Part, joined_part
-from steepest.formulas.image.touching import Cut, find_cuts
+from steepest.formulas.image.touching import FINE, Cut, find_cuts
 from steepest.formulas.reading.recognizer import Recognizer
 from steepest.formulas.reading.seams import Net, Opinions, Seams, Writing, cut_layout, ordered, pair_layout, part_key
 
@@ -15,7 +15,7 @@ Values = NDArray[np.float64]
 PAIR_INPUTS = 19 + 18
 _DOUBT = -2.5  # the logit from which on a piece may be more than one symbol
 _HEED, _BIAS = 0.5, -1.0  # of that logit is added to a cut's, and a threshold
-_MOST_CUTS = 16
+_MOST_CUTS = 24
 _CERTAIN = 100.0  # the logit of what is asked for
 _NEAR = (0.15, 0.5)  # capitals: how far apart pieces of one symbol are at most, beside and above each other
 _LARGEST = (1.6, 1.7)  # capitals: how wide and how high a symbol is at most
@@ -115,8 +115,8 @@ def pair_inputs(pairs: Sequence[tuple[Part, Part]], writing: Writing, opinions: 
 
 
 def likely_cuts(part: Part, height: float, place: Net) -> list[Cut]:
-    """The cuts of a part that by their layout are most probably right, at most 16."""
-    cuts = find_cuts(part, height)
+    """The cuts of a part that by their layout are most probably right, at most 24."""
+    cuts = find_cuts(part, height, FINE)
     if len(cuts) <= _MOST_CUTS:
         return cuts
     logits = place(np.array([cut_layout(part, cut, height) for cut in cuts], dtype=np.float64))

@@ -7,7 +7,7 @@ import numpy as np
 
 from steepest._errors import InputError
 from steepest.formulas.recognition.recognizer import Recognizer
-from steepest.formulas.sets.symbol_set import SymbolSet
+from steepest.formulas.sets.symbol_set import NOTHING, SymbolSet
 
 SHOWN = 12
 
@@ -55,8 +55,14 @@ test_recognizer.__test__ = False  # type: ignore[attr-defined]  # no test, whate
 
 
 def answers(recognizer: Recognizer, symbols: SymbolSet) -> list[str]:
-    """What each symbol of a set is taken for."""
-    best = recognizer.probabilities(symbols.images).argmax(axis=1)
+    """What each symbol of a set is taken for: for none (``""``) only where some of the set are none.
+
+    So it is when pages are read: what was cut out as a symbol is one.
+    """
+    rows = recognizer.probabilities(symbols.images)
+    if NOTHING in recognizer.labels and NOTHING not in symbols.labels:
+        rows[:, recognizer.labels.index(NOTHING)] = -1
+    best = rows.argmax(axis=1)
     return [recognizer.labels[k] for k in best.tolist()]
 
 

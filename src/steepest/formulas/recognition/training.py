@@ -7,7 +7,7 @@ check_extra("compare", "cloudpickle")
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -59,36 +59,54 @@ def train_recognizer(
     folder: Path,
     settings: Settings = Settings(),  # noqa: B008
     progress: Callable[[Epoch], object] = lambda epoch: None,
+    *,
+    held_out: "Sequence[int] | NDArray[np.int64] | None" = None,
 ) -> Trained:
     """Train, or read what the folder has; writes ``model.safetensors``, ``result.json`` and ``progress.jsonl`` there.
 
-    A tenth of the symbols is held out, with all copies of what is in it: the accuracy is that on them, and so is the
-    temperature.
+    A share of the symbols, by default a tenth, is held out, with all copies of what is in it: the accuracy is that on
+    them, and so is the temperature.
 
     Args:
         folder: new, or that of this very training.
         progress: called after each epoch; a true answer stops the training.
+        held_out: the indices of those symbols, for sets of which it is known what is a copy of what; by default they
+            are looked for.
 
     Raises:
+        ValueError: ``held_out`` holds none, all, or others than the set's.
         InputError: there are too few symbols, a setting cannot be used, the folder holds something else, or the
             training has diverged.
         StoppedError: ``progress`` has stopped it.
     """
     folder = Path(folder)
     settings.find_method()
-    take_folder(folder, SETTINGS, {"symbols": _digest(symbols), **_plain(asdict(settings))}, "training")
+    chosen = None if held_out is None else _check_indices(held_out, len(symbols))
+    own = {"held_out_symbols": None if chosen is None else hashlib.sha256(chosen.tobytes()).hexdigest()}
+    take_folder(folder, SETTINGS, {"symbols": _digest(symbols), **_plain(asdict(settings)), **own}, "training")
     with suppress(OSError, ValueError, KeyError, TypeError, InputError):
         return read_result(folder, symbols)
-    rest, held_out = hold_out_symbols(symbols, settings.held_out, settings.seed)
-    assignment = assignment_of(symbols, rest, held_out, settings)
+    if chosen is None:
+        rest, out = hold_out_symbols(symbols, settings.held_out, settings.seed)
+    else:
+        rest, out = np.setdiff1d(np.arange(len(symbols)), chosen), chosen
+    assignment = assignment_of(symbols, rest, out, settings)
     with threads(settings.threads):
         network, curve, seconds = _train(assignment, folder, progress)
         recognizer = calibrated(network, tuple(symbols.counts()), assignment.splits.validation)
-    tested = _place(test_recognizer(recognizer, symbols.some(held_out)), held_out.tolist())
+    tested = _place(test_recognizer(recognizer, symbols.some(out)), out.tolist())
     trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
     write_result(folder, trained)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return trained
+
+
+def _check_indices(indices: "Sequence[int] | NDArray[np.int64]", count: int) -> NDArray[np.int64]:
+    """Return indices in order, each once; they must be of some of ``count``, not of all."""
+    found = np.unique(np.asarray(indices, dtype=np.int64))
+    if not 0 < len(found) < count or found[0] < 0 or found[-1] >= count:
+        raise ValueError(f"held_out must be indices of some of the {count} symbols, not of all, got {len(found)}")
+    return found
 
 
 def assignment_of(

@@ -7,10 +7,18 @@ const OFTEN = 1000; // milliseconds between looks at a training that runs
 const STATES = { running: "running", finished: "finished", cancelled: "cancelled", failed: "failed", interrupted: "interrupted" };
 
 export async function showTraining(main) {
-  const [choices, { sets }] = await Promise.all([ask("/api/choices"), ask("/api/sets")]);
+  const waiting = make("p", { class: "facts", role: "status" }, "Loading the methods of training; after the server has started this takes some seconds …");
+  main.append(make("div", { class: "head first" }, make("h1", {}, "Train a model")), waiting);
+  let choices;
+  let sets;
+  try {
+    [choices, { sets }] = await Promise.all([ask("/api/choices"), ask("/api/sets")]);
+  } finally {
+    waiting.remove();
+  }
   const current = make("div", {});
   const list = make("div", {});
-  main.append(make("div", { class: "head first" }, make("h1", {}, "Train a model")), form(choices, sets, start), current, list);
+  main.append(form(choices, sets, start), current, list);
   let shown = null;
   let curve = [];
   let timer;
