@@ -102,13 +102,19 @@ def equal(one, other):
 
 
 # Of the others insgd is told by its model's hooks, and two find their lr in a way of their own.
-TAKING_GROUPS = sorted(METHODS.keys() - ESTIMATORS.keys() - {"sgd-mi-layer", "sgd-mi-range"})
+REFUSING = {
+    "sgd-mi-layer": "nor values for other groups",
+    "sgd-mi-range": "finds one lr for all",
+    "lbfgs": "lbfgs takes one step for all parameters",
+    "prodigy": "prodigy finds one lr for all parameters",
+}
+TAKING_GROUPS = sorted(METHODS.keys() - ESTIMATORS.keys() - REFUSING.keys())
 
 
 @pytest.mark.parametrize("name", TAKING_GROUPS)
 def test_a_scale_of_one_changes_no_bit_and_next_to_none_moves_nothing_whatever_the_method(name):
     method = METHODS[name]
-    values = {"lr": method.space["lr"].middle}
+    values = {"lr": method.space["lr"].middle, **({"adamw_lr": 0.01} if name == "muon" else {})}
     _, plain, without = outcome(method, values)
     scaled = method.with_space({"lr_scale@3.*": Range(1e-30, 1.0)})
     first, same, with_it = outcome(scaled, {**values, "lr_scale@3.*": 1.0})
@@ -177,7 +183,7 @@ def test_a_run_with_groups_resumes_to_the_last_bit(tmp_path):
 
 
 def test_methods_with_groups_of_their_own_say_that_they_take_no_others():
-    for name, sentence in (("sgd-mi-layer", "nor values for other groups"), ("sgd-mi-range", "finds one lr for all")):
+    for name, sentence in REFUSING.items():
         method = METHODS[name]
         values = {key: domain.middle for key, domain in method.space.items()} | {"lr_scale@3.*": 2.0}
         scaled = method.with_space({"lr_scale@3.*": Range(0.1, 10.0)})

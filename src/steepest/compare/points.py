@@ -23,7 +23,7 @@ def quasi_random_points(space: Space, count: int, seed: int = 0) -> list[dict[st
         >>> [f"{p['lr']:.3g}" for p in quasi_random_points({"lr": Range(0.01, 1.0)}, 4)]
         ['0.0158', '0.158', '0.0499', '0.499']
         >>> quasi_random_points({"nesterov": Choice(True, False), "layers": Range(1, 9, integer=True)}, 2)
-        [{'nesterov': True, 'layers': 1}, {'nesterov': False, 'layers': 6}]
+        [{'nesterov': True, 'layers': 1}, {'nesterov': False, 'layers': 4}]
     """
     from scipy.stats import qmc  # a third of a second, which a worker can do without
 

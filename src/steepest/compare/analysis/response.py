@@ -75,6 +75,7 @@ def fit_response(
     equations 5.10 to 5.12.
 
     Example:
+        >>> from steepest.training import Range
         >>> space = {"lr": Range(0.001, 1.0)}
         >>> points = [{"lr": 10 ** (-3 + k / 2)} for k in range(7)]
         >>> fit = fit_response(space, points, [0.90, 0.93, 0.95, 0.94, 0.96, 0.92, 0.40])

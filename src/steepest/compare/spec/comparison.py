@@ -157,7 +157,7 @@ class Spec(Shared):
 
     @property
     def _evaluations(self) -> list[int]:
-        """Of one run at the comparison's batch size, on each of its tasks, most often one."""
+        """Count those of one run at the comparison's batch size, on each of its tasks, most often one."""
         samples = self.workload.tasks or (self.workload.train_samples,)
         return [self.epochs * steps_per_epoch(count, self.batch_size) for count in samples]
 

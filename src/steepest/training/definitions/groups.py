@@ -50,7 +50,7 @@ def grouped(of: str, model: nn.Module, options: Mapping[str, Any], patterns: Ite
     """A model's parameters as groups of an optimizer: those of each pattern with their own values, then the others.
 
     Patterns are those of a shell (``fnmatch``) over the names that ``model.named_parameters()`` has: ``head.*``,
-    ``*.bias``. A parameter is in one group: no two patterns may match it. ``lr_scale`` becomes ``lr``: that many times
+    ``*.bias``. A parameter is in one group: no two patterns may match it. ``lr_scale`` gives ``lr``: that many times
     the lr of all, which a schedule then moves by the same factor. A ``weight_decay`` of a pattern is that of all that
     it matches; the weight decay of all passes over biases and normalisation layers, as
     :func:`steepest.param_groups` has it.
@@ -77,7 +77,7 @@ def grouped(of: str, model: nn.Module, options: Mapping[str, Any], patterns: Ite
                 raise InputError(f"{of} has both lr@{pattern} and {SCALE}@{pattern}; choose one")
             if "lr" not in options:
                 raise InputError(f"{of} has {SCALE}@{pattern}, and no lr that it could multiply")
-            own["lr"] = own.pop(SCALE) * options["lr"]
+            own["lr"] = own[SCALE] * options["lr"]  # and the scale, for an optimizer of several learning rates
     decay = options.get("weight_decay")
     parts = param_groups(model, decay) if decay else [{"params": list(model.named_parameters())}]
     found = []

@@ -32,8 +32,10 @@ class BudgetedLBFGS(torch.optim.LBFGS):
 
     def __init__(self, params: ParamsT, **options: Any) -> None:
         groups = named_groups(params)
-        if len(groups) > 1 or "weight_decay" in groups[0]:
+        if any("weight_decay" in group for group in groups):
             raise InputError("lbfgs knows no weight_decay other than 0; add what is to decay to the loss")
+        if len(groups) > 1 or "lr_scale" in groups[0]:
+            raise InputError("lbfgs takes one step for all parameters, and no values for some of them")
         refuse_shards("lbfgs", groups[0]["params"])
         super().__init__(groups[0]["params"], **options)
 

@@ -55,6 +55,8 @@ def prodigy(params: ParamsT, **options: Any) -> Optimizer:
     given = named_groups(params)
     for group in given:
         refuse_shards("prodigy", group["params"])
+        if "lr_scale" in group:
+            raise InputError("prodigy finds one lr for all parameters, and takes no lr_scale for some of them")
     found: Optimizer = require("prodigyopt", _EXTRA).Prodigy(given, **options)
     return found
 

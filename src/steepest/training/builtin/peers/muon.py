@@ -110,7 +110,10 @@ class MuonWithAdamW(Optimizer):
                 (False, muon.defaults | adamw.defaults),
             ):
                 part = [(name, p) for name, p in group["params"] if getattr(p, _MARK, False) == is_hidden]
-                own = {"lr": defaults["lr"], "weight_decay": weight_decay} | group | {"params": part}
+                own = {"weight_decay": weight_decay} | group | {"params": part}
+                own["lr"] = (
+                    defaults["lr"] * group["lr_scale"] if "lr_scale" in group else group.get("lr", defaults["lr"])
+                )
                 groups += [defaults | own | {"hidden": is_hidden}] if part else []
         if not any(group["hidden"] for group in groups):
             raise InputError(
