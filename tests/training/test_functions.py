@@ -174,6 +174,8 @@ def test_a_function_that_does_not_do_its_part_is_told(function, sentence):
         ({"method": METHODS["ssgd"]}, "ssgd obtains its gradient in a way of its own, and 'own' is a function"),
         ({"method": dataclasses.replace(SGD, batches_per_step=2)}, "sgd takes several batches a step"),
         ({"recipe": Recipe(clip=1.0, warmup=0.1)}, "the recipe has clip, and 'own' is a function"),
+        ({"method": METHODS["schedule-free-sgd"]}, "schedule-free-sgd is evaluated at other weights than it is train"),
+        ({"method": METHODS["lbfgs"]}, "lbfgs pays for what each of its steps takes"),
         ({"method": METHODS["sgd-mi"]}, "the learning rate of sgd-mi goes by more than steps and validations"),
     ],
 )
@@ -185,6 +187,9 @@ def test_what_a_function_does_not_show_is_refused(changes, sentence):
 def test_what_a_function_does_not_show_is_refused_before_the_first_run(tmp_path):
     study = Study(workload(), methods=["sgd", "ssgd"], out=tmp_path / "s", **SMALL)
     with pytest.raises(InputError, match="ssgd obtains its gradient in a way of its own"):
+        study.run(progress=False)
+    study = Study(workload(), methods=["sgd"], save_weights=True, out=tmp_path / "w", **SMALL)
+    with pytest.raises(InputError, match="save_weights must be left out for own, a function"):
         study.run(progress=False)
     study = Study(workload(), methods=["sgd"], measure=["sharpness"], out=tmp_path / "t", **SMALL)
     with pytest.raises(InputError, match="sharpness is measured, and 'own' is a function, which shows neither"):

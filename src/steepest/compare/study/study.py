@@ -341,6 +341,12 @@ class Study:
         if self.follows:
             torchrun.follow()
             return True
+        functions = [c.workload.name for c in self.spec.comparisons if c.workload.is_function]
+        if self._save_weights and functions:
+            raise InputError(
+                f"{argument('save_weights')} must be left out for {functions[0]}, a function, which does not show its "
+                "model; it may keep the weights itself"
+            )
         told = Callbacks([*_as_list(callbacks), *map(make_tracker, self._trackers)], on_run_end, on_study_end)
         quiet = Console(stderr=True, quiet=not progress)
         with spelled_by(self._spelling), Spares(self._count_spares()) as spares, ProgressDisplay(quiet) as display:

@@ -24,7 +24,7 @@ def evaluated(optimizer: Optimizer) -> Iterator[None]:
 
     It trains on from the weights that it had, to the last bit: there and back it would compute them, and round.
     """
-    if not _has_modes(optimizer):
+    if not has_modes(optimizer):
         yield
         return
     trained = [p.detach() for group in optimizer.param_groups for p in group["params"]]
@@ -40,11 +40,12 @@ def evaluated(optimizer: Optimizer) -> Iterator[None]:
 
 def set_mode(optimizer: Optimizer, mode: str) -> None:
     """Put an optimizer that has both into ``train`` or ``eval``."""
-    if _has_modes(optimizer):
+    if has_modes(optimizer):
         getattr(optimizer, mode)()
 
 
-def _has_modes(optimizer: Optimizer) -> bool:
+def has_modes(optimizer: Optimizer) -> bool:
+    """Whether an optimizer has other weights for evaluation, as Schedule-Free has."""
     return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
 
 

@@ -19,7 +19,7 @@ from steepest.training.definitions.recipe import Recipe
 from steepest.training.definitions.schedule import SCHEDULE_NOTE, Controller
 from steepest.training.definitions.workload import Workload
 from steepest.training.loop.beginning import checked_optimizer, initial_weights
-from steepest.training.loop.evaluate import reaches, set_mode
+from steepest.training.loop.evaluate import has_modes, reaches
 from steepest.training.process.randomness import seed_generators
 
 
@@ -65,7 +65,11 @@ class FunctionRun:
         threads = torch.get_num_threads()
         found: Optimizer = checked_optimizer(asked.method, asked.method.build(model, asked.hyperparameters))
         torch.set_num_threads(threads)
-        set_mode(found, "train")
+        if has_modes(found):
+            raise InputError(
+                f"{asked.method.name} is evaluated at other weights than it is trained at, and {self._name!r} is a "
+                "function, which does not show when it evaluates"
+            )
         self._controller = asked.lr_schedule.start(found, self.steps, round(asked.own_recipe.warmup * self.steps))
         for name in ("see", "attach", "after_step"):
             if callable(getattr(self._controller, name, None)):
