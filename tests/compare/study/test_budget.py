@@ -12,6 +12,7 @@ from steepest._errors import InputError
 from steepest.compare import Method, Range, Study
 from steepest.compare.spec import StudySpec
 from steepest.compare.spec.paying import Prices
+from steepest.compare.study import timing
 from tests.compare import tiny
 
 LR = {"lr": Range(0.01, 1.0)}
@@ -24,9 +25,16 @@ def study_of(methods, out=None, workload=tiny.clouds, **options):
     return Study(workload, methods=methods, out=out, **{**SMALL, **options})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_measurements():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "_ENOUGH_SECONDS", 0.02)
+        yield
+
+
 @pytest.fixture(scope="module")
 def priced():
-    """A study counted in seconds, which take a moment to measure."""
+    """A study counted in seconds."""
     return study_of(["sgd", LARGE, WHOLE], budget="seconds").spec
 
 
