@@ -23,7 +23,7 @@ def train(run: FunctionRun) -> None:
         loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if step % 12 == 0:
+        if step % 12 == 0 or step == run.steps:
             with torch.no_grad():
                 outputs, labels = model(x[validation_rows]), y[validation_rows]
             accuracy = (outputs.argmax(1) == labels).float().mean()

@@ -32,7 +32,7 @@ def fit(run, record=None):
         optimizer.step()
         if record is not None:
             record.append((optimizer.param_groups[0]["lr"], model.weight.detach().clone()))
-        if (step + 1) % 5 == 0 and run.report(-loss, loss, train_loss=loss):
+        if (step % 5 == 4 or step + 1 == run.steps) and run.report(-loss, loss, train_loss=loss):
             return
     run.test(-loss.detach())
 
@@ -90,6 +90,12 @@ def test_a_short_run_is_told_of_fewer_steps(tmp_path):
     )
     assert study.run(progress=False)
     assert {r.gradient_evaluations for r in study.records() if r.phase == "screen"} == {10}
+
+
+def test_it_is_planned_and_counted_in_seconds(tmp_path):
+    study = Study(workload(), methods=["sgd", "adamw"], out=tmp_path / "s", budget="seconds", **SMALL)
+    assert study.run(progress=False)
+    assert [method.failure for method in study.plan().methods] == [None, None]
 
 
 def test_a_run_that_is_told_to_stop_takes_no_further_step():

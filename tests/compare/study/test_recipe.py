@@ -9,6 +9,7 @@ import torch
 from steepest._errors import InputError
 from steepest.cli import run
 from steepest.compare import Method, Range, Study
+from steepest.compare.records.folder import fingerprint
 from steepest.compare.spec import StudySpec
 from tests.compare import tiny
 
@@ -55,6 +56,22 @@ def test_a_method_that_says_otherwise_is_told(tmp_path):
     other = dataclasses.replace(own, recipe={"clip": None})
     with pytest.raises(InputError, match=r"methods.own.recipe.warmup differs: 0.2 there, nothing here"):
         Study(tiny.clouds, out=tmp_path / "s", **{**SMALL, "methods": ["sgd", other]}, clip=0.01).run(progress=False)
+
+
+def test_a_study_from_before_there_were_recipes_is_known_where_its_spec_is_lost():
+    spec = Study(tiny.clouds, **{**SMALL, "methods": ["sgd"]}).spec
+    assert fingerprint(spec) == fingerprint(Without(spec))
+    assert fingerprint(spec) != fingerprint(Study(tiny.clouds, **{**SMALL, "methods": ["sgd"]}, clip=1).spec)
+
+
+class Without:
+    """A spec as it was written then."""
+
+    def __init__(self, spec):
+        raw = json.loads(spec.to_json())
+        for part in (raw["study"], *raw["study"]["methods"]):
+            del part["recipe"]
+        self.to_json = lambda: json.dumps(raw)
 
 
 def test_a_spec_from_before_there_were_recipes_is_a_plain_one():

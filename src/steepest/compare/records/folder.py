@@ -42,6 +42,7 @@ _NO_MATTER = (
     "data_sha256_before",
     "prices",
 )
+_PLAIN: tuple[str, dict[str, object]] = ("recipe", {})  # which specs did not say before there were recipes
 _FINGERPRINTS = f"{spec_module.FORMAT}:"  # those of another format cannot be compared
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
 
@@ -301,7 +302,7 @@ def fingerprint(spec: StudySpec) -> str:
 
     def bare(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: bare(item) for key, item in value.items() if key not in _NO_MATTER}
+            return {key: bare(item) for key, item in value.items() if key not in _NO_MATTER and (key, item) != _PLAIN}
         return [bare(item) for item in value] if isinstance(value, list) else value
 
     digest = hashlib.sha256(json.dumps(bare(json.loads(spec.to_json())), sort_keys=True).encode()).hexdigest()

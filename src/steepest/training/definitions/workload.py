@@ -232,8 +232,9 @@ class Workload:
             ...         loss = (weight.weight - 3).square().sum()
             ...         loss.backward()
             ...         optimizer.step()
-            ...         if (step + 1) % 10 == 0 and run.report(metric=-loss, loss=loss):
-            ...             return
+            ...         if step % 10 == 9 or step + 1 == run.steps:  # of which a short run has fewer
+            ...             if run.report(metric=-loss, loss=loss):
+            ...                 return
             ...     run.test(metric=-loss)
             >>> Workload.from_function(fit, name="three", steps=100, target=-0.01, percent=False).epochs
             10
