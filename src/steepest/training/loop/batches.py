@@ -63,7 +63,8 @@ class Batches(Iterator[tuple[Tensor, Tensor]]):
             self._begin_epoch()
         chosen = self._order[self._taken * self._batch_size :][: self._batch_size]
         self._taken += 1
-        inputs, targets = self._split.inputs[chosen], self._split.targets[chosen]
+        inputs = self._split.inputs.index_select(0, chosen)  # a third of the time of inputs[chosen]
+        targets = self._split.targets.index_select(0, chosen)
         return (inputs if self._augment is None else self._augment(inputs, self._augmenting)), targets
 
     def state_dict(self) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Run:
     def __post_init__(self) -> None:
         self.workload, self.method = self.assignment.workload, self.assignment.method
         self.recipe = self.assignment.own_recipe
+        self._unit = self.method.unit  # asked for several times a step
         names = (own_of(name).name for name in (*self.method.space, *self.method.fixed))
         asked = {"lr", *names}  # other values of a group are the optimizer's own
         self._attached = ExitStack()
@@ -90,7 +91,7 @@ class Run:
     @property
     def place(self) -> int:
         """How far this task has come: in steps, or in calls of the closure where these are counted."""
-        return (self.spent - self.began) // self.method.unit
+        return (self.spent - self.began) // self._unit
 
     @property
     def left(self) -> int:
@@ -187,7 +188,7 @@ class Run:
             returned = closure()
             self._step_once()
         self._check_cost(len(batch), len(losses))
-        self.spent += self._count_calls(len(losses)) * self.method.unit
+        self.spent += self._count_calls(len(losses)) * self._unit
         self.loss_sum += self._after_step(self._find_loss_of_step(returned, losses).detach())
         self.loss_count += 1
         self.step += 1
