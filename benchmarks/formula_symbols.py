@@ -57,7 +57,8 @@ def main() -> None:
     rest = np.concatenate([rest, rest + len(plain), np.arange(start + tenth, start + count)])
     held_out = np.concatenate([held_out, held_out + len(plain), np.arange(start, start + tenth)])
     settings = Settings(network=given.network, epochs=given.epochs, batch_size=128)
-    assignment, networks = assignment_of(every, rest, held_out, settings), list[nn.Module]()
+    networks = list[nn.Module]()
+    assignment, names = assignment_of(every, rest, held_out, settings)
 
     def note(seen: Progress) -> bool:
         print(
@@ -67,7 +68,7 @@ def main() -> None:
 
     started = time.perf_counter()
     train(assignment, with_test=False, progress=note, trained=networks.append)
-    recognizer = calibrated(networks[0], tuple(every.counts()), assignment.splits.validation)
+    recognizer = calibrated(networks[0], names, assignment.splits.validation)
     recognizer.save(given.out)
     symbols = test_recognizer(recognizer, SymbolSet(*_held(given.data, given.held_out)))
     print(f"accuracy {100 * symbols.accuracy:.2f} % on fold {given.held_out}, {time.perf_counter() - started:.0f} s")

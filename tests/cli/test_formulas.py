@@ -117,6 +117,7 @@ def test_a_training_that_was_killed_ends_in_the_same_file(here):
         (["train", "set.npz", "--method", "sgdd"], "unknown method 'sgdd'"),
         (["test", "set.npz", "set.npz"], "set.npz"),
         (["make-pages", "set.npz", "--pages", "0"], "--pages must be at least 1, got 0"),
+        (["train", "set.npz", "--fragments", "-1"], "--fragments must be from 0 to 10, got -1"),
         (["make-pages", "set.npz", "--broken", "2"], "--broken must be from 0 to 1, got 2"),
         (["export", "9", "--out", "x.safetensors"], "there is no model of number 9"),
         (["serve", "--port", "70000"], "--port must be from 0 to 65535, got 70000"),

@@ -114,6 +114,9 @@ def train(
     distort: Annotated[
         bool, typer.Option("--distort/--no-distort", help="Shift, turn and slant symbols a little.")
     ] = True,
+    fragments: Annotated[
+        float, typer.Option(help="For each symbol so many pictures of what is none, for models that read pages.")
+    ] = 0.0,
     threads: Annotated[int, typer.Option(help="That torch computes with.")] = 1,
     seed: Annotated[int, typer.Option(help="Of what is held out, the weights and the order.")] = 0,
 ) -> int:
@@ -129,7 +132,7 @@ def train(
     with settings_refused(Settings):
         settings = Settings(
             network=network, method=method, lr=lr, epochs=epochs, batch_size=batch_size, seed=seed, distort=distort,
-            hidden=hidden, activation=activation, schedule=schedule, threads=threads,
+            hidden=hidden, activation=activation, schedule=schedule, threads=threads, fragments=fragments,
         )  # fmt: skip
     found_set = read_set(symbols)
     folder = target.with_suffix("")

@@ -136,8 +136,10 @@ def test_settings_are_refused_in_a_sentence(client, number):
         ({"batch_size": 0.5}, "batch_size must be a whole number"),
         ({"hidden": 10**6}, "hidden must be"),
         ({"distort": 1}, "distort must be true or false"),
+        ({"fragments": True}, "fragments must be a number"),
+        ({"fragments": 1e9}, "fragments must be from 0 to 10"),
     ):
-        status = 400 if part.startswith(("settings", "batch", "distort")) else 422
+        status = 400 if part.startswith(("settings", "batch", "distort", "fragments must be a n")) else 422
         assert part in started(client, number, status, **settings)
     assert started(client, 77, 404) == "there is no set of number 77"
     assert client.get("/api/trainings").json() == {"trainings": []}

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from steepest._errors import InputError
+from steepest.formulas.reading import make_fragments
 from steepest.formulas.recognition import (
     Recognizer,
     Settings,
@@ -23,6 +24,7 @@ from steepest.formulas.recognition import (
 )
 from steepest.formulas.recognition.distortion import distort
 from steepest.formulas.recognition.networks import DenseNet, as_inputs
+from steepest.formulas.recognition.widening import widened
 from steepest.formulas.sets import SymbolSet, no_symbols, read_set
 from steepest.formulas.sets.npz import write_npz
 from tests.formulas.sets.drawn import drawn_set
@@ -151,6 +153,67 @@ def test_a_symbol_is_taken_for_none_only_where_some_are_none():
     assert [(c.was, c.said) for c in tested.confusions] == [("∃", "")]
 
 
+def test_what_is_no_symbol_is_learnt_if_asked_for_and_the_accuracy_is_that_of_symbols(tmp_path):
+    symbols = drawn_set(20)
+    settings = replace(QUICK["dense"], fragments=0.5, epochs=12)
+    trained = train_recognizer(symbols, tmp_path / "out", settings)
+    assert trained.recognizer.labels == (*symbols.counts(), "")
+    assert trained.counts == symbols.counts()
+    assert sum(trained.tested.counts.values()) == len(symbols) // 10
+    images = drawn_set(20, seed=1).images
+    fragments = make_fragments(images, drawn_set(20, seed=1).labels, 200, 3)
+    none = [trained.recognizer.probabilities(some)[:, -1].mean() for some in (images, fragments)]
+    assert none[0] < 0.3 < none[1]
+    found = cross_validate(symbols, replace(settings, epochs=4), 2)
+    assert found.tested.counts == symbols.counts()
+
+
+def test_symbols_that_come_more_often_weigh_more(tmp_path):
+    """Two sets that say the opposite of each other: the one that comes ten times is believed."""
+    some = drawn_set(10)
+    one, other = list(some.counts())[:2]
+    swapped = {one: other, other: one}
+    kept = [k for k, label in enumerate(some.labels) if label in swapped]
+    some = some.some(kept)
+    both = some + SymbolSet(drawn_set(10, seed=1).some(kept).images, tuple(swapped[x] for x in some.labels))
+    for times, sure in (([1] * 20 + [10] * 20, False), ([10] * 20 + [1] * 20, True)):
+        folder = tmp_path / str(sure)
+        trained = train_recognizer(both, folder, replace(QUICK["dense"], epochs=10), held_out=[0, 20], times=times)
+        known = test_recognizer(trained.recognizer, some).accuracy
+        assert known > 0.9 if sure else known < 0.1
+    with pytest.raises(InputError, match="holds another training"):
+        train_recognizer(both, folder, replace(QUICK["dense"], epochs=10), held_out=[0, 20])
+    for wrong in ([1] * 39, [1.0] * 40, [0] * 40):
+        with pytest.raises(ValueError, match="times must be 40 integers above 0"):
+            train_recognizer(both, tmp_path / "new", QUICK["dense"], times=wrong)
+
+
+def test_what_is_made_of_a_symbol_is_learnt_or_held_out_as_it_is():
+    symbols = drawn_set(4) + SymbolSet(np.ones((1, 28, 28), dtype=np.uint8), ("",))
+    rest, held_out = np.arange(0, len(symbols), 2), np.arange(1, len(symbols), 2)
+    whole, learnt, tested = widened(symbols, rest, held_out, 1.5, 7)
+    assert whole.labels[: len(symbols)] == symbols.labels
+    assert sorted([*learnt.tolist(), *tested.tolist()]) == list(range(len(whole)))
+    for part, own in ((learnt, rest), (tested, held_out)):
+        named = [label for label in symbols.some(own).labels if label]
+        added = list(whole.some(part).labels[len(own) :])
+        assert added == [*named, *[""] * round(1.5 * len(named))]
+    alone = widened(symbols.some(rest), np.arange(len(rest) - 1), np.array([len(rest) - 1]), 1.5, 7)[0]
+    assert len(alone) == len(rest) + len(rest) - 1 + round(1.5 * (len(rest) - 1))  # of "" nothing is made
+
+
+def test_a_folder_from_before_there_were_fragments_goes_on(tmp_path):
+    trained = train_recognizer(drawn_set(10), tmp_path / "out", Settings(epochs=1, hidden=5))
+    settings = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert settings.pop("fragments") == 0
+    assert settings.pop("times", 0) is None
+    (tmp_path / "out" / "training.json").write_text(json.dumps(settings))
+    again = train_recognizer(drawn_set(10), tmp_path / "out", Settings(epochs=1, hidden=5), pytest.fail)
+    assert again.tested == trained.tested
+    with pytest.raises(InputError, match="fragments"):
+        train_recognizer(drawn_set(10), tmp_path / "out", Settings(epochs=1, hidden=5, fragments=1.0))
+
+
 def test_a_training_that_diverges_says_so(tmp_path):
     with pytest.raises(InputError, match="lr 1e\\+30 is too high for sgd"):
         train_recognizer(drawn_set(10), tmp_path / "out", replace(QUICK["dense"], method="sgd", lr=1e30))
@@ -171,7 +234,7 @@ def test_a_set_of_few_symbols_is_trained_on_and_one_of_copies_is_refused(tmp_pat
     [
         ("network", "resnet"), ("epochs", 0), ("epochs", 1.5), ("batch_size", 0), ("hidden", 0), ("hidden", 10**6),
         ("lr", 0.0), ("lr", float("inf")), ("seed", -1), ("held_out", 0.0), ("held_out", 0.6), ("activation", "tanh"),
-        ("schedule", "never"), ("threads", 0),
+        ("schedule", "never"), ("threads", 0), ("fragments", -0.5), ("fragments", 11), ("fragments", float("nan")),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(setting, value):

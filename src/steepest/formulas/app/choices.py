@@ -18,6 +18,7 @@ from steepest.training.definitions.schedule import SCHEDULES
 MADE = "shipped with steepest"
 _SEED = 19
 MADE_EACH = 100  # symbols of each class
+OWN_TIMES = 5  # that a symbol of the user's comes in an epoch beside those that are shipped
 FULL_BATCH = ("gradient-descent", "rprop")
 
 
@@ -48,6 +49,7 @@ def list_choices() -> dict[str, Any]:
         "schedules": sorted(SCHEDULES),
         "activations": sorted(ACTIVATIONS),
         "made": made_count(),
+        "own_times": OWN_TIMES,
     }
 
 

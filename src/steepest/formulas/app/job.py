@@ -39,12 +39,16 @@ def main(folder: Path) -> None:
 
 def _train(folder: Path) -> dict[str, Any] | None:
     """Train, then try the model that was in use on the symbols held out."""
+    from steepest.formulas.app.choices import OWN_TIMES
     from steepest.formulas.recognition import Recognizer, Settings, test_recognizer, train_recognizer
     from steepest.formulas.sets import hold_out_symbols, read_set
 
     request = json.loads((folder / REQUEST).read_text("utf-8"))
     symbols, settings = read_set(folder / SYMBOLS), Settings(**request["settings"])
-    train_recognizer(symbols, folder / RUN, settings)
+    shipped = request.get("shipped", 0)
+    times = OWN_TIMES if shipped else 1
+    often = [1] * shipped + [times] * (len(symbols) - shipped)
+    train_recognizer(symbols, folder / RUN, settings, times=often if times > 1 else None)
     if not (folder / BEFORE).exists():
         return None
     _, held_out = hold_out_symbols(symbols, settings.held_out, settings.seed)

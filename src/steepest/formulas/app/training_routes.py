@@ -18,7 +18,7 @@ from steepest.formulas.sets import SymbolSet, read_set
 
 _SETTINGS: dict[str, Any] = {
     "network": str, "method": str, "lr": (float, int, type(None)), "epochs": (int, type(None)), "batch_size": int,
-    "seed": int, "distort": bool, "hidden": int, "activation": str, "schedule": str,
+    "seed": int, "distort": bool, "fragments": (float, int), "hidden": int, "activation": str, "schedule": str,
 }  # fmt: skip
 _LONGEST = 10_000  # epochs
 
@@ -66,7 +66,8 @@ def _start(desk: Desk, found: dict[str, Any]) -> dict[str, Any]:
     name, chosen = take_name(found), take_ids(found, "sets", 100)
     settings = _settings(take(found, "settings", dict))
     known = {entry["id"]: entry["name"] for entry in user_sets.list_sets(desk.database)}
-    parts = [_symbols(desk, set_id) for set_id in dict.fromkeys(chosen)]
+    chosen = sorted(set(chosen))  # what is shipped comes first
+    parts = [_symbols(desk, set_id) for set_id in chosen]
     whole = parts[0]
     for part in parts[1:]:
         whole += part
@@ -76,8 +77,9 @@ def _start(desk: Desk, found: dict[str, Any]) -> dict[str, Any]:
         "name": name,
         "settings": {key: getattr(settings, key) for key in _SETTINGS},
         "epochs": settings.passes,
-        "sets": [MADE if set_id == 0 else known[set_id] for set_id in dict.fromkeys(chosen)],
+        "sets": [MADE if set_id == 0 else known[set_id] for set_id in chosen],
         "symbols": len(whole),
+        "shipped": len(parts[0]) if chosen[0] == 0 else 0,
     }
     return {"training": desk.trainings.start(whole, request)}
 

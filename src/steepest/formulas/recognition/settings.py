@@ -30,6 +30,8 @@ class Settings:
         batch_size: at most as many as there are; a method may have its own.
         seed: of the symbols that are held out, the initial weights, the order and the distortion.
         distort: shift, turn, slant and stretch the training symbols a little, anew in each epoch.
+        fragments: for each symbol so many pictures of what is none, such as pieces of it, and the symbol as pages show
+            it: the recogniser tells wrong boxes on a page from right ones. At most 10; 0 for symbols alone.
         hidden, activation: of the dense net: units, and ``"relu"`` or ``"sigmoid"``.
         schedule: of the learning rate.
         held_out: share of the symbols that is not trained on.
@@ -46,6 +48,7 @@ class Settings:
     batch_size: int = 64
     seed: int = 0
     distort: bool = True
+    fragments: float = 0.0
     hidden: int = 500
     activation: str = "relu"
     schedule: str = "linear"
@@ -63,6 +66,8 @@ class Settings:
             raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {self.seed!r}")
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise ValueError(f"lr must be a finite number above 0, got {self.lr!r}")
+        if not 0 <= self.fragments <= 10:
+            raise ValueError(f"fragments must be from 0 to 10, got {self.fragments!r}")
         if not 0 < self.held_out <= 0.5:
             raise ValueError(f"held_out must be above 0 and at most 0.5, got {self.held_out!r}")
         if self.schedule not in SCHEDULES:

@@ -36,6 +36,7 @@ from steepest.formulas.recognition.results import (
 from steepest.formulas.recognition.settings import Settings
 from steepest.formulas.recognition.temperature import fit_temperature
 from steepest.formulas.recognition.testing import Tested, test_recognizer
+from steepest.formulas.recognition.widening import widened
 from steepest.formulas.sets.copies import hold_out_symbols
 from steepest.formulas.sets.symbol_set import SymbolSet
 from steepest.page.folder import take_folder
@@ -61,20 +62,23 @@ def train_recognizer(
     progress: Callable[[Epoch], object] = lambda epoch: None,
     *,
     held_out: "Sequence[int] | NDArray[np.int64] | None" = None,
+    times: "Sequence[int] | NDArray[np.int64] | None" = None,
 ) -> Trained:
     """Train, or read what the folder has; writes ``model.safetensors``, ``result.json`` and ``progress.jsonl`` there.
 
     A share of the symbols, by default a tenth, is held out, with all copies of what is in it: the accuracy is that on
-    them, and so is the temperature.
+    them, and so is the temperature. With ``fragments`` the course and the temperature are on what is made of them, too.
 
     Args:
         folder: new, or that of this very training.
         progress: called after each epoch; a true answer stops the training.
         held_out: the indices of those symbols, for sets of which it is known what is a copy of what; by default they
             are looked for.
+        times: how often each symbol of the set comes in an epoch, distorted anew each time; by default once.
 
     Raises:
-        ValueError: ``held_out`` holds none, all, or others than the set's.
+        ValueError: ``held_out`` holds none, all, or others than the set's, or ``times`` is not a number above 0 for
+            each.
         InputError: there are too few symbols, a setting cannot be used, the folder holds something else, or the
             training has diverged.
         StoppedError: ``progress`` has stopped it.
@@ -82,18 +86,21 @@ def train_recognizer(
     folder = Path(folder)
     settings.find_method()
     chosen = None if held_out is None else _check_indices(held_out, len(symbols))
-    own = {"held_out_symbols": None if chosen is None else hashlib.sha256(chosen.tobytes()).hexdigest()}
-    take_folder(folder, SETTINGS, {"symbols": _digest(symbols), **_plain(asdict(settings)), **own}, "training")
+    often = None if times is None else _check_times(times, len(symbols))
+    own = {"held_out_symbols": _digest_of(chosen), "times": _digest_of(often)}
+    asked = {"symbols": _digest(symbols), **_plain(asdict(settings)), **own}
+    take_folder(folder, SETTINGS, asked, "training", {"fragments": 0.0})
     with suppress(OSError, ValueError, KeyError, TypeError, InputError):
         return read_result(folder, symbols)
     if chosen is None:
         rest, out = hold_out_symbols(symbols, settings.held_out, settings.seed)
     else:
         rest, out = np.setdiff1d(np.arange(len(symbols)), chosen), chosen
-    assignment = assignment_of(symbols, rest, out, settings)
+    learnt = rest if often is None else np.repeat(rest, often[rest])
+    assignment, labels = assignment_of(symbols, learnt, out, settings)
     with threads(settings.threads):
         network, curve, seconds = _train(assignment, folder, progress)
-        recognizer = calibrated(network, tuple(symbols.counts()), assignment.splits.validation)
+        recognizer = calibrated(network, labels, assignment.splits.validation)
     tested = _place(test_recognizer(recognizer, symbols.some(out)), out.tolist())
     trained = Trained(replace(recognizer, accuracy=tested.accuracy), tested, curve, seconds, symbols.counts())
     write_result(folder, trained)
@@ -109,10 +116,23 @@ def _check_indices(indices: "Sequence[int] | NDArray[np.int64]", count: int) -> 
     return found
 
 
+def _check_times(times: "Sequence[int] | NDArray[np.int64]", count: int) -> NDArray[np.int64]:
+    found = np.asarray(times)
+    if found.shape != (count,) or found.dtype.kind not in "iu" or found.min() < 1:
+        raise ValueError(f"times must be {count} integers above 0, one for each symbol")
+    return found.astype(np.int64)
+
+
+def _digest_of(numbers: NDArray[np.int64] | None) -> str | None:
+    return None if numbers is None else hashlib.sha256(numbers.tobytes()).hexdigest()
+
+
 def assignment_of(
     symbols: SymbolSet, rest: NDArray[np.int64], held_out: NDArray[np.int64], settings: Settings
-) -> Assignment:
-    """The training on the symbols of the indices ``rest``, which are validated on those of ``held_out``."""
+) -> tuple[Assignment, tuple[str, ...]]:
+    """The training on the symbols of the indices ``rest``, validated on those of ``held_out``; and its classes."""
+    if settings.fragments:
+        symbols, rest, held_out = widened(symbols, rest, held_out, settings.fragments, settings.seed)
     labels = tuple(symbols.counts())
     splits = Splits(*(_split(symbols.some(part), labels) for part in (rest, held_out, held_out)))
     workload = Workload(
@@ -127,7 +147,8 @@ def assignment_of(
     method, values = settings.find_method()
     batch_size = min(settings.batch_size, len(rest))
     schedule = SCHEDULES[settings.schedule]
-    return Assignment(workload, method, splits, values, settings.seed, settings.passes, batch_size, schedule)
+    run = Assignment(workload, method, splits, values, settings.seed, settings.passes, batch_size, schedule)
+    return run, labels
 
 
 @torch.no_grad()

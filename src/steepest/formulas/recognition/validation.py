@@ -63,13 +63,13 @@ def cross_validate(
     tested, seconds = [], []
     for fold in range(count):
         rest, out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        assignment = assignment_of(symbols, rest, out, replace(settings, seed=settings.seed + fold))
+        assignment, labels = assignment_of(symbols, rest, out, replace(settings, seed=settings.seed + fold))
         networks: list[nn.Module] = []
         with threads(settings.threads):
             outcome = train(assignment, with_test=False, trained=networks.append)
             if not networks:
                 raise InputError(f"the training without fold {fold} diverged; give a lower lr")
-            recognizer = calibrated(networks[0], tuple(symbols.counts()), assignment.splits.validation)
+            recognizer = calibrated(networks[0], labels, assignment.splits.validation)
             found = answers(recognizer, symbols.some(out))
         for index, label in zip(out.tolist(), found, strict=True):
             said[index] = label

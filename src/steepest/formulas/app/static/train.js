@@ -96,7 +96,7 @@ export async function showTraining(main) {
 function describe(found) {
   const { settings } = found;
   const net = settings.network === "dense" ? `dense net of ${settings.hidden} units (${settings.activation})` : "convolutional net";
-  return `${found.symbols} symbols of ${found.sets.join(", ")}; ${net}; ${settings.method}${settings.lr ? `, lr ${settings.lr}` : ""}, batches of ${settings.batch_size}, seed ${settings.seed}${settings.distort ? ", distorted" : ""}`;
+  return `${found.symbols} symbols of ${found.sets.join(", ")}; ${net}; ${settings.method}${settings.lr ? `, lr ${settings.lr}` : ""}, batches of ${settings.batch_size}, seed ${settings.seed}${settings.distort ? ", distorted" : ""}${settings.fragments ? ", and what is no symbol" : ""}`;
 }
 
 async function results(found, again) {
@@ -126,6 +126,7 @@ function form(choices, sets, start) {
   const activation = choice(choices.activations.map((one) => [one, one]), "relu");
   const schedule = choice(choices.schedules.map((one) => [one, one]), choices.schedules.includes("linear") ? "linear" : choices.schedules[0]);
   const distort = make("input", { type: "checkbox", checked: true });
+  const fragments = make("input", { type: "checkbox", checked: true });
   const about = make("p", { class: "caption" });
   const units = field("units", hidden);
   const shape = field("activation", activation);
@@ -142,7 +143,7 @@ function form(choices, sets, start) {
   async function send() {
     const chosen = boxes.filter((box) => box.checked).map((box) => Number(box.value));
     if (!chosen.length) throw new Error("choose at least one set of symbols");
-    const settings = { network: network.value, method: method.value, batch_size: Number(batch.value), seed: Number(seed.value), distort: distort.checked, schedule: schedule.value };
+    const settings = { network: network.value, method: method.value, batch_size: Number(batch.value), seed: Number(seed.value), distort: distort.checked, fragments: fragments.checked ? 0.5 : 0, schedule: schedule.value };
     if (network.value === "dense") Object.assign(settings, { hidden: Number(hidden.value), activation: activation.value });
     if (lr.value && !lr.disabled) settings.lr = Number(lr.value);
     if (epochs.value) settings.epochs = Number(epochs.value);
@@ -156,7 +157,7 @@ function form(choices, sets, start) {
     event.preventDefault();
     attempt(send);
   } },
-    make("fieldset", {}, make("legend", {}, "Symbols"), ...boxes.map((box, k) => make("label", {}, box, ` ${all[k].name} (${all[k].symbols})`)), make("label", {}, distort, " distort them a little in each epoch")),
+    make("fieldset", {}, make("legend", {}, "Symbols"), ...boxes.map((box, k) => make("label", {}, box, ` ${all[k].name} (${all[k].symbols})`)), choices.made ? make("p", { class: "caption" }, `Beside those that are shipped, each of yours comes ${choices.own_times} times in an epoch.`) : "", make("label", {}, distort, " distort them a little in each epoch"), make("label", {}, fragments, " learn what is no symbol, too: pages are read better, and training takes two to three times as long")),
     make("div", { class: "fields" }, field("name", name), field("network", network), field("method", method), field("learning rate", lr), field("epochs", epochs)), about, more,
     make("p", { class: "row" }, make("button", { type: "submit", class: "main" }, "Train")));
 }
