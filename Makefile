@@ -41,7 +41,7 @@ layers: setup
 	$(BIN)/python tools/layers.py
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --durations 30
 
 # What takes longer than a minute: the real data sets, whole studies.
 test-slow: setup

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from steepest.formulas.image import Box, Part
 from steepest.formulas.image.boxes import box_of, crop
 from steepest.formulas.image.touching import find_cuts
-from steepest.formulas.reading.seams import cut_layout, pair_layout
+from steepest.formulas.reading.seams import cut_layouts, pair_layout
 
 
 def any_part(seed, x, y, width, height, share):
@@ -46,9 +46,10 @@ def test_two_frames_whose_ends_are_long_have_a_layout():
 @settings(deadline=None, max_examples=100)
 @given(parts, st.floats(8, 60))
 def test_of_cuts_they_are_11_and_both_sides_have_ink_of_the_part(part, height):
-    for cut in find_cuts(part, height):
-        layout = cut_layout(part, cut, height)
-        assert len(layout) == 11
+    cuts = find_cuts(part, height)
+    layouts = cut_layouts(part, cuts, height)
+    assert layouts.shape == (len(cuts), 11)
+    for cut, layout in zip(cuts, layouts, strict=True):
         assert np.isfinite(layout).all()
         for half in (cut.left, cut.right):
             inside = Box(half.box.x - part.box.x, half.box.y - part.box.y, half.box.width, half.box.height)

@@ -57,7 +57,8 @@ def box_of(ink: Mask) -> Box:
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     if not rows.size:
         return Box(0, 0, ink.shape[1], ink.shape[0])
-    return Box(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+    x, y, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
+    return Box(x, y, right - x + 1, bottom - y + 1)
 
 
 def joined_box(boxes: Iterable[Box]) -> Box:

@@ -60,7 +60,8 @@ def stroke_width(ink: Mask) -> float:
         >>> round(stroke_width(np.ones((4, 50), dtype=bool)), 1)
         5.7
     """
-    depth = cv2.distanceTransform(np.pad(ink, 1).astype(np.uint8), cv2.DIST_L2, 3)
+    framed = cv2.copyMakeBorder(ink.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    depth = cv2.distanceTransform(framed, cv2.DIST_L2, 3)
     return float(4 * depth.sum() / max(int(ink.sum()), 1))
 
 

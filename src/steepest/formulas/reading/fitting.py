@@ -14,7 +14,7 @@ from steepest.formulas.image.making import make_page
 from steepest.formulas.image.reading import find_baseline, read_page
 from steepest.formulas.image.touching import FINE, find_cuts
 from steepest.formulas.reading.recognizer import Recognizer
-from steepest.formulas.reading.seams import FARTHEST, Net, Opinions, Seams, Writing, cut_layout
+from steepest.formulas.reading.seams import FARTHEST, Net, Opinions, Seams, Writing, cut_layouts
 from steepest.formulas.reading.segmenting import cut_inputs, is_near, pair_inputs, whole_inputs
 
 Values = NDArray[np.float64]
@@ -135,7 +135,7 @@ def _cut_examples(
         cuts = find_cuts(part, writing.height, FINE)
         judged = [_is_right(part, cut.left, cut.right, whose, owners) for cut in cuts]
         if len(whose) > 1 and cuts:
-            layouts.append(np.array([cut_layout(part, cut, writing.height) for cut in cuts], dtype=np.float64))
+            layouts.append(cut_layouts(part, cuts, writing.height))
             places.append(np.array(judged, dtype=bool))
         asked = [k for k, is_right in enumerate(judged) if is_right or rng.random() < _WRONG]
         if asked:

@@ -105,13 +105,16 @@ def ordered(a: Part, b: Part) -> tuple[Part, Part]:
     return (a, b) if a.ink.sum() < b.ink.sum() else (b, a)
 
 
-def cut_layout(part: Part, cut: Cut, height: float) -> list[float]:
-    """How a cut lies in a piece of ink: 11 numbers, in capitals' heights."""
-    left, right, whole = cut.left.box, cut.right.box, part.box
-    lengths: list[float] = [left.width, left.height, right.width, right.height, whole.width, whole.height]
-    lengths += [left.right - right.x, left.middle[1] - right.middle[1]]
-    share = float(cut.left.ink.sum() / part.ink.sum())
-    return [cut.crossed, *(length / height for length in lengths), share, stroke_width(part.ink) / height]
+def cut_layouts(part: Part, cuts: Sequence[Cut], height: float) -> Values:
+    """How cuts lie in a piece of ink: 11 numbers for each (cuts, 11), in capitals' heights."""
+    whole, ink, stroke = part.box, part.ink.sum(), stroke_width(part.ink) / height
+    found = np.zeros((len(cuts), 11), dtype=np.float64)
+    for row, cut in zip(found, cuts, strict=True):
+        left, right = cut.left.box, cut.right.box
+        lengths: list[float] = [left.width, left.height, right.width, right.height, whole.width, whole.height]
+        lengths += [left.right - right.x, left.middle[1] - right.middle[1]]
+        row[:] = [cut.crossed, *(length / height for length in lengths), cut.left.ink.sum() / ink, stroke]
+    return found
 
 
 NETS = ("pair", "more", "cut", "place")

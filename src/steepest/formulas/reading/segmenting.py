@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from steepest.formulas.image.boxes import Part, joined_part
 from steepest.formulas.image.touching import FINE, Cut, find_cuts
 from steepest.formulas.reading.recognizer import Recognizer
-from steepest.formulas.reading.seams import Net, Opinions, Seams, Writing, cut_layout, ordered, pair_layout, part_key
+from steepest.formulas.reading.seams import Net, Opinions, Seams, Writing, cut_layouts, ordered, pair_layout, part_key
 
 Values = NDArray[np.float64]
 PAIR_INPUTS = 19 + 18
@@ -119,15 +119,14 @@ def likely_cuts(part: Part, height: float, place: Net) -> list[Cut]:
     cuts = find_cuts(part, height, FINE)
     if len(cuts) <= _MOST_CUTS:
         return cuts
-    logits = place(np.array([cut_layout(part, cut, height) for cut in cuts], dtype=np.float64))
+    logits = place(cut_layouts(part, cuts, height))
     return [cuts[k] for k in np.argsort(-logits, kind="stable")[:_MOST_CUTS]]
 
 
 def cut_inputs(part: Part, cuts: Sequence[Cut], writing: Writing, opinions: Opinions) -> Values:
     """What the net of cuts is told of each cut of a part (cuts, 29)."""
     pieces = [piece for cut in cuts for piece in (cut.left, cut.right, part)]
-    layouts = np.array([cut_layout(part, cut, writing.height) for cut in cuts], dtype=np.float64)
-    return np.hstack([layouts, opinions.of(pieces, writing).reshape(len(cuts), -1)])
+    return np.hstack([cut_layouts(part, cuts, writing.height), opinions.of(pieces, writing).reshape(len(cuts), -1)])
 
 
 def whole_inputs(parts: Sequence[Part], writing: Writing, opinions: Opinions) -> Values:
