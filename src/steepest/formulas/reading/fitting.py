@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from steepest.formulas.image.boxes import Box, Mask, Part, box_of, crop, joined_part, overlap
-from steepest.formulas.image.making import make_page
+from steepest.formulas.image.making import Made, make_page
 from steepest.formulas.image.reading import find_baseline, read_page
 from steepest.formulas.image.touching import FINE, find_cuts
+from steepest.formulas.reading.junction_fitting import Looks, fit_junctions
+from steepest.formulas.reading.junctions import Junctions, draw_junctions
 from steepest.formulas.reading.recognizer import Recognizer
 from steepest.formulas.reading.seams import FARTHEST, Net, Opinions, Seams, Writing, cut_layouts
 from steepest.formulas.reading.segmenting import cut_inputs, is_near, pair_inputs, whole_inputs
@@ -26,7 +28,10 @@ _PURE = 0.9  # of a symbol's ink is on one side of a right cut
 _SAME = 0.8  # of what two boxes cover is shared, and they are one
 _HIDDEN, _BATCH, _LR, _DECAY = (32, 32), 256, 5e-3, 0.1
 _EPOCHS = (60, 30, 12, 8)
-_WRONG = 0.25  # of wrong cuts are learnt from
+_LOOKS = 5  # times as many pages to learn from how cuts look
+_KEPT = (12, 36)  # right and wrong cuts of a piece that are looked at, at most
+_WHOLE = (0.25, 10)  # of pieces of one symbol are looked at, and cuts of each
+_ASKED = 24  # cuts of a piece that are learnt from, those that look most like right ones, beside the right ones
 _SHARE = 0.04  # of whole symbols are cut to learn from at least, and more of those that look like none
 
 
@@ -49,31 +54,75 @@ def fit_seams(
 ) -> Seams:
     """Fit the nets to pages made of symbols, on which more are broken and touch than people's.
 
+    The net that looks at cuts comes first, from pages of its own, five times as many.
+
     Args:
         images: of symbols, (N, 28, 28), not 0 where there is ink, that the recogniser need not know.
         labels: of the images.
         recognizer: one that knows ``""``.
-        pages: how many are made.
+        pages: how many the other nets learn from.
         seed: the same nets for the same seed.
-        progress: called with the number of each page.
+        progress: called with the number of each page that was made.
     """
-    found = []
-    for page in range(pages):
-        found.append(page_examples(images, labels, recognizer, seed * 1_000_000 + page))
+    looks, found = list[Looks](), list[Examples]()
+    for page in range(_LOOKS * pages):
+        looks += page_looks(images, labels, (seed + 1) * 1_000_000 - 1 - page)
         progress(page)
-    return Seams(*(_fit_net(*kind, epochs, seed) for kind, epochs in zip(_join_kinds(found), _EPOCHS, strict=True)))
+    junction = fit_junctions(looks, seed)
+    for page in range(pages):
+        found.append(page_examples(images, labels, recognizer, junction, seed * 1_000_000 + page))
+        progress(_LOOKS * pages + page)
+    pair, more, cut, place = (
+        _fit_net(*kind, epochs, seed) for kind, epochs in zip(_join_kinds(found), _EPOCHS, strict=True)
+    )
+    return Seams(pair, more, cut, place, junction)
 
 
-def page_examples(images: NDArray[np.integer], labels: Sequence[str], recognizer: Recognizer, seed: int) -> Examples:
-    """What a page teaches."""
+def page_looks(images: NDArray[np.integer], labels: Sequence[str], seed: int) -> list[Looks]:
+    """What a page teaches of how cuts look."""
+    made, sizes = _make(images, labels, seed)
+    found, rng = list[Looks](), np.random.default_rng(seed)
+
+    def look(parts: Sequence[Part], height: float) -> list[Part]:
+        for part in parts:
+            whose = _find_owners(part, made.owners, sizes)
+            several = len(whose) > 1
+            if not several and rng.random() > _WHOLE[0]:
+                continue
+            cuts = find_cuts(part, height, FINE)
+            judged = np.array(
+                [several and _is_right(part, cut.left, cut.right, whose, made.owners) for cut in cuts], dtype=bool
+            )
+            right, wrong = (rng.permutation(np.flatnonzero(judged == is_right)) for is_right in (True, False))
+            some = np.concatenate([right[: _KEPT[0]], wrong[: _KEPT[1] if several else _WHOLE[1]]])
+            if len(some):
+                chosen = [cuts[k] for k in some]
+                found.append(
+                    Looks(draw_junctions(part, chosen, height), cut_layouts(part, chosen, height), judged[some])
+                )
+        return list(parts)
+
+    read_page(made.image, segment=look)
+    return found
+
+
+def _make(images: NDArray[np.integer], labels: Sequence[str], seed: int) -> tuple[Made, NDArray[np.int64]]:
+    """Make a page, and count the ink of each of its symbols."""
     made = make_page(images, labels, seed, broken=_RATE, touching=_RATE)
-    sizes = np.bincount(made.owners[made.owners >= 0])
+    return made, np.bincount(made.owners[made.owners >= 0])
+
+
+def page_examples(
+    images: NDArray[np.integer], labels: Sequence[str], recognizer: Recognizer, junction: Junctions, seed: int
+) -> Examples:
+    """What a page teaches the other nets."""
+    made, sizes = _make(images, labels, seed)
     opinions, rng = Opinions(recognizer), np.random.default_rng(seed)
     found: list[Examples] = []
 
     def learn(parts: Sequence[Part], height: float) -> list[Part]:
         writing = Writing(height, *find_baseline([part.box for part in parts], height))
-        found.append(_line_examples(parts, made.owners, sizes, writing, opinions, rng))
+        found.append(_line_examples(parts, made.owners, sizes, writing, opinions, junction, rng))
         return list(parts)
 
     read_page(made.image, segment=learn)
@@ -91,6 +140,7 @@ def _line_examples(
     sizes: NDArray[np.int64],
     writing: Writing,
     opinions: Opinions,
+    junction: Junctions,
     rng: np.random.Generator,
 ) -> Examples:
     """Make examples of a line's parts, and of the symbols of several of them."""
@@ -114,7 +164,7 @@ def _line_examples(
     ones += wholes
     more = whole_inputs([part for part, _ in ones], writing, opinions) if ones else np.zeros((0, 9))
     several = np.array([len(whose) > 1 for _, whose in ones], dtype=bool)
-    cut, place = _cut_examples(ones, more, owners, writing, opinions, rng)
+    cut, place = _cut_examples(ones, more, owners, writing, opinions, junction, rng)
     return Examples((pair, same), (more, several), cut, place)
 
 
@@ -124,23 +174,28 @@ def _cut_examples(
     owners: Owners,
     writing: Writing,
     opinions: Opinions,
+    junction: Junctions,
     rng: np.random.Generator,
 ) -> tuple[tuple[Values, Truth], tuple[Values, Truth]]:
     """Make examples of cuts: of pieces of several symbols, and of some of one, rather of those that look like none."""
-    inputs, right = [np.zeros((0, 29))], [np.zeros(0, dtype=bool)]
+    inputs, right = [np.zeros((0, 30))], [np.zeros(0, dtype=bool)]
     layouts, places = [np.zeros((0, 11))], [np.zeros(0, dtype=bool)]
     for (part, whose), logs in zip(ones, more, strict=True):
         if len(whose) == 1 and rng.random() > max(_SHARE, 1 - np.exp(logs[1])):
             continue
         cuts = find_cuts(part, writing.height, FINE)
-        judged = [_is_right(part, cut.left, cut.right, whose, owners) for cut in cuts]
-        if len(whose) > 1 and cuts:
-            layouts.append(cut_layouts(part, cuts, writing.height))
-            places.append(np.array(judged, dtype=bool))
-        asked = [k for k, is_right in enumerate(judged) if is_right or rng.random() < _WRONG]
-        if asked:
-            inputs.append(cut_inputs(part, [cuts[k] for k in asked], writing, opinions))
-            right.append(np.array(judged, dtype=bool)[asked])
+        if not cuts:
+            continue
+        judged = np.array([_is_right(part, cut.left, cut.right, whose, owners) for cut in cuts], dtype=bool)
+        layout = cut_layouts(part, cuts, writing.height)
+        if len(whose) > 1:
+            layouts.append(layout)
+            places.append(judged)
+        looks = junction(draw_junctions(part, cuts, writing.height), layout)
+        likely = np.argsort(-looks, kind="stable")
+        asked = np.concatenate([likely[:_ASKED], [k for k in likely[_ASKED:] if judged[k]]]).astype(np.int64)
+        inputs.append(cut_inputs(part, [cuts[k] for k in asked], looks[asked], writing, opinions))
+        right.append(judged[asked])
     return (np.concatenate(inputs), np.concatenate(right)), (np.concatenate(layouts), np.concatenate(places))
 
 

@@ -19,6 +19,7 @@ from steepest.formulas.image.boxes import Part, joined_part
 from steepest.formulas.image.parts import face, stroke_width
 from steepest.formulas.image.symbols import cut_symbol
 from steepest.formulas.image.touching import Cut
+from steepest.formulas.reading.junctions import Junctions
 from steepest.formulas.reading.recognizer import Recognizer, class_places
 from steepest.formulas.reading.sizes import size_shares
 
@@ -138,26 +139,30 @@ class Net:
 
 @dataclass(frozen=True, eq=False)
 class Seams:
-    """Four nets, each of which gives the logit of a probability.
+    """Nets, each of which gives the logit of a probability.
 
     ``pair``: whether two pieces are one symbol; ``more``: whether a piece is more than one; ``cut``: whether a cut is
-    right; they take numbers of the layout and the six opinions of every piece. ``place``: whether a cut is right, by
-    the layout alone: which cuts are worth asking about.
+    right; they take numbers of the layout and the six opinions of every piece, and of a cut how it looks from near:
+    ``junction``. ``place``: whether a cut is right by the layout alone, which says which cuts are worth a look.
     """
 
     pair: Net
     more: Net
     cut: Net
     place: Net
+    junction: Junctions
 
     def to_json(self) -> str:
         """The nets, in few digits."""
-        return json.dumps({name: _list_net(getattr(self, name)) for name in NETS}) + "\n"
+        nets = {name: _list_net(getattr(self, name)) for name in NETS}
+        return json.dumps({**nets, "junction": self.junction.to_table()}) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Seams":
         """What :meth:`to_json` writes."""
-        return cls(**{name: _make_net(net) for name, net in json.loads(text).items()})
+        found = json.loads(text)
+        nets = {name: _make_net(found[name]) for name in NETS}
+        return cls(**nets, junction=Junctions.from_table(found["junction"]))
 
 
 def _list_net(net: Net) -> dict[str, object]:

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 
 from steepest.formulas.image.boxes import Part, joined_part
 from steepest.formulas.image.touching import FINE, Cut, find_cuts
+from steepest.formulas.reading.junctions import draw_junctions
 from steepest.formulas.reading.recognizer import Recognizer
-from steepest.formulas.reading.seams import Net, Opinions, Seams, Writing, cut_layouts, ordered, pair_layout, part_key
+from steepest.formulas.reading.seams import Opinions, Seams, Writing, cut_layouts, ordered, pair_layout, part_key
 
 Values = NDArray[np.float64]
 PAIR_INPUTS = 19 + 18
 _DOUBT = -2.5  # the logit from which on a piece may be more than one symbol
 _HEED, _BIAS = 0.5, -1.0  # of that logit is added to a cut's, and a threshold
 _MOST_CUTS = 24
+_MOST_LOOKS = 48
 _CERTAIN = 100.0  # the logit of what is asked for
 _NEAR = (0.15, 0.5)  # capitals: how far apart pieces of one symbol are at most, beside and above each other
 _LARGEST = (1.6, 1.7)  # capitals: how wide and how high a symbol is at most
@@ -84,8 +86,10 @@ class Segmenter:
         """The cut that is most probably right, and the logit of that."""
         key = ("cut", part_key(part))
         if key not in self._logits:
-            cuts = likely_cuts(part, writing.height, self._seams.place)
-            logits = self._seams.cut(cut_inputs(part, cuts, writing, self._opinions)) if cuts else np.array([-np.inf])
+            cuts, looks = likely_cuts(part, writing.height, self._seams)
+            logits = np.array([-np.inf])
+            if cuts:
+                logits = self._seams.cut(cut_inputs(part, cuts, looks, writing, self._opinions))
             best = int(logits.argmax())
             more = float(self._seams.more(whole_inputs([part], writing, self._opinions))[0])
             self._logits[key] = float(logits[best]) + _HEED * min(max(more, -6.0), 6.0) + _BIAS
@@ -114,19 +118,23 @@ def pair_inputs(pairs: Sequence[tuple[Part, Part]], writing: Writing, opinions: 
     return np.hstack([layouts, opinions.of(pieces, writing).reshape(len(pairs), -1)])
 
 
-def likely_cuts(part: Part, height: float, place: Net) -> list[Cut]:
-    """The cuts of a part that by their layout are most probably right, at most 24."""
+def likely_cuts(part: Part, height: float, seams: Seams) -> tuple[list[Cut], Values]:
+    """The cuts of a part that by their looks are most probably right, at most 24, and the logits (cuts,) of that."""
     cuts = find_cuts(part, height, FINE)
-    if len(cuts) <= _MOST_CUTS:
-        return cuts
-    logits = place(cut_layouts(part, cuts, height))
-    return [cuts[k] for k in np.argsort(-logits, kind="stable")[:_MOST_CUTS]]
+    layouts = cut_layouts(part, cuts, height)
+    if len(cuts) > _MOST_LOOKS:
+        likely = np.argsort(-seams.place(layouts), kind="stable")[:_MOST_LOOKS]
+        cuts, layouts = [cuts[k] for k in likely], layouts[likely]
+    looks = seams.junction(draw_junctions(part, cuts, height), layouts) if cuts else np.zeros(0)
+    best = np.argsort(-looks, kind="stable")[:_MOST_CUTS]
+    return [cuts[k] for k in best], looks[best]
 
 
-def cut_inputs(part: Part, cuts: Sequence[Cut], writing: Writing, opinions: Opinions) -> Values:
-    """What the net of cuts is told of each cut of a part (cuts, 29)."""
+def cut_inputs(part: Part, cuts: Sequence[Cut], looks: Values, writing: Writing, opinions: Opinions) -> Values:
+    """What the net of cuts is told of each cut of a part (cuts, 30)."""
     pieces = [piece for cut in cuts for piece in (cut.left, cut.right, part)]
-    return np.hstack([cut_layouts(part, cuts, writing.height), opinions.of(pieces, writing).reshape(len(cuts), -1)])
+    told = opinions.of(pieces, writing).reshape(len(cuts), -1)
+    return np.hstack([cut_layouts(part, cuts, writing.height), told, looks[:, None]])
 
 
 def whole_inputs(parts: Sequence[Part], writing: Writing, opinions: Opinions) -> Values:
