@@ -54,7 +54,7 @@ def fit_junctions(pieces: Sequence[Looks], seed: int) -> Junctions:
     every = np.concatenate([np.zeros((0, 11)), *(piece.layouts for piece in pieces)])
     mean, scale = (every.mean(axis=0), every.std(axis=0) + 1e-6) if len(every) else (np.zeros(11), np.ones(11))
     rng = np.random.default_rng(seed)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(seed)
         network = _Network(len(mean))
         optimizer = torch.optim.AdamW(network.parameters(), lr=_LR, weight_decay=_DECAY)
