@@ -1,6 +1,7 @@
 """What a run does with optimizers that ask for more than a step, and what it counts and keeps."""
 
 import dataclasses
+import itertools
 import time
 from typing import ClassVar
 
@@ -10,10 +11,12 @@ from torch import nn
 
 from steepest._errors import InputError
 from steepest.compare import Method, Range
+from steepest.data import Split
 from steepest.training.builtin import METHODS
 from steepest.training.builtin.instruments import SHARPNESS
 from steepest.training.builtin.order_estimators import ORDER_ESTIMATORS
 from steepest.training.definitions.schedule import SCHEDULES
+from steepest.training.loop.batches import Batches
 from steepest.training.loop.checkpoint import Checkpoint
 from tests.compare import tiny
 from tests.training.runs import train
@@ -263,3 +266,19 @@ def test_the_seconds_of_a_run_are_its_own(monkeypatch):
         clock[0] += 100.0
 
     assert run(tiny.good, progress=progress).seconds == 0.0
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels last", "strided", "expanded"])
+def test_batches_are_the_rows_of_the_data_and_lie_in_memory_as_indexing_lays_them(layout):
+    """What lies otherwise would be computed otherwise: the same study would have other numbers."""
+    plain = torch.randn(20, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    inputs = {
+        "contiguous": plain,
+        "channels last": plain.to(memory_format=torch.channels_last),
+        "strided": plain[..., ::2],
+        "expanded": plain[:1].expand(20, 3, 4, 4),
+    }[layout]
+    targets = torch.arange(20)
+    for x, y in itertools.islice(Batches(Split(inputs, targets), 6, seed=0), 7):
+        assert torch.equal(x, inputs[y])
+        assert x.stride() == inputs[y].stride()

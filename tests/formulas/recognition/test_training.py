@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from steepest._errors import InputError
 from steepest.formulas.reading import make_fragments
@@ -24,6 +27,7 @@ from steepest.formulas.recognition import (
 )
 from steepest.formulas.recognition.distortion import distort
 from steepest.formulas.recognition.networks import DenseNet, as_inputs
+from steepest.formulas.recognition.page import story_of
 from steepest.formulas.recognition.widening import widened
 from steepest.formulas.sets import SymbolSet, no_symbols, read_set
 from steepest.formulas.sets.npz import write_npz
@@ -184,7 +188,7 @@ def test_symbols_that_come_more_often_weigh_more(tmp_path):
     with pytest.raises(InputError, match="holds another training"):
         train_recognizer(both, folder, replace(QUICK["dense"], epochs=10), held_out=[0, 20])
     for wrong in ([1] * 39, [1.0] * 40, [0] * 40):
-        with pytest.raises(ValueError, match="times must be 40 integers above 0"):
+        with pytest.raises(ValueError, match="times must be 40 integers above 0, one for each symbol, got"):
             train_recognizer(both, tmp_path / "new", QUICK["dense"], times=wrong)
 
 
@@ -198,8 +202,31 @@ def test_what_is_made_of_a_symbol_is_learnt_or_held_out_as_it_is():
         named = [label for label in symbols.some(own).labels if label]
         added = list(whole.some(part).labels[len(own) :])
         assert added == [*named, *[""] * round(1.5 * len(named))]
+    blank = SymbolSet(np.zeros((2, 28, 28), dtype=np.uint8), symbols.labels[:2])
+    assert len(widened(blank, np.array([0]), np.array([1]), 1.5, 7)[0]) == 2  # of no ink nothing is made, either
     alone = widened(symbols.some(rest), np.arange(len(rest) - 1), np.array([len(rest) - 1]), 1.5, 7)[0]
     assert len(alone) == len(rest) + len(rest) - 1 + round(1.5 * (len(rest) - 1))  # of "" nothing is made
+
+
+@examples(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 783), max_size=40), min_size=2, max_size=6), st.integers(0, 5))
+def test_of_any_pictures_fragments_are_made(pictures, seed):
+    images = np.zeros((len(pictures), 784), dtype=np.uint8)
+    for image, places in zip(images, pictures, strict=True):
+        image[places] = 1
+    symbols = SymbolSet(images.reshape(-1, 28, 28), tuple("a-=(1i"[: len(images)]))
+    whole, learnt, tested = widened(symbols, np.arange(1, len(symbols)), np.array([0]), 2.0, seed)
+    assert len(whole) == len(learnt) + len(tested) == len(symbols) + 3 * int(symbols.images.any(axis=(1, 2)).sum())
+
+
+def test_the_page_says_what_else_was_learnt(tmp_path):
+    asked = replace(QUICK["dense"], epochs=1, fragments=0.5)
+    for settings, is_there in ((asked, True), (replace(asked, fragments=0.0), False)):
+        trained = train_recognizer(drawn_set(4), tmp_path / str(is_there), settings)
+        story = story_of(trained, settings, "mine")
+        assert ("0.5 fragments for each" in story.facts) is is_there
+        assert ("fragments" in story.figures[0].caption) is is_there
+        assert ("made of them" in story.conventions) is is_there
 
 
 def test_a_folder_from_before_there_were_fragments_goes_on(tmp_path):

@@ -136,7 +136,8 @@ def scaled(ink: Mask, label: str, size: int, angle: float, rng: np.random.Genera
     large = np.pad(large, room)
     middle = (large.shape[1] / 2, large.shape[0] / 2)
     turn = cv2.getRotationMatrix2D(middle, -angle, 1.0)
-    turned = cv2.warpAffine(large, turn, (large.shape[1], large.shape[0])) > 0.5
+    dark = cv2.warpAffine(large, turn, (large.shape[1], large.shape[0]))
+    turned = dark > (0.5 if dark.max() > 0.5 else dark.max() / 2)  # lone pixels come out pale
     found: Mask = turned[crop(box_of(turned))]
     return found
 

@@ -29,8 +29,8 @@ def story_of(found: Trained, settings: Settings, name: str) -> Story:
         title=f"A recogniser of {len(found.counts)} symbols",
         headline=f"{100 * tested.accuracy:.2f} % of {held_out:,} symbols that were held out are known.",
         facts=(
-            f"{name} · {total:,} symbols · {settings.network} · {settings.method}, {settings.passes} epochs · seed "
-            f"{settings.seed}"
+            f"{name} · {total:,} symbols{_say_fragments(settings)} · {settings.network} · {settings.method}, "
+            f"{settings.passes} epochs · seed {settings.seed}"
         ),
         sentences=[
             f"The mean over the classes, each counted alike, is {100 * tested.balanced_accuracy:.2f} %.",
@@ -41,8 +41,9 @@ def story_of(found: Trained, settings: Settings, name: str) -> Story:
         conventions=(
             "Symbols that are copies of each other, turned ones too, were held out together or not at all. The same "
             "symbols say the accuracy and the temperature"
+            + (", and the temperature also what was made of them" if settings.fragments else "")
         ),
-        figures=[_draw_course(found)],
+        figures=[_draw_course(found, settings)],
         table_title="What was most often taken for something else",
         table=[
             {"symbol": c.was, "taken for": c.said, "times": str(c.count), "of": str(tested.counts[c.was])}
@@ -85,7 +86,11 @@ def _to_address(bitmap: NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
-def _draw_course(found: Trained) -> Figure:
+def _say_fragments(settings: Settings) -> str:
+    return f" and as on pages, {settings.fragments:g} fragments for each" if settings.fragments else ""
+
+
+def _draw_course(found: Trained, settings: Settings) -> Figure:
     plot = go.Figure()
     plot.add_scatter(
         x=[epoch.epoch for epoch in found.curve],
@@ -99,4 +104,8 @@ def _draw_course(found: Trained) -> Figure:
     plot.update_layout(showlegend=False)
     plot.update_xaxes(title="epoch")
     plot.update_yaxes(title=axis_title("accuracy on what was held out"), tickformat=".0%")
-    return Figure("course", "How it learnt", "Accuracy on the symbols that were held out, after each epoch.", plot)
+    more = (
+        ", on the same as pages show them, and on fragments of them, which are no symbol" if settings.fragments else ""
+    )
+    caption = f"Accuracy on the symbols that were held out{more}, after each epoch."
+    return Figure("course", "How it learnt", caption, plot)

@@ -66,7 +66,7 @@ class Settings:
             raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {self.seed!r}")
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise ValueError(f"lr must be a finite number above 0, got {self.lr!r}")
-        if not 0 <= self.fragments <= 10:
+        if type(self.fragments) not in (int, float) or not 0 <= self.fragments <= 10:
             raise ValueError(f"fragments must be from 0 to 10, got {self.fragments!r}")
         if not 0 < self.held_out <= 0.5:
             raise ValueError(f"held_out must be above 0 and at most 0.5, got {self.held_out!r}")

@@ -118,8 +118,12 @@ def _check_indices(indices: "Sequence[int] | NDArray[np.int64]", count: int) -> 
 
 def _check_times(times: "Sequence[int] | NDArray[np.int64]", count: int) -> NDArray[np.int64]:
     found = np.asarray(times)
-    if found.shape != (count,) or found.dtype.kind not in "iu" or found.min() < 1:
-        raise ValueError(f"times must be {count} integers above 0, one for each symbol")
+    if found.shape != (count,) or found.dtype.kind not in "iu" or not (found >= 1).all():
+        least = f", the least {found.min()}" if found.size else ""
+        raise ValueError(
+            f"times must be {count} integers above 0, one for each symbol, got {found.dtype} of shape "
+            f"{found.shape}{least}"
+        )
     return found.astype(np.int64)
 
 

@@ -14,7 +14,8 @@ def widened(
 ) -> tuple[SymbolSet, Indices, Indices]:
     """The set with its symbols as pages show them, and with what is none; and which of these is learnt and held out.
 
-    What is made of a symbol that is held out is held out. The set's own symbols come first.
+    What is made of a symbol that is held out is held out; of pictures without ink nothing is made. The set's own come
+    first.
 
     Args:
         share: of fragments, for each symbol.
@@ -26,7 +27,7 @@ def widened(
         >>> len(wide), len(rest), len(held_out), wide.counts()[""]
         (16, 12, 4, 8)
     """
-    named = np.array([label != NOTHING for label in symbols.labels], dtype=bool)
+    named = np.array([label != NOTHING for label in symbols.labels], dtype=bool) & symbols.images.any(axis=(1, 2))
     whole, parts = symbols, []
     for own, part in enumerate((rest, held_out)):
         some = symbols.some(part[named[part]])

@@ -5,7 +5,7 @@ const [WIDTH, HEIGHT, LEFT, BOTTOM] = [440, 190, 48, 26];
 
 export function curves(lines, epochs) {
   const loss = chart("Loss of training", lines.map((at) => [at.epoch, at.train_loss]), epochs, (value) => value.toPrecision(2));
-  const accuracy = chart("Accuracy on symbols held out", lines.map((at) => [at.epoch, at.accuracy]), epochs, percent, 1);
+  const accuracy = chart("Accuracy on what is held out", lines.map((at) => [at.epoch, at.accuracy]), epochs, percent, 1);
   return make("div", { class: "charts" }, loss, accuracy);
 }
 
