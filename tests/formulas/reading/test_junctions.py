@@ -27,7 +27,8 @@ def two_squares(x=0, y=0, side=20):
 def test_a_picture_does_not_depend_on_where_on_the_page_a_piece_lies_nor_on_how_large_the_writing_is():
     part, cut = two_squares()
     picture = draw_junctions(part, [cut], 26.0)
-    np.testing.assert_array_equal(picture, draw_junctions(*[two_squares(300, 70)[0], [two_squares(300, 70)[1]]], 26.0))
+    elsewhere, there = two_squares(300, 70)
+    np.testing.assert_array_equal(picture, draw_junctions(elsewhere, [there], 26.0))
     part, cut = two_squares(side=60)
     large = draw_junctions(part, [cut], 78.0)
     assert np.abs(picture.astype(float) - large).mean() < 6  # of 255

@@ -29,8 +29,8 @@ class Junctions:
     """Three convolutions of 3x3, each with ReLU before a pooling by 2, and two layers that are told the layout, too.
 
     Args:
-        mean, scale: of the numbers of the layout.
-        layers: of each its weights and biases; in 16 bits, as they are written.
+        mean, scale: of the 11 numbers of the layout.
+        layers: of each its weights, (out, in, 3, 3) or (out, in), and biases (out,): float32 that 16 bits hold.
     """
 
     mean: Values
