@@ -1,28 +1,35 @@
 """Forgetting on tasks one after the other, at the settings of the paper behind the cost per synapse.
 
     python benchmarks/continual.py split-mnist --out FOLDER [--seeds 5] [--lr 0.001] [--epochs 10] [--methods a,b]
-        [--data-dir D] [--trials 6]
+        [--data-dir D] [--trials 6] [--jobs 2] [--device cuda]
 
 Every method has the same lr, constant, without momentum, and batches of 10, as the paper has it; a penalty's strength
 is searched over its range by so many trials, on validation data of seed 1000, by shorter runs of a third of the epochs.
-What FOLDER has is not computed again, and a run that was interrupted goes on from its checkpoint. Prints, for each
-method, means over the seeds with half of their 95 % intervals: test accuracy after the last task, forgetting on
-validation data, and the paired difference in accuracy to the first method; then the matrix of each. Asserts nothing.
+What FOLDER has is not computed again, `--jobs` runs are computed at a time, and a run
+that was interrupted goes on from its checkpoint. Prints, for each method, means over the seeds with half of their 95 %
+intervals: test accuracy after the last task, forgetting on validation data, and the paired difference in accuracy to
+the first method; then the matrix of each. Asserts nothing.
 
 Other than in the paper, a tenth of the training images is held out to search on.
 """
 
 import argparse
+import functools
 import json
 import statistics
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.stats import t as student_t
 
 from steepest._files import write_atomically
+from steepest._machine import device_named
 from steepest.compare import Range
 from steepest.data.splits import as_splits
 from steepest.spiking.continual.methods import METHODS
@@ -47,16 +54,15 @@ def forgotten(matrix: list[list[float]]) -> float:
     return statistics.fmean(max(row[task] for row in earlier) - last[task] for task in range(len(last) - 1))
 
 
-class Table:
-    """Runs in a folder."""
+class Runs:
+    """Runs in a folder, by a process that keeps the data."""
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self.asked, self.folder = asked, asked.out
         self.workload = find_workload(asked.workload)
-        self.splits = as_splits(self.workload.data(asked.data_dir))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.splits = as_splits(self.workload.data(asked.data_dir)).to(torch.device(device_named(asked.device)))
 
-    def run(self, name: str, values: dict[str, float], seed: int, epochs: int) -> dict[str, Any]:
+    def find(self, name: str, values: dict[str, float], seed: int, epochs: int) -> dict[str, Any]:
         tried = "-".join(f"{key}{value:.4g}" for key, value in values.items())
         path = self.folder / f"{self.workload.name}-{name}-{tried}-{epochs}-{seed}.json"
         if not path.exists():
@@ -72,19 +78,48 @@ class Table:
         found: dict[str, Any] = json.loads(path.read_text())
         return found
 
-    def choose(self, name: str) -> dict[str, float]:
-        """The lr asked for, and the best strength of the trials."""
-        values = {"lr": self.asked.lr}
-        if not isinstance(searched := METHODS[name].space.get("strength"), Range):
-            return values
-        strengths = np.geomspace(searched.low, searched.high, self.asked.trials).tolist()
-        epochs = max(1, self.asked.epochs // 3)
+
+Given = tuple[tuple[str, Any], ...]
+
+
+@functools.cache
+def open_runs(given: Given) -> Runs:
+    torch.set_num_threads(1)
+    return Runs(argparse.Namespace(**dict(given)))
+
+
+def find(given: Given, name: str, values: dict[str, float], seed: int, epochs: int) -> dict[str, Any]:
+    return open_runs(given).find(name, values, seed, epochs)
+
+
+def choose(
+    names: list[str], asked: argparse.Namespace, submit: Callable[..., Future[Any]]
+) -> dict[str, dict[str, float]]:
+    """Of each method the lr asked for, and the best strength of the trials."""
+    searched = {name: METHODS[name].space.get("strength") for name in names}
+    trials = {
+        name: {
+            strength: {"lr": asked.lr, "strength": strength}
+            for strength in np.geomspace(r.low, r.high, asked.trials).tolist()
+        }
+        for name, r in searched.items()
+        if isinstance(r, Range)
+    }
+    waiting = {
+        name: {
+            strength: submit(name, values, SEARCHED_ON, max(1, asked.epochs // 3)) for strength, values in tried.items()
+        }
+        for name, tried in trials.items()
+    }
+    chosen = {name: {"lr": asked.lr} for name in names}
+    for name, futures in waiting.items():
         scores = {}
-        for strength in strengths:
-            found = self.run(name, {**values, "strength": strength}, SEARCHED_ON, epochs)
-            scores[strength] = -1.0 if found["diverged"] else found["validation_metric"]
+        for strength, future in futures.items():
+            one = future.result()
+            scores[strength] = -1.0 if one["diverged"] else one["validation_metric"]
             print(f"{name}, strength {strength:.3g}: {100 * scores[strength]:.1f} on validation data", flush=True)
-        return {**values, "strength": max(scores, key=lambda strength: scores[strength])}
+        chosen[name] = trials[name][max(scores, key=lambda strength: scores[strength])]
+    return chosen
 
 
 def main() -> None:
@@ -97,14 +132,22 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
-    table, names = Table(asked), asked.methods.split(",")
-    chosen = {name: table.choose(name) for name in names}
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for seed in range(asked.seeds):
-        for name in names:
-            one = table.run(name, chosen[name], seed, asked.epochs)
-            found[name].append(one)
+    names = asked.methods.split(",")
+    asked.out.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(asked.jobs, get_context("spawn")) as pool:
+        given = tuple(vars(asked).items())
+
+        def submit(*run: Any) -> Future[Any]:
+            return pool.submit(find, given, *run)
+
+        chosen = choose(names, asked, submit)
+        waiting = [(s, n, submit(n, chosen[n], s, asked.epochs)) for s in range(asked.seeds) for n in names]
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+        for seed, name, future in waiting:
+            found[name].append(one := future.result())
             test = "diverged" if one["diverged"] else f"{100 * float(str(one['test_metric'])):.1f}"
             print(f"seed {seed}, {name}: {test}", flush=True)
     whole = {name: [one for one in runs if not one["diverged"]] for name, runs in found.items()}

@@ -1,6 +1,7 @@
 """Features of images from a spiking convolution: its filters learnt once, and both kept in files."""
 
 import contextlib
+import copy
 import hashlib
 import io
 import json
@@ -122,20 +123,23 @@ def extract_features(
     contrast: float = 50.0,
     cache: Path | None = None,
     progress: Progress = lambda name, share: None,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Whether each map spikes in each window of 2 by 2: bool (N, maps * H' * W') of images uint8 (N, H, W).
 
-    They are kept in one file of the folder ``cache``, by the images, the weights and the threshold.
+    They are kept in one file of the folder ``cache``, by the images, the weights and the threshold. They are computed
+    on the ``device``, the same to the last bit on every one, and returned in the CPU's memory.
     """
     key = _digest(images, layer.weight.detach().cpu(), layer.threshold, contrast)
     side = (SIZE - layer.kernel_size + 1) // 2
     count = layer.out_channels * side**2
     state = _read(cache, f"features-{key}.pt", {"features"})
     if state is None:
-        packed = []
+        packed, here = [], copy.deepcopy(layer).to(device)
         for start in range(0, len(images), TOGETHER):
             progress("features", start / len(images))
-            packed.append(_pack(_extract(layer, encode(images[start : start + TOGETHER], threshold=contrast))))
+            spikes = encode(images[start : start + TOGETHER].to(device), threshold=contrast)
+            packed.append(_pack(_extract(here, spikes)).cpu())
         state = {"features": torch.cat(packed)}
         _write(cache, f"features-{key}.pt", state)
     return _unpack(state["features"], count)

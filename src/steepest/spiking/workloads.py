@@ -44,18 +44,26 @@ def load_grey(dataset: str, data_dir: Path | None = None) -> Splits:
 
 
 def spiking_features(
-    grey: Splits, settings: FeatureSettings, chosen: Tensor | None = None, progress: Progress = lambda name, share: None
+    grey: Splits,
+    settings: FeatureSettings,
+    chosen: Tensor | None = None,
+    progress: Progress = lambda name, share: None,
+    device: torch.device | str = "cpu",
 ) -> tuple[Splits, Learnt]:
     """Features of all three parts, bool (N, count), and the filters; both from the cache if it has them.
 
     Args:
         grey: images uint8 (N, H, W).
         chosen: indices of the training images of which features are wanted; the filters learn from all.
+        device: where features are computed, the same to the last bit on every one; filters learn on the CPU, and all
+            is returned in its memory.
     """
     cache = cache_folder()
     learnt = learn_filters(grey.train.inputs, settings, cache, progress)
     grey = grey if chosen is None else some_of(grey, chosen)
-    extract = partial(extract_features, learnt.layer, contrast=settings.contrast, cache=cache, progress=progress)
+    extract = partial(
+        extract_features, learnt.layer, contrast=settings.contrast, cache=cache, progress=progress, device=device
+    )
     return Splits(*(Split(extract(part.inputs), part.targets) for part in grey)), learnt
 
 

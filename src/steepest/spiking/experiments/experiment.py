@@ -139,7 +139,7 @@ def recognize(
             splits, learnt = pixels(grey if chosen is None else some_of(grey, chosen)), None
         else:
             splits, learnt = spiking_features(
-                grey, settings.of_features, chosen, lambda name, share: progress(name, 0.3 * share)
+                grey, settings.of_features, chosen, lambda name, share: progress(name, 0.3 * share), device
             )
         assignment = Assignment(
             workload, method, splits.to(device), values, settings.seed, settings.epochs, settings.batch_size,
