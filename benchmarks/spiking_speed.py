@@ -226,7 +226,7 @@ def main() -> None:
     several = {name: cut(batch, asked.batch) for name, batch in batches.items()}
     expected, count = first_steps(plain(spikes)), spikes.shape[1]
     same = {
-        name: float((first_steps(one.infer(batches[name])) == expected).double().mean())
+        name: float((first_steps(one.infer(batches[name])).to(expected.device) == expected).double().mean())
         for name, one in contestants.items()
     }
 

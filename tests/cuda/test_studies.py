@@ -10,43 +10,62 @@ import pytest
 import torch
 from torch import nn
 
-from steepest.training.builtin import ESTIMATORS, METHODS
+from steepest.training.builtin import ESTIMATORS, METHODS, WORKLOADS
+from steepest.training.builtin.order_estimators import ORDER_ESTIMATORS
 from steepest.training.code.lookup import find_method
+from steepest.training.definitions.space import middle_of
 from steepest.training.loop.checkpoint import same
 from tests.compare import tiny
 from tests.training.runs import train
 from tests.training.test_checkpoint import EveryFew
 
+# One needs 200 steps for its sweep, the other takes a whole epoch for a step.
+EPOCHS = {"sgd-mi-range": 60, "lbfgs": 12}
+# A method that is evaluated at other weights than it is trained at refuses BatchNorm.
+NORMS = {"schedule-free-sgd": lambda n: nn.GroupNorm(2, n), "schedule-free-adamw": lambda n: nn.GroupNorm(2, n)}
 
-def network():
-    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.3), nn.Linear(6, 2))
 
+class Run:
+    """A run that counts its evaluations of the loss, and is stopped at one of them."""
 
-def run(name, checkpoint=None, stop_at=None):
-    steps = 0
+    def __init__(self, name):
+        self.name, self.losses = name, 0
+        self.method = find_method(name)
+        if {estimator.name for estimator in self.method.estimators} & set(ORDER_ESTIMATORS):
+            self.workload, self.splits = WORKLOADS["permutation-toy"], WORKLOADS["permutation-toy"].data(None)
+        else:
+            self.workload, self.splits = dataclasses.replace(tiny.clouds, model=self.network), tiny.two_clouds(None)
 
-    def loss(outputs, targets):
-        nonlocal steps
-        steps += 1
-        if steps == stop_at:
-            raise KeyboardInterrupt
-        return nn.functional.cross_entropy(outputs, targets)
+    def network(self):
+        norm = NORMS.get(self.name, nn.BatchNorm1d)
+        return nn.Sequential(nn.Linear(4, 6), norm(6), nn.Dropout(0.3), nn.Linear(6, 2))
 
-    outcome = train(
-        dataclasses.replace(tiny.clouds, model=network, loss=loss), find_method(name), tiny.two_clouds(None).to("cuda"),
-        {"lr": 0.05}, seed=1, epochs=2, batch_size=30, with_test=True, checkpoint=checkpoint,
-    )  # fmt: skip
-    return dataclasses.replace(outcome, seconds=0)
+    def __call__(self, checkpoint=None, stop_at=None):
+        self.losses = 0
+
+        def loss(outputs, targets):
+            self.losses += 1
+            if self.losses == stop_at:
+                raise KeyboardInterrupt
+            return self.workload.loss(outputs, targets)
+
+        outcome = train(
+            dataclasses.replace(self.workload, loss=loss), self.method, self.splits.to("cuda"),
+            middle_of(self.method.space), seed=1, epochs=EPOCHS.get(self.name, 2),
+            batch_size=self.method.batch_size or 30, with_test=True, checkpoint=checkpoint,
+        )  # fmt: skip
+        return dataclasses.replace(outcome, seconds=0)
 
 
 @pytest.mark.parametrize("name", [*METHODS, *(f"{estimator}+sngm" for estimator in ESTIMATORS)])
 def test_a_run_goes_on_from_its_checkpoint(name, tmp_path):
-    whole = run(name)
+    run = Run(name)
+    whole = run()
     checkpoint = EveryFew(tmp_path / "checkpoint.pt", 1)
     with pytest.raises(KeyboardInterrupt):
-        run(name, checkpoint, stop_at=6)
+        run(checkpoint, stop_at=run.losses * 2 // 3)
     assert checkpoint.path.exists()
-    assert same(run(name, checkpoint), whole)
+    assert same(run(checkpoint), whole)
 
 
 def steepest(*arguments, launcher=("-m", "steepest")):
