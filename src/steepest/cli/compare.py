@@ -71,6 +71,14 @@ def compare(
             "least four. Default: 1.",
         ),
     ] = None,
+    replication: Annotated[
+        int | None,
+        typer.Option(
+            help="The same study once more, from 1 to 100: other points, tuning and final seeds than those of any "
+            "other number, to see whether its verdicts hold. Default: 0.",
+            metavar="N",
+        ),
+    ] = None,
     stop_early: Annotated[
         bool | None,
         typer.Option(
@@ -231,7 +239,10 @@ def compare(
         typer.Option(help="cpu, cuda, cuda:1, mps, or auto: the GPU if there is one. Default: auto."),
     ] = None,
     out: Annotated[
-        str | None, typer.Option(help="The study's folder. Default: studies/WORKLOAD.", metavar="DIR")
+        str | None,
+        typer.Option(
+            help="The study's folder. Default: studies/WORKLOAD, or studies/WORKLOAD-replication-N.", metavar="DIR"
+        ),
     ] = None,
     storage: Annotated[
         str | None,

@@ -1,6 +1,15 @@
 """What a study is, frozen before its first run."""
 
-from steepest.compare.spec.comparison import PHASES, QUASI_RANDOM, SCREEN, Phase, Shared, Spec, number_of_finalists
+from steepest.compare.spec.comparison import (
+    PHASES,
+    QUASI_RANDOM,
+    SCREEN,
+    SEEDS_OF_ONE,
+    Phase,
+    Shared,
+    Spec,
+    number_of_finalists,
+)
 from steepest.compare.spec.formats import FORMAT
 from steepest.compare.spec.parts import GIVEN_PART, InstrumentSpec, MethodSpec, WorkloadSpec, code_differences
 from steepest.compare.spec.stopping import Stopping
@@ -16,6 +25,7 @@ __all__ = [
     "PHASES",
     "QUASI_RANDOM",
     "SCREEN",
+    "SEEDS_OF_ONE",
     "TUNING_SEED",
     "InstrumentSpec",
     "MethodSpec",

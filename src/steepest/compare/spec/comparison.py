@@ -18,6 +18,7 @@ Phase = Literal["screen", "tune", "final", "check"]
 PHASES: tuple[Phase, ...] = ("screen", "tune", "final")  # of which there are records
 KEEP, AT_LEAST = 0.25, 4  # points of a search that are run in full, or on more seeds than one
 QUASI_RANDOM = "quasi-random"
+SEEDS_OF_ONE = 10_000_000  # from a replication's first seed to that of the next
 SCREEN = 8  # a short run has one of so many parts of the budget
 
 
@@ -88,6 +89,11 @@ class Shared:
         if search:
             return method.more_points[search - 1]
         return method.points or tuple(quasi_random_points(method.space, self.trials, self.tuning_seed))
+
+    @property
+    def replication(self) -> int:
+        """Which of the studies it is that differ in all their seeds alone."""
+        return self.tuning_seed // SEEDS_OF_ONE
 
     @property
     def seeds_asked(self) -> int:
@@ -359,6 +365,7 @@ def _make_plain(spec: Spec) -> dict[str, Any]:
         raw["workload"]["data_sha256_before"],
     )
     raw |= {"stop_early": raw.pop("stopping") is not None, "tuning_seeds": len(spec.tuning_seeds())}
+    raw["replication"] = raw.pop("tuning_seed") // SEEDS_OF_ONE
     for part in (raw["workload"], *raw["methods"]):
         part.pop("code")
         part.pop("points", None)

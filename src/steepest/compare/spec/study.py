@@ -60,9 +60,11 @@ class StudySpec:
 
     @property
     def default_name(self) -> str:
-        """Its workloads' names, as a folder can have them."""
+        """Its workloads' names, as a folder can have them, and which replication it is."""
         names = dict.fromkeys(spec.workload.name for spec in self.comparisons)
-        return "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names)
+        number = self.shared.replication
+        again = f"-replication-{number}" if number else ""
+        return "+".join(re.sub(r"[^\w.-]+", "-", name) for name in names) + again
 
     def to_json(self) -> str:
         comparisons = [own_part(dataclasses.asdict(comparison)) for comparison in self.comparisons]

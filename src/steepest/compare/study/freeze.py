@@ -18,6 +18,7 @@ from steepest.compare.names import CHOICES
 from steepest.compare.policy.pruners import PRUNERS
 from steepest.compare.spec import (
     SCREEN,
+    SEEDS_OF_ONE,
     TUNING_SEED,
     Spec,
     Stopping,
@@ -55,7 +56,7 @@ from steepest.training.loop.precision import check_precision
 from steepest.training.process.state import ProcessState
 
 T = TypeVar("T")
-MORE_TUNING_SEEDS = 1_000_001  # the first of them: no final run is ever on one
+MORE_TUNING_SEEDS = 1_000_001  # the first of them, from the tuning seed on: no final run is ever on one
 
 
 def freeze_study(request: Request, data_dir: Path | None = None) -> StudySpec:
@@ -189,12 +190,14 @@ def _make_comparisons(
         if (method.name in request.space or method.patterns) and workload.function is None:
             check_space(workload, method)
     frozen = replace(workload_spec(reference, workload, splits, targets[0]), data_sha256_before=older_digest)
-    final_seeds, stopping = _final_seeds(request, len(methods))
+    tuning_seed = TUNING_SEED + request.replication * SEEDS_OF_ONE
+    final_seeds, stopping = _final_seeds(request, len(methods), tuning_seed)
     searches = len(final_seeds) if request.cover_search else 1
-    further = range(MORE_TUNING_SEEDS, MORE_TUNING_SEEDS + searches * request.tuning_seeds - 1)
+    first = tuning_seed + MORE_TUNING_SEEDS
+    further = range(first, first + searches * request.tuning_seeds - 1)
     trials = 0 if request.values else request.trials
     screen = SCREEN if stopping is not None and trials > number_of_finalists(trials) + 1 else None
-    scrambles = (TUNING_SEED, *further)[:: request.tuning_seeds]
+    scrambles = (tuning_seed, *further)[:: request.tuning_seeds]
     names = [method.name for _, method in methods]
     captions = {instrument.name: instrument.caption(workload, splits) for _, instrument in instruments}
     found = [
@@ -204,7 +207,7 @@ def _make_comparisons(
             methods=tuple(method_spec(reference, method, request, scrambles) for reference, method in methods),
             baseline=request.baseline or ("sgd" if "sgd" in names else names[0]),
             trials=trials,
-            tuning_seed=TUNING_SEED,
+            tuning_seed=tuning_seed,
             seeds=final_seeds,
             epochs=epochs,
             batch_size=size,
@@ -238,11 +241,11 @@ def _make_comparisons(
     return found
 
 
-def _final_seeds(request: Request, methods: int) -> tuple[tuple[int, ...], Stopping | None]:
+def _final_seeds(request: Request, methods: int, tuning_seed: int) -> tuple[tuple[int, ...], Stopping | None]:
     """Find the seeds of the final runs and, where they may end early, when they are looked at."""
     stopping = None
     if request.stop_early:
         at = looks(request.seeds) if methods > 1 else (request.seeds,)
         stopping = Stopping(request.seeds, at, tuple(level((1 - CONFIDENCE) / n, at) for n in range(1, methods)))
     last = stopping.last if stopping else request.seeds
-    return tuple(range(TUNING_SEED + 1, TUNING_SEED + 1 + last)), stopping
+    return tuple(range(tuning_seed + 1, tuning_seed + 1 + last)), stopping

@@ -83,6 +83,7 @@ class Request:
     trials: int = option(checks.runs, lambda s: s.shared.trials or TRIALS, default=TRIALS)
     seeds: int = option(checks.runs, lambda s: s.shared.seeds_asked, default=5)
     tuning_seeds: int = option(checks.runs, lambda s: len(s.shared.tuning_seeds()), default=1)
+    replication: int = option(checks.replication, lambda s: s.shared.replication, default=0)
     stop_early: bool = option(checks.flag, lambda s: s.shared.stopping is not None, default=False)
     cover_search: bool = option(checks.flag, lambda s: s.shared.cover_search, default=False)
     epochs: Mapping[str, int] = option(

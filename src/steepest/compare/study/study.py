@@ -88,6 +88,8 @@ class Study:
         seeds: final runs of every method's best point.
         tuning_seeds: seeds that the finalists of a search run on, before one is chosen: the best quarter of its points,
             four at least. The others run on the first alone.
+        replication: the same study once more, with other points, tuning seeds and final seeds, independent of those of
+            any other number: whether its verdicts hold.
         stop_early: the same verdicts from fewer runs: every point is first run on an eighth of the budget, and the best
             quarter in full; the final runs of a method end once it is found to be better or worse, or next to no chance
             is left that it will be (docs/statistics.md, "Stopping early").
@@ -160,6 +162,7 @@ class Study:
         trials: int = 8,
         seeds: int = 5,
         tuning_seeds: int = 1,
+        replication: int = 0,
         stop_early: bool = False,
         cover_search: bool = False,
         epochs: int | Mapping[str, int] | None = None,

@@ -17,6 +17,7 @@ from steepest.training.definitions.recipe import PLAIN
 
 T = TypeVar("T")
 ALL = ""  # every workload that is not named
+MOST_REPLICATIONS = 100
 MOST = 100_000  # points of a search, or final seeds: each is written down before anything runs
 
 
@@ -42,6 +43,13 @@ def runs(name: str, value: object) -> int:
     """So many runs of a method, from 1 to ``MOST``."""
     if (found := positive(name, value)) > MOST:
         raise InputError(f"{argument(name)} must be at most {MOST:,}, got {value}")
+    return found
+
+
+def replication(name: str, value: object) -> int:
+    """A whole number from 0 to ``MOST_REPLICATIONS``."""
+    if not 0 <= (found := integer(name, value)) <= MOST_REPLICATIONS:
+        raise InputError(f"{argument(name)} must be from 0 to {MOST_REPLICATIONS}, got {value}")
     return found
 
 
