@@ -7,7 +7,7 @@ DATA ?= $(or $(STEEPEST_DATA),../shared/data)
 # Where `make dist` leaves what it made: a new temporary folder, unless a release says otherwise.
 DIST ?=
 
-.PHONY: setup test test-slow test-cuda test-wheel test-oldest coverage check layers compare bench docs dist changelog clean formulas-model formulas-seams
+.PHONY: setup test test-slow test-cuda test-wheel test-oldest coverage check layers compare claims claims-all bench docs dist changelog clean formulas-model formulas-seams
 setup: .venv/.installed
 
 # torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages. curvlinops, the oracle of the
@@ -69,6 +69,30 @@ coverage: .venv/.release-installed
 # The comparison of the README: 7 methods on scikit-learn's digits, under a minute on 2 cores.
 compare: setup
 	$(BIN)/steepest compare digits-mlp --trials 16 --seeds 10
+
+# The studies of docs/claims.md, one after the other, each in its folder; the same command resumes where it stopped. The
+# first are those that fit into two hours of two cores together; DEVICE=cuda adds ResNet-20 on CIFAR-10.
+CLAIMS := digits noise-and-calibration mutual-information permutations insgd-high-lr insgd-released-high-lr insgd-tuned \
+  insgd-released-tuned momentum sngm-batch-sizes large-batch logic-symbols-steps sigmoid-18
+LONGER_CLAIMS := mutual-information-schedules logic-symbols sigmoid-depth block-norm-convolutional block-norm-recurrent \
+  insgd-batchnorm insgd-starts insgd-vit symmetric-noise-linear symmetric-noise-cosine symmetric-noise-step calibration \
+  calibration-detector noise-scale forgetting-by-optimizer forgetting shakespeare-gpt
+GPU_CLAIMS := resnet20 resnet20-large-batch
+DEVICE ?= auto
+CLAIMS_DIR ?= claims
+
+define run-claims
+	@for name in $(1) $(if $(filter cuda%,$(DEVICE)),$(GPU_CLAIMS)); do \
+	  echo "studies/$$name.toml" && \
+	  $(BIN)/steepest compare studies/$$name.toml --data-dir $(DATA) --device $(DEVICE) --out $(CLAIMS_DIR)/$$name || exit; \
+	done
+endef
+
+claims: setup
+	$(call run-claims,$(CLAIMS))
+
+claims-all: setup
+	$(call run-claims,$(CLAIMS) $(LONGER_CLAIMS))
 
 # Prints ratios, asserts nothing; run it on a quiet machine.
 bench: setup
