@@ -66,5 +66,6 @@ def across_caption(summaries: Sequence[Summary]) -> str:
         f"Cost is the median of the {spec.unit} to the target; a miss is infinite. The score is the "
         f"mean height of the performance profile up to {UP_TO:g} times the fewest, from 0 to 1 (AlgoPerf's). It "
         f"depends on which methods are compared. The geometric mean is that of the ratios to {baseline}: below 1 is "
-        f"fewer {spec.budget}. {kinds(summaries).capitalize()} on which both miss are left out of it."
+        f"fewer {spec.budget}; 0 if {baseline} alone misses a target, infinite if the method alone does. "
+        f"{kinds(summaries).capitalize()} on which both miss are left out of it."
     )
