@@ -12,19 +12,21 @@ setup: .venv/.installed
 
 # torch first and under the constraint: a bare `torch` may pull gigabytes of CUDA packages. curvlinops, the oracle of the
 # curvature's tests, without what it asks for: that has torchvision in it, and no wheel of it for every torch. trackio
-# without its bound on pillow.
+# without its bound on pillow. pip would compile 25,000 files one after the other: they are compiled on all cores at
+# the end, but for a few that are templates and no Python.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt curvlinops-for-pytorch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt brotli gradio_client orjson python-multipart
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt trackio
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps -c constraints.txt curvlinops-for-pytorch
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt brotli gradio_client orjson python-multipart
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps -c constraints.txt trackio
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib
 	touch $@
 
 # The tools of a release, which `make setup` does without.
 .venv/.release-installed: .venv/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[release]'
 	touch $@
 
 # Style, spelling, types, what is declared to be needed, and who may import whom.
