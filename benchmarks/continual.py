@@ -5,10 +5,10 @@
 
 Every method has the same lr, constant, without momentum, and batches of 10, as the paper has it; a penalty's strength
 is searched over its range by so many trials, on validation data of seed 1000, by shorter runs of a third of the epochs.
-What FOLDER has is not computed again, `--jobs` runs are computed at a time, and a run
-that was interrupted goes on from its checkpoint. Prints, for each method, means over the seeds with half of their 95 %
-intervals: test accuracy after the last task, forgetting on validation data, and the paired difference in accuracy to
-the first method; then the matrix of each. Asserts nothing.
+What FOLDER has is not computed again, `--jobs` runs are computed at a time, and a run that was interrupted goes on from
+its checkpoint. Prints, for each method, means over the seeds with half of their 95 % intervals: test accuracy after the
+last task, forgetting on validation data, and the paired difference in accuracy to the first method; then the matrix of
+each. Asserts nothing.
 
 Other than in the paper, a tenth of the training images is held out to search on.
 """
