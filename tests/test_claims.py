@@ -31,7 +31,7 @@ def test_every_study_is_made_once():
 
 
 def test_there_are_as_many_claims_as_were_promised_and_each_has_its_verdict():
-    rows = re.findall(r"^\| (?!The paper|---).*$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (?!The paper|---).*$", PAGE.partition("\n## The same again\n")[0], re.MULTILINE)
     assert len(rows) >= 24
     verdicts = ("holds here", "not seen here", "opposite", "too small to tell", "not run yet", "all forget")
     for row in rows:
