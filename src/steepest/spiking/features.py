@@ -128,7 +128,7 @@ def extract_features(
     """Whether each map spikes in each window of 2 by 2: bool (N, maps * H' * W') of images uint8 (N, H, W).
 
     They are kept in one file of the folder ``cache``, by the images, the weights and the threshold. They are computed
-    on the ``device``, the same to the last bit on every one, and returned in the CPU's memory.
+    on the ``device``, the same to the last bit on every one that has float64, and returned in the CPU's memory.
     """
     key = _digest(images, layer.weight.detach().cpu(), layer.threshold, contrast)
     side = (SIZE - layer.kernel_size + 1) // 2

@@ -55,8 +55,8 @@ def spiking_features(
     Args:
         grey: images uint8 (N, H, W).
         chosen: indices of the training images of which features are wanted; the filters learn from all.
-        device: where features are computed, the same to the last bit on every one; filters learn on the CPU, and all
-            is returned in its memory.
+        device: where features are computed, the same to the last bit on every one that has float64; filters learn on
+            the CPU, and all is returned in its memory.
     """
     cache = cache_folder()
     learnt = learn_filters(grey.train.inputs, settings, cache, progress)

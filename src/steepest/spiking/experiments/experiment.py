@@ -139,7 +139,11 @@ def recognize(
             splits, learnt = pixels(grey if chosen is None else some_of(grey, chosen)), None
         else:
             splits, learnt = spiking_features(
-                grey, settings.of_features, chosen, lambda name, share: progress(name, 0.3 * share), device
+                grey,
+                settings.of_features,
+                chosen,
+                lambda name, share: progress(name, 0.3 * share),
+                device if device.type == "cuda" else "cpu",  # others may have no float64
             )
         assignment = Assignment(
             workload, method, splits.to(device), values, settings.seed, settings.epochs, settings.batch_size,
