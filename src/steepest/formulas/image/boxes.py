@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,11 +55,8 @@ def box_of(ink: Mask) -> Box:
         >>> box_of(ink)
         Box(x=4, y=1, width=4, height=2)
     """
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    if not rows.size:
-        return Box(0, 0, ink.shape[1], ink.shape[0])
-    x, y, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
-    return Box(x, y, right - x + 1, bottom - y + 1)
+    found = cv2.boundingRect(np.ascontiguousarray(ink, dtype=bool).view(np.uint8))
+    return Box(*found) if found[2] else Box(0, 0, ink.shape[1], ink.shape[0])
 
 
 def joined_box(boxes: Iterable[Box]) -> Box:

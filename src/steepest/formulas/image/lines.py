@@ -36,9 +36,9 @@ def typical_size(boxes: Sequence[Box]) -> tuple[float, float]:
         (20.0, 32.0)
     """
     sides = np.array([max(box.width, box.height) for box in boxes], dtype=np.float64)
-    large = [box for box, side in zip(boxes, sides, strict=True) if side >= 0.5 * np.percentile(sides, 80)]
-    tall = [box.height for box in large if box.height >= 0.5 * np.percentile([b.height for b in large], 80)]
-    return float(np.mean([box.width for box in large])), float(np.mean(tall))
+    large = np.array([box[2:] for box in boxes], dtype=np.float64)[sides >= 0.5 * np.percentile(sides, 80)]
+    heights = large[:, 1]
+    return float(large[:, 0].mean()), float(heights[heights >= 0.5 * np.percentile(heights, 80)].mean())
 
 
 def find_slope(boxes: Sequence[Box], height: float) -> float:

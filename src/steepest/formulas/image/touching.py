@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.formulas.image.boxes import Mask, Part, box_of, crop
+from steepest.formulas.image.boxes import Box, Mask, Part, crop
 from steepest.formulas.image.parts import stroke_width
 
 _WIDE = 1.35  # capitals: a part that is wider is two symbols
@@ -94,45 +94,42 @@ def find_cuts(part: Part, height: float, search: Search = COARSE) -> list[Cut]:
     ways = thinnest_ways(ink, middles, reach)
     crossed = ink[np.arange(tall), ways].sum(axis=1)
     ways, crossed = ways[crossed <= _MOST_CROSSED * stroke], crossed[crossed <= _MOST_CROSSED * stroke]
-    on_left = (np.arange(wide) < ways[:, :, None])[:, ink]
-    share, found = on_left.mean(axis=1), []
-    for k in _pick_different(on_left, np.argsort(crossed, kind="stable"), search.other):
+    before = np.pad(np.cumsum(ink, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
+    on_left, whole = before[np.arange(tall), ways], int(before[:, -1].sum())
+    share, found = on_left.sum(axis=1) / whole, []
+    for k in _pick_different(on_left, np.argsort(crossed, kind="stable"), max(search.other * whole, 3)):
         if not _LEAST_INK < share[k] < 1 - _LEAST_INK:
             continue
         side = np.arange(wide) < ways[k][:, None]
-        halves = [_whole(ink & side), _whole(ink & ~side)]
-        boxes = [box_of(half) for half in halves]
-        if min(box.width for box in boxes) < least:
+        halves = [_find_whole(ink & side), _find_whole(ink & ~side)]
+        if min(half.box.width for half in halves) < least:
             continue
-        first, second = (
-            Part(box.moved(part.box.x, part.box.y), half[crop(box)]) for box, half in zip(boxes, halves, strict=True)
-        )
+        first, second = (Part(half.box.moved(part.box.x, part.box.y), half.ink) for half in halves)
         found.append(Cut(first, second, float(crossed[k]) / stroke))
     return found
 
 
-def _pick_different(on_left: Mask, order: NDArray[np.int64], other: float) -> list[int]:
-    """Pick ways (ways, ink) in an order, none of which takes nearly the same ink apart as one before."""
-    flat = on_left.astype(np.float32)
-    each = flat.sum(axis=1)
-    near = each[:, None] + each - 2 * flat @ flat.T < max(other * on_left.shape[1], 3)
-    left, picked = np.ones(len(on_left), dtype=bool), []
-    for k in order:
-        if left[k]:
-            picked.append(int(k))
-            left &= ~near[k]
+def _pick_different(on_left: NDArray[np.int32], order: NDArray[np.int64], other: float) -> list[int]:
+    """Pick ways by their ink on the left in each row (ways, H), in an order, with ``other`` pixels of it between any two."""
+    left, picked = on_left[order], []
+    while order.size:
+        picked.append(int(order[0]))
+        far = np.abs(left - left[0]).sum(axis=1) >= other
+        left, order = left[far], order[far]
     return picked
 
 
-def _whole(ink: Mask) -> Mask:
-    """Leave out shavings that a cut has left."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
-    if count <= 2:
-        return ink
-    areas = stats[:, cv2.CC_STAT_AREA]
-    kept = areas >= 0.06 * areas[1:].max()
-    kept[0] = False
-    return np.asarray(kept[labels])
+def _find_whole(ink: Mask) -> Part:
+    """Find what is left without the shavings of a cut."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)
+    if count > 2:
+        areas = stats[:, cv2.CC_STAT_AREA]
+        kept = areas >= 0.06 * areas[1:].max()
+        kept[0] = False
+        if not kept[1:].all():
+            ink = np.asarray(kept[labels])
+    box = Box(*cv2.boundingRect(ink.view(np.uint8)))
+    return Part(box, ink[crop(box)])
 
 
 def thinnest_ways(ink: Mask, middles: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
@@ -153,13 +150,14 @@ def thinnest_ways(ink: Mask, middles: NDArray[np.int64], reach: int) -> NDArray[
     rows = np.arange(len(ink))[:, None, None]
     price = (ink[rows, np.clip(columns, 0, ink.shape[1] - 1)] & inside).astype(np.float64)
     steps = np.zeros(price.shape, dtype=np.int64)
-    around = np.full((3, *price.shape[1:]), np.inf)
+    left, right = np.full((2, *price.shape[1:]), np.inf)
     total = price[0].copy()
     for row in range(1, len(ink)):
-        around[0, :, 1:], around[1], around[2, :, :-1] = total[:, :-1] + _ASIDE, total, total[:, 1:] + _ASIDE
-        best = np.argmin(around, axis=0)
-        steps[row] = best - 1
-        total = np.take_along_axis(around, best[None], axis=0)[0] + price[row]
+        aside = total + _ASIDE
+        left[:, 1:], right[:, :-1] = aside[:, :-1], aside[:, 1:]
+        straight = np.minimum(total, right)
+        steps[row] = np.where(left <= straight, -1, right < total)
+        total = np.minimum(left, straight) + price[row]
     found = np.zeros(middles.shape, dtype=np.int64)
     place, number = np.argmin(total, axis=1), np.arange(len(middles))
     for row in range(len(ink) - 1, -1, -1):

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from steepest.formulas.image.boxes import Mask, Part, crop
 from steepest.formulas.image.touching import Cut
+from steepest.formulas.recognition.networks import max_pool
 
 SIDE = 32  # pixels
 FARTHEST = 4.0  # scales that a number of the layout is taken to be from its mean
@@ -48,7 +49,7 @@ class Junctions:
         x, told = as_tensors(pictures, layouts, self.mean, self.scale)
         *convolutions, (hidden, bias), (head, last) = self.layers
         for weight, shift in convolutions:
-            x = F.max_pool2d(torch.relu(F.conv2d(x, weight, shift, padding=1)), 2)
+            x = max_pool(torch.relu(F.conv2d(x, weight, shift, padding=1)))
         x = torch.relu(F.linear(torch.cat([x.flatten(1), told], dim=1), hidden, bias))
         return np.asarray(F.linear(x, head, last)[:, 0].double())
 

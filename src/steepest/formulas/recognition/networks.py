@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from steepest.formulas.image.symbols import SIDE
 
@@ -63,9 +64,29 @@ class ConvNet(nn.Module):
         return logits
 
 
+def max_pool(x: Tensor) -> Tensor:
+    """The largest of each 2x2 (..., H // 2, W // 2); without gradients several times sooner than by torch's on a CPU.
+
+    Example:
+        >>> with torch.no_grad():
+        ...     max_pool(torch.arange(15.0).reshape(1, 1, 3, 5)).tolist()
+        [[[[6.0, 8.0]]]]
+    """
+    if torch.is_grad_enabled():
+        return F.max_pool2d(x, 2)
+    height, width = (side // 2 * 2 for side in x.shape[-2:])
+    rows = torch.maximum(x[..., 0:height:2, :width], x[..., 1:height:2, :width])
+    return torch.maximum(rows[..., 0::2], rows[..., 1::2])
+
+
+class _Pool(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return max_pool(x)
+
+
 def _convolution(taken: int, given: int) -> list[nn.Module]:
     return [
-        nn.Conv2d(taken, given, 3, padding=1, bias=False), nn.BatchNorm2d(given), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(taken, given, 3, padding=1, bias=False), nn.BatchNorm2d(given), nn.ReLU(), _Pool(),
     ]  # fmt: skip
 
 
