@@ -77,7 +77,8 @@ compare: setup
 CLAIMS := digits noise-and-calibration mutual-information permutations insgd-high-lr insgd-released-high-lr insgd-tuned \
   insgd-released-tuned momentum sngm-batch-sizes large-batch logic-symbols-steps sigmoid-18
 LONGER_CLAIMS := mutual-information-schedules logic-symbols sigmoid-depth block-norm-convolutional block-norm-recurrent \
-  insgd-batchnorm insgd-starts insgd-vit symmetric-noise-linear symmetric-noise-cosine symmetric-noise-step calibration \
+  insgd-batchnorm insgd-batchnorm-high-lr insgd-starts insgd-vit symmetric-noise-linear symmetric-noise-cosine \
+  symmetric-noise-step calibration \
   calibration-detector noise-scale forgetting-by-optimizer forgetting shakespeare-gpt
 GPU_CLAIMS := resnet20 resnet20-large-batch
 DEVICE ?= auto

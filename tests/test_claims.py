@@ -1,5 +1,6 @@
 """The studies of the claims: each can be run, is on their page, and is run by `make claims` or `make claims-all`."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -36,3 +37,15 @@ def test_there_are_as_many_claims_as_were_promised_and_each_has_its_verdict():
     verdicts = ("holds here", "not seen here", "opposite", "too small to tell", "not run yet", "all forget")
     for row in rows:
         assert any(verdict in row.split("|")[2] for verdict in verdicts), row
+
+
+def test_the_pictures_rows_are_those_with_an_interval_and_each_difference_lies_in_its_own():
+    spec = importlib.util.spec_from_file_location("claims_picture", ROOT / "docs" / "claims_picture.py")
+    picture = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(picture)
+    rows = [row for those in picture.read_rows(PAGE).values() for row in those]
+    assert len(rows) >= 15
+    assert all(low <= value <= high for row in rows for value, low, high in row.differences)
+    told = picture.on_page_markdown(PAGE)
+    assert told.count("<s ") == sum(len(row.differences) for row in rows)
+    assert all(row.claim in told for row in rows)

@@ -110,7 +110,7 @@ def find_cuts(part: Part, height: float, search: Search = COARSE) -> list[Cut]:
 
 
 def _pick_different(on_left: NDArray[np.int32], order: NDArray[np.int64], other: float) -> list[int]:
-    """Pick ways by their ink on the left in each row (ways, H), in an order, with ``other`` pixels of it between any two."""
+    """Pick ways by their ink on the left in each row (ways, H), in an order, any two ``other`` pixels apart."""
     left, picked = on_left[order], []
     while order.size:
         picked.append(int(order[0]))
