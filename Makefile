@@ -45,9 +45,10 @@ layers: setup
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --durations 30
 
-# What takes longer than a minute: the real data sets, whole studies.
+# What takes longer than a few seconds and is not needed at every turn: the real data sets, whole studies, commands that are
+# killed and go on, pages in every state. Half an hour and more.
 test-slow: setup
-	STEEPEST_DATA=$(DATA) OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+	STEEPEST_DATA=$(DATA) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow --durations 30
 
 # What only a GPU can show; without one nothing is collected, and pytest says so. PYTHON is one that has torch with CUDA.
 test-cuda:

@@ -190,6 +190,7 @@ def test_formulas_are_set(site):
         assert "\\left" not in text
 
 
+@pytest.mark.slow
 def test_pages_fit_a_phone_and_ask_the_network_for_nothing(site, browser):
     page = browser.new_page(viewport={"width": 390, "height": 844})
     asked, errors = [], []

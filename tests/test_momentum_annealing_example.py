@@ -41,6 +41,7 @@ def test_lr_and_momentum_change_in_the_middle(name, first, last):
     assert groups_over(name, 6) == [pytest.approx(first)] * 3 + [pytest.approx(last)] * 3
 
 
+@pytest.mark.slow
 def test_a_study_takes_what_is_printed(tmp_path):
     printed = subprocess.run([sys.executable, EXAMPLE], capture_output=True, text=True, check=True).stdout.strip()
     arguments = ["--methods", printed, "--trials", "1", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path / "study")]

@@ -14,6 +14,7 @@ def printed(*arguments):
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_theory_stands_beside_runs():
     head, row = printed()
     assert head.split() == ["time", "theory", "normal", "3136", "examples"]

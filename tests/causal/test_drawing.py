@@ -30,6 +30,7 @@ def graphs(draw):
 
 @settings(deadline=None)
 @given(graphs())
+@pytest.mark.slow
 def test_causes_are_above_their_effects_and_no_box_is_on_another(graph):
     places, bends = layered(graph)
     assert set(places) == set(graph)
@@ -50,6 +51,7 @@ def test_two_parents_of_one_child_do_not_cross():
     assert all((a - c) * (b - d) >= 0 for (a, b), (c, d) in itertools.combinations(ends, 2))
 
 
+@pytest.mark.slow
 def test_a_picture_is_the_same_in_another_process():
     code = (
         "import networkx as nx; from steepest.causal.drawing.layout import layered;"

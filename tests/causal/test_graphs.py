@@ -92,6 +92,7 @@ def test_sid_of_a_graph_with_itself_is_0():
     assert all(sid(dag, dag) == 0 for dag in dags(3))
 
 
+@pytest.mark.slow
 def test_bounds_of_sid_are_the_least_and_largest_of_the_class(monkeypatch):
     members = {}
     for dag in dags(4):

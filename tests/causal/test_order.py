@@ -23,6 +23,7 @@ FAST = {"steps": 40, "samples": 4}
     "estimator",
     ["leave-one-out", "relax", "reinforce", "rebar", "neural-sort", "straight-through", "gumbel-sinkhorn"],
 )
+@pytest.mark.slow
 def test_it_finds_the_best_of_all_orders(estimator):
     for seed in range(4):
         data = linear_gaussian(5, 300, seed=seed).data
@@ -116,6 +117,7 @@ def test_categorical_data():
         assert set(model.causal_graph_.edges) == {("a", "c"), ("b", "c"), ("c", "d")}
 
 
+@pytest.mark.slow
 def test_the_lasso_finds_the_graph_too():
     distance = 0
     for seed in range(4):

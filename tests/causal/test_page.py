@@ -121,6 +121,7 @@ def page(tmp_path, browser):
     page.close()
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_and_a_name_is_no_markup(page):
     for key in ("order", "search"):
         page.locator(f"#plot-{key}").scroll_into_view_if_needed()
@@ -132,6 +133,7 @@ def test_the_page_is_whole_and_a_name_is_no_markup(page):
     assert page.locator(".graph path.edge.open").count() == 1
 
 
+@pytest.mark.slow
 def test_a_node_is_moved_and_its_edges_follow(page):
     node, edge = page.locator(".graph g.node").first, page.locator(".graph path.edge").first
     before, path = node.bounding_box(), edge.get_attribute("d")

@@ -45,6 +45,7 @@ def test_an_order_has_the_value_of_the_lasso():
 
 
 @pytest.mark.parametrize(("iterations", "off"), [(5000, 1e-4), (relaxed_module.ITERATIONS, 0.02)])
+@pytest.mark.slow
 def test_its_gradient_is_that_of_its_values(monkeypatch, iterations, off):
     monkeypatch.setattr(relaxed_module, "ITERATIONS", iterations)
     _, relaxed = make(4)

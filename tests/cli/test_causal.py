@@ -100,6 +100,7 @@ def test_what_cannot_be_is_one_sentence(arguments, sentence, here, capsys):
     assert not (here / "causal").exists()
 
 
+@pytest.mark.slow
 def test_it_resumes_after_kill(here):
     command = ["causal", "five.csv", "--steps", "100", "--bootstrap", "40"]
     killed, whole = killed_and_whole(command, here, "computed-2/resample-1.json")

@@ -126,6 +126,7 @@ def test_the_optimizers_need_torch_alone():
     assert done.stdout == "here\n", done.stderr
 
 
+@pytest.mark.slow
 def test_progress_in_a_terminal(tmp_path):
     """What runs, how many are left, the time left and the best so far; then the table."""
     parent, child = pty.openpty()
@@ -189,6 +190,7 @@ def test_the_deep_example_shows_a_vanishing_gradient_and_a_step_that_does_not_ca
     assert moved["adam_ng"] == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_example_is_short_and_runs(tmp_path):
     example = ROOT / "examples" / "wine.py"
     assert len(example.read_text().splitlines()) <= 40

@@ -43,6 +43,7 @@ def folder(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_report_is_written_without_torch_and_without_optuna(folder, tmp_path):
     """They take longer to load than thousands of records to read."""
     assert loaded(["torch", "optuna"], "report", str(folder), "--csv", str(tmp_path)) == "[]\n"
@@ -63,6 +64,7 @@ def report(folder, redirection="", **environment):
     ],
     ids=repr,
 )
+@pytest.mark.slow
 def test_output_in_another_encoding_is_the_same_table_in_plain_signs(folder, environment):
     done = report(folder, **environment)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -71,6 +73,7 @@ def test_output_in_another_encoding_is_the_same_table_in_plain_signs(folder, env
     assert b"Report: " in done.stdout
 
 
+@pytest.mark.slow
 def test_a_closed_output_does_not_matter(folder):
     (folder / "report.md").unlink(missing_ok=True)
     done = report(folder, ">&- 2>&- <&-")

@@ -22,6 +22,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_workload_is_trained_and_made_small(here, capsys):
     assert run(["compress", "digits-mlp", *FAST]) == 0
     said = capsys.readouterr().out
@@ -94,6 +95,7 @@ def test_bad_input_is_one_sentence(here, capsys, arguments, sentence):
     assert len(said.strip().splitlines()) <= 3
 
 
+@pytest.mark.slow
 def test_a_workload_whose_file_changed_has_another_folder(here, capsys):
     text = "from steepest.training.builtin import WORKLOADS\nmine = WORKLOADS['digits-mlp']\n"
     (here / "work.py").write_text(text)
@@ -105,6 +107,7 @@ def test_a_workload_whose_file_changed_has_another_folder(here, capsys):
     assert "holds another experiment: its source is" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_killed_compression_goes_on_to_the_same_file(here):
     command = ["compress", "digits-mlp", "--base-epochs", "20", "--epochs-per-layer", "20", "--budget", "6"]
     killed, whole = killed_and_whole(command, here, "base.safetensors")

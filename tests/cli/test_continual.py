@@ -17,6 +17,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_methods_are_compared_and_their_matrices_shown(here, capsys):
     asked = ["continual", "digits", "--methods", "naive,cost-per-synapse,adamw", *FAST]
     assert run(asked) == 0

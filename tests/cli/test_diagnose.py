@@ -51,6 +51,7 @@ def test_the_run_is_what_it_is_without_instruments(found):
 
 
 @pytest.mark.parametrize("method", ["adamw", "sngm", "insgd", "adam-ng", "ssgd", "sam", "csgd-learned", "sgd-mi-layer"])
+@pytest.mark.slow
 def test_no_method_notices_that_it_is_looked_at(method, tmp_path):
     lr = {"lr": 0.01}
     found = diagnose(tiny.clouds, method, hyperparameters=lr, device="cpu", out=tmp_path / "d")
@@ -85,6 +86,7 @@ def test_a_finished_diagnosis_is_read_and_another_is_refused(found):
         diagnose(tiny.clouds, "sgd", hyperparameters={"lr": 0.1}, seed=2, device="cpu", out=found.folder)
 
 
+@pytest.mark.slow
 def test_it_resumes_after_kill(tmp_path):
     (tmp_path / "slow.py").write_text(LONG)
     command = [sys.executable, "-m", "steepest", "diagnose", f"{tmp_path}/slow.py:slow_clouds", "--lr", "0.1"]

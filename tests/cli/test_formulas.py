@@ -34,6 +34,7 @@ def here(tmp_path, monkeypatch, symbols):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_set_becomes_a_model_that_is_tested_and_reads_pages(here, symbols, capsys):
     assert run(["formulas", "train", "set.npz", *FAST]) == 0
     said = capsys.readouterr().out
@@ -89,6 +90,7 @@ def test_pages_are_made_the_same_for_the_same_seed(here):
     assert all({"label", "box"} == set(symbol) for line in told["lines"] for symbol in line)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_ends_in_the_same_file(here):
     command = [sys.executable, "-m", "steepest", "formulas", "train", "set.npz", "--network", "cnn", "--epochs", "8"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}

@@ -38,6 +38,7 @@ def page(arguments):
     return run(["report", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_several_studies_are_one_table(studies, tmp_path, capsys):
     assert page([studies / "first", studies / "second", "--out", tmp_path / "page"]) == 0
     said = capsys.readouterr().out
@@ -49,6 +50,7 @@ def test_several_studies_are_one_table(studies, tmp_path, capsys):
     assert page([studies / "first", studies / "second", "--out", tmp_path / "page"]) == 0  # again, over the old page
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_one_study(studies, tmp_path, capsys):
     """Of which each part is a part: differences as they are, p-values corrected for all of the methods."""
     study(tmp_path / "a", ["sgd", "sngm"])
@@ -86,6 +88,7 @@ def test_another_baseline_and_the_winner(studies, tmp_path, capsys):
         (["early", "first", "--out", "p"], "a study that stops early decides among its own methods"),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_be_on_one_page(studies, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(studies)
     shutil.rmtree("p", ignore_errors=True)

@@ -63,6 +63,7 @@ def test_images_are_recognised_by_spikes(here, capsys):
         (["--history", "0", "--radius", "2", "--threshold", "12", "--surrogate", "two-sided"], "to be two-sided"),
     ],
 )
+@pytest.mark.slow
 def test_what_is_compared(here, capsys, options, sentence):
     assert run(["spiking", "mnist", *FAST[:-4], "--batch-size", "10", *options, "--epochs", "1"]) == 0
     page = (here / "spiking" / "mnist" / "report.html").read_text()

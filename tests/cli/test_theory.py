@@ -134,6 +134,7 @@ def test_what_cannot_be_of_a_committee_is_one_sentence(arguments, sentence, tmp_
     assert not (tmp_path / "theory").exists()
 
 
+@pytest.mark.slow
 def test_it_resumes_after_kill(tmp_path):
     command = ["theory", "momentum", "--lr", "2e-3", "--replicas", "20", "--start", "optimum", "--steps", "4000"]
     killed, whole = killed_and_whole(command, tmp_path, "simulated/momentum.json")

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 LINES = """
 from steepest.compare.builtin import METHODS, WORKLOADS
 from steepest.compare.builtin.resnet import resnet20; resnet20()
@@ -12,6 +14,7 @@ from steepest.compare import Batch, Estimator, Method, Range, Resumable, Study, 
 """
 
 
+@pytest.mark.slow
 def test_they_are_there():
     done = subprocess.run([sys.executable, "-c", LINES], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

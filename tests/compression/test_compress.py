@@ -272,6 +272,7 @@ def test_it_goes_on_where_it_was_stopped(task, tmp_path, monkeypatch, stop):
 
 @pytest.mark.parametrize("mode", ["straight-through", "project"])
 @pytest.mark.parametrize("stop", [1, 5, 8, 13, 15])
+@pytest.mark.slow
 def test_it_goes_on_in_the_middle_of_a_layer(task, tmp_path, monkeypatch, mode, stop):
     asked = {"budget": 30.0, "mode": mode, "epochs_per_layer": 3, "clip": 2.0 if mode == "straight-through" else None}
     whole = task.compress(**asked)
@@ -308,6 +309,7 @@ class Noisy(Dataset):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.slow
 def test_a_dataset_that_changes_at_random_is_seeded_too(task, workers):
     loader = DataLoader(Noisy(task), batch_size=16, shuffle=True, num_workers=workers)
     found = [compress(task.model, loader, CROSS_ENTROPY, task.points, budget=9.0, sparsity=0.5) for _ in range(2)]

@@ -242,6 +242,7 @@ except ConformanceError as error:
 """
 
 
+@pytest.mark.slow
 def test_faults_are_found_where_asserts_are_stripped():
     done = subprocess.run([sys.executable, "-O", "-c", BROKEN], capture_output=True, text=True, check=True)
     assert set(done.stdout.splitlines()) >= {

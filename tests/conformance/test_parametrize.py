@@ -42,6 +42,7 @@ def test_a_member_of_the_family(check):
     check()
 
 
+@pytest.mark.slow
 def test_every_check_is_a_case_that_fails_alone_or_says_why_it_is_skipped(tmp_path):
     (tmp_path / "test_theirs.py").write_text(FILE)
     command = [sys.executable, "-m", "pytest", "-q", "-rfs", "-p", "no:cacheprovider", "--color=no", "test_theirs.py"]

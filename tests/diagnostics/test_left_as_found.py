@@ -361,6 +361,7 @@ def test_data_that_change_are_refused_where_there_is_a_second_pass(instrument):
 
 
 @each
+@pytest.mark.slow
 def test_nothing_stays_in_memory(instrument):
     model, data = mlp(), [samples(8)]
 

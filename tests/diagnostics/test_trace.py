@@ -26,6 +26,7 @@ def test_a_network_against_its_dense_matrix(matrix, method):
 
 
 @pytest.mark.parametrize(("method", "products"), [("hutch++", 12), ("hutch++", 30), ("hutchinson", 8)])
+@pytest.mark.slow
 def test_there_is_no_bias_and_the_interval_is_honest(method, products):
     model, truth = Quadratic(symmetric(SPECTRUM)), sum(SPECTRUM)
     runs = [hessian_trace(model, mean, ONE_BATCH, method=method, products=products, seed=seed) for seed in range(100)]

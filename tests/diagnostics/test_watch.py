@@ -45,6 +45,7 @@ def failures(watch):
     return [its for line in watch.lines for its in line.values() if isinstance(its, dict) and "error" in its]
 
 
+@pytest.mark.slow
 def test_training_is_the_same_bit_for_bit_whatever_is_watched():
     alone, _ = train(network())
     watched, watch = train(
@@ -186,6 +187,7 @@ def test_lightning(tmp_path, accumulate):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("with_data", [False, True])
+@pytest.mark.slow
 def test_transformers(tmp_path, with_data):
     import transformers
 

@@ -71,6 +71,7 @@ def formula(name: str, grad: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", RANDOM)
+@pytest.mark.slow
 def test_mean_and_variance_follow_the_formula(name):
     grad = torch.randn(6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     seen = one_step(grad, grad, of(name), DRAWS)

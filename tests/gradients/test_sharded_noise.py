@@ -262,6 +262,7 @@ def everything(rank: int) -> dict:
     return {function.__name__: function(rank, mesh) for function in EVERYTHING}
 
 
+@pytest.mark.slow
 def test_two_ranks_are_one_process():
     """One test, since starting the ranks takes longer than all they do."""
     ranks = on_ranks(everything)

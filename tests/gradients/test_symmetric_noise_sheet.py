@@ -32,6 +32,7 @@ def test_quadratic_the_two_points_give_the_exact_gradient_and_inject_no_variance
 
 
 @every_law
+@pytest.mark.slow
 def test_quadratic_one_sided_noise_is_unbiased_and_injects_h_cov_h(noise, per):
     w, h = weight(2, 3), hessian(6)
     with torch.no_grad():
@@ -46,6 +47,7 @@ def test_quadratic_one_sided_noise_is_unbiased_and_injects_h_cov_h(noise, per):
 
 
 @every_law
+@pytest.mark.slow
 def test_quadratic_the_mean_loss_adds_half_the_trace_of_h_cov(noise, per):
     w, h = weight(2, 3), hessian(6)
     with torch.no_grad():
@@ -107,6 +109,7 @@ def two_basins(starts, *, a):
     return w.detach()[:, 0]
 
 
+@pytest.mark.slow
 def test_of_two_basins_sgd_ends_in_the_sharp_one_and_symmetric_noise_in_the_flat_one():
     """L = -1.05 exp(-((w+2)/.1)^2/2) - exp(-((w-2)/1)^2/2), 100 starts in the sharp basin and 100 anywhere.
 

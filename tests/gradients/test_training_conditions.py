@@ -160,6 +160,7 @@ def ranks() -> list[dict[tuple[str, str], Tensor]]:
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 @pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.slow
 def test_the_weights_are_those_of_the_plain_run(estimator, condition):
     chosen = CONDITIONS[condition]
     expected = plain_run(estimator, chosen.overflows)

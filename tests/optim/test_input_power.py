@@ -395,6 +395,7 @@ def test_what_cannot_be_tracked_is_refused_and_leaves_no_hook(make, options, mes
 
 
 @pytest.mark.parametrize("options", [{}, {"patch": True, "norm": "l1"}, {"standardize": True}], ids=str)
+@pytest.mark.slow
 def test_compiled_after_tracking_measures_the_same_and_compiles_once(options):
     from torch._dynamo.testing import CompileCounterWithBackend  # a second, for these tests alone
 

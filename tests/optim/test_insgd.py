@@ -567,6 +567,7 @@ def test_nothing_tracked_is_refused_before_anything_moves():
     assert torch.equal(model.weight, start)
 
 
+@pytest.mark.slow
 def test_a_compiled_step_is_the_same_step_and_is_compiled_at_the_start_only():
     from torch._dynamo.testing import CompileCounterWithBackend  # a second, for this test alone
 
@@ -678,6 +679,7 @@ def compare_on_this_rank(rank):
     return results
 
 
+@pytest.mark.slow
 def test_two_ranks_are_one_process():
     seen = on_ranks(compare_on_this_rank)
     for results in seen:

@@ -13,6 +13,7 @@ from steepest.optim.fused_lists import lists_step
 from tests.optim.kernel import count_equal_cases
 
 
+@pytest.mark.slow
 def test_in_the_interpreter_it_is_the_loop():
     pytest.importorskip("triton")
     run = subprocess.run(
@@ -25,5 +26,6 @@ def test_in_the_interpreter_it_is_the_loop():
     assert int(run.stdout) == 48
 
 
+@pytest.mark.slow
 def test_over_lists_it_is_the_loop():
     assert count_equal_cases(lists_step, "cpu") == 336

@@ -25,6 +25,7 @@ def stepped(make, shape, **options):
     return p, optimizer
 
 
+@pytest.mark.slow
 def test_two_hundred_draws_on_the_default_path_neither_crash_nor_differ_from_the_loop():
     """`python -m tests.optim.replaced default 2000` for more."""
     root = Path(__file__).parent.parent.parent

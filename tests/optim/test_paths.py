@@ -223,6 +223,7 @@ def test_the_paths_of_a_device_never_read_from_it(name, options, more):
 @pytest.mark.parametrize(
     "options", [{}, {"nesterov": True}, {"weight_decay": 0.1, "decoupled_weight_decay": True}], ids=str
 )
+@pytest.mark.slow
 def test_compiled_it_is_the_same_step_and_is_not_compiled_again(name, options):
     """Not for a gradient of other values, a moved lr (a tensor), nor a non-finite norm."""
     plain, traced = weights((4, 3), (4,)), weights((4, 3), (4,))
@@ -262,6 +263,7 @@ def test_an_lr_tensor_is_not_rounded_to_half_precision(dtype, path):
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("path", ["loop", "foreach"])
+@pytest.mark.slow
 def test_kahan_moves_weights_by_steps_below_their_resolution(name, dtype, path):
     """300 steps of a hundredth of the distance between neighbours: without Kahan's sum nothing moves at all."""
     results = {}
@@ -329,6 +331,7 @@ for make, options in (
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.slow
 def test_a_step_needs_no_more_memory_than_the_largest_tensor():
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # freed memory goes back at once
     run = subprocess.run(

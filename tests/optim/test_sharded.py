@@ -219,6 +219,7 @@ def everything(rank: int, folder: str) -> dict:
     return {**seen, "checkpoints": checkpoints(rank, mesh, folder)}
 
 
+@pytest.mark.slow
 def test_two_ranks_are_one_process(tmp_path):
     """One test, since starting the ranks takes longer than all they do."""
     seen = on_ranks(functools.partial(everything, folder=str(tmp_path)))

@@ -18,6 +18,7 @@ from tests.schedules.rig import OPTIMIZERS, C, Net, Rig, dataset, equal, packed
 
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.slow
 def test_afterwards_everything_is_as_before_and_training_goes_on_as_without(name, restart):
     rig, alone = Rig(name), Rig(name)
     assert equal(rig.state(), alone.state())

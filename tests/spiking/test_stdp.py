@@ -155,6 +155,7 @@ def test_winners_and_steps_are_those_of_slow_loops(radius):
 
 
 @pytest.mark.parametrize("rate", [0.3, 0.38, 0.48, 0.6])
+@pytest.mark.slow
 def test_a_synapse_is_driven_to_1_where_its_input_spikes_in_more_than_three_of_seven_images(rate):
     """The fixed point A- / (A+ + A-), by simulation: a neuron that always wins, and inputs of a probability."""
     layer = SpikingConv2d(1, 1, 20, threshold=1e-6)

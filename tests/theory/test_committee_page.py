@@ -30,6 +30,7 @@ def done(request, tmp_path_factory):
     return folder, found
 
 
+@pytest.mark.slow
 def test_numbers_are_the_librarys(done):
     folder, found = done
     told = json.loads((folder / "theory.json").read_text())
@@ -73,6 +74,7 @@ def test_there_is_a_curve_for_each_size_rate_and_choice_of_layers():
     assert "K = 3, lr 0.2, both layers" in names
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_escaped_and_asks_the_network_for_nothing(done, browser):
     folder, found = done
     page = browser.new_page()
@@ -94,6 +96,7 @@ def test_the_page_is_whole_escaped_and_asks_the_network_for_nothing(done, browse
     page.close()
 
 
+@pytest.mark.slow
 def test_what_was_simulated_is_not_simulated_again(tmp_path, monkeypatch):
     settings, simulate = small("overparametrised"), experiment._simulate
     whole = run_committee(settings, tmp_path / "whole")

@@ -31,6 +31,7 @@ def done(request, tmp_path_factory):
     return folder, found
 
 
+@pytest.mark.slow
 def test_numbers_are_the_librarys(done):
     folder, found = done
     told = json.loads((folder / "theory.json").read_text())
@@ -71,6 +72,7 @@ def test_every_curve_has_its_rule_and_the_ends_are_tried_at_equal_steps(done):
     assert by_curve == [pytest.approx([0.01, 0.02, 0.04, 0.08, 0.16])] * 2
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_escaped_and_asks_the_network_for_nothing(done, browser):
     folder, found = done
     page = browser.new_page()

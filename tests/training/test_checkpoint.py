@@ -440,6 +440,7 @@ def killed_while_saving(path):
     Watched("csgd-learned+ssgd+sngm")(checkpoint)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_saving(file):
     run = Watched("csgd-learned+ssgd+sngm")
     outcome, weights = run()

@@ -92,6 +92,7 @@ def test_a_short_run_is_told_of_fewer_steps(tmp_path):
     assert {r.gradient_evaluations for r in study.records() if r.phase == "screen"} == {10}
 
 
+@pytest.mark.slow
 def test_it_is_planned_and_counted_in_seconds(tmp_path):
     study = Study(workload(), methods=["sgd", "adamw"], out=tmp_path / "s", budget="seconds", **SMALL)
     assert study.run(progress=False)

@@ -63,6 +63,7 @@ def site(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_a_study_of_an_installed_package_s_parts(site, tmp_path):
     study = Study(
         "their-clouds", methods=["sgd", "cool", "plain+cool"], trials=1, seeds=1, epochs=1, jobs=1, measure="steps",

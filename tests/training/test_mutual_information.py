@@ -173,6 +173,7 @@ def on_a_rank(rank):
 CASES = (("sgd-mi", "ddp"), ("sgd-mi-layer", "ddp"), ("sgd-mi-layer", "fsdp2"))
 
 
+@pytest.mark.slow
 def test_ranks_move_together_and_as_one():
     first, second = on_ranks(on_a_rank)
     for case in CASES:

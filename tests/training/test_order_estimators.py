@@ -154,6 +154,7 @@ def test_the_schedule_moves_the_critics_lr_too(name):
 
 
 @pytest.mark.parametrize("name", [*(f"{name}+adam" for name in NAMES), "relax+sngm", "loo"])
+@pytest.mark.slow
 def test_a_run_that_is_interrupted_resumes_to_the_last_bit(name, tmp_path):
     class StopError(Exception):
         pass
@@ -291,6 +292,7 @@ def test_the_command_refuses_before_the_first_run(tmp_path, monkeypatch, capsys)
     assert not list(tmp_path.glob("studies/*"))
 
 
+@pytest.mark.slow
 def test_a_study_of_estimators(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = ["--trials", "1", "--seeds", "2", "--epochs", "1", "--jobs", "1", "--device", "cpu"]

@@ -266,6 +266,7 @@ def stopping(method, after):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("after", [1, 4, 11])
+@pytest.mark.slow
 def test_it_resumes_to_the_last_bit_after_any_step(name, after, tmp_path):
     epochs = 40 if name == "lbfgs" else EPOCHS
     whole, expected = uninterrupted(name, epochs)

@@ -91,6 +91,7 @@ def test_a_tenth_of_the_run_is_swept_and_then_all_is_as_at_the_beginning():
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("epochs", [36, 40, 48, 60])  # sweeps of 21, 24, 28 and 36 rates, of 20 samples each
+@pytest.mark.slow
 def test_bounds_are_rates_that_learn(epochs, seed):
     outcome = run(epochs=epochs, seed=seed, threshold=0.1)
     assert outcome.curve["validation_metric"][-1] > 0.8
@@ -136,6 +137,7 @@ def whole():
 
 
 @pytest.mark.parametrize("at", [1, 23, 24, 100])
+@pytest.mark.slow
 def test_it_resumes_within_the_sweep_and_after_it(tmp_path, at, whole):
     with pytest.raises(KeyboardInterrupt):
         run(checkpoint=Due(tmp_path / "run.pt", at))
@@ -191,6 +193,7 @@ def on_a_rank(rank):
     return whole.curve, run(ranks=ranks, epochs=40, checkpoint=Due(path)).curve, sharded.curve
 
 
+@pytest.mark.slow
 def test_ranks_sweep_together_and_resume():
     (first, again, sharded), (second, _, _) = on_ranks(on_a_rank)
     assert first == again
@@ -210,6 +213,7 @@ def test_a_method_may_search_no_lr_if_its_own_controller_finds_it():
 
 
 @pytest.mark.parametrize("methods", [["sgd", "sgd-mi-range"], ["sgd-mi-range"]])
+@pytest.mark.slow
 def test_a_study_of_it_has_its_tables_and_its_page(tmp_path, methods, browser):
     study = Study(workload_of_a_user(), methods=methods, trials=5, seeds=2, epochs=40, out=tmp_path / "s", jobs=1)
     study.run()

@@ -177,6 +177,7 @@ def seen():
     return on_ranks(everything)
 
 
+@pytest.mark.slow
 def test_two_ranks_are_one_process(seen):
     for ranks in seen:
         assert len(ranks["methods"]) == (len(METHODS) + 2) * len(STRATEGIES)
@@ -246,6 +247,7 @@ def results(folder):
     return sorted(json.dumps({k: v for k, v in record.items() if k not in times}) for record in records)
 
 
+@pytest.mark.slow
 def test_the_command_under_torchrun(tmp_path):
     """A method that fails on all ranks at once is a failed run, and the others go on."""
     out = tmp_path / "study"

@@ -294,6 +294,7 @@ def test_a_bad_task_is_named_before_the_first_run(tmp_path):
         study.run(progress=False)
 
 
+@pytest.mark.slow
 def test_a_pruner_knows_every_validation_of_a_sequence(tmp_path):
     twice = dataclasses.replace(SGD, name="twice", evaluations_per_step=2)
     methods = [SGD, twice]

@@ -236,6 +236,7 @@ def test_the_table_says_when_and_why():
     assert row.comparison.reason.startswith("given up after ")
 
 
+@pytest.mark.slow
 def test_intervals_hold_wherever_a_method_stopped():
     """The repeated interval of the look, and not the plain one, which is too short."""
     rng, spec = np.random.default_rng(1), early(2, 10)

@@ -67,6 +67,7 @@ def test_a_method_that_lost_a_run_is_left_out():
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.slow
 def test_the_best_is_among_the_leaders_of_a_study_that_stopped_early(law):
     rng, missed, studies = np.random.default_rng(5), 0, 200
     spec = early(4, 5)

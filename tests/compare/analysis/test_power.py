@@ -20,6 +20,7 @@ def test_known_sample_sizes():
 
 @pytest.mark.parametrize("pairs", [2, 3, 5, 10, 20])
 @pytest.mark.parametrize("comparisons", [1, 7])
+@pytest.mark.slow
 def test_what_is_detectable_is_found_8_times_in_10(pairs, comparisons):
     gap = detectable_difference(0.3, pairs, comparisons)
     assert math.isfinite(gap)

@@ -36,6 +36,7 @@ def verdicts_of(spec, metrics):
 @pytest.mark.usefixtures("_without_bootstrap")
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize(("methods", "seeds"), [(2, 3), (2, 10), (4, 5), (8, 3), (8, 20)])
+@pytest.mark.slow
 def test_identical_methods_are_told_apart_in_less_than_7_of_100_studies(tiny_spec, law, methods, seeds):
     rng = np.random.default_rng([methods, seeds, sorted(LAWS).index(law)])
     spec = spec_of(tiny_spec, methods, seeds)
@@ -49,6 +50,7 @@ def test_identical_methods_are_told_apart_in_less_than_7_of_100_studies(tiny_spe
 @pytest.mark.usefixtures("_without_bootstrap")
 @pytest.mark.parametrize("counts", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize(("methods", "seeds"), [(2, 2), (8, 2), (8, 3), (4, 5)])
+@pytest.mark.slow
 def test_accuracies_that_round_to_the_same_count_prove_nothing(tiny_spec, counts, methods, seeds):
     """`counts`: the seeds' standard deviation, in test samples."""
     rng = np.random.default_rng([methods, seeds, int(10 * counts)])
@@ -67,6 +69,7 @@ def test_accuracies_that_round_to_the_same_count_prove_nothing(tiny_spec, counts
     ("law", "least"), [("normal", 0.95), ("sharing_seeds", 0.95), ("skewed", 0.93), ("heavy_tailed", 0.93)]
 )
 @pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.slow
 def test_a_gap_of_2_standard_deviations_is_found_with_10_seeds(tiny_spec, law, least, sign):
     """Of one method's noise, which every method has on its own: 1.4 standard deviations of the paired differences."""
     rng = np.random.default_rng([sorted(LAWS).index(law), sign + 1])
@@ -82,6 +85,7 @@ def test_a_gap_of_2_standard_deviations_is_found_with_10_seeds(tiny_spec, law, l
 
 @pytest.mark.usefixtures("_without_bootstrap")
 @pytest.mark.parametrize("methods", [4, 8])
+@pytest.mark.slow
 def test_a_gap_of_2_standard_deviations_of_the_difference_is_found_among_many(tiny_spec, methods):
     rng = np.random.default_rng(methods)
     spec = spec_of(tiny_spec, methods, 10)

@@ -214,6 +214,7 @@ print(json.dumps({part.name: part.code for part in study.spec.parts}, sort_keys=
 """
 
 
+@pytest.mark.slow
 def test_digests_are_the_same_in_every_process_and_order(tmp_path, monkeypatch, capsys):
     files = [task(tmp_path / name, "import shared, json", name=name) for name in ("a", "b")]
     (tmp_path / "a" / "shared.py").write_text("A = 1")

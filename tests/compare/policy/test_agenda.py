@@ -69,6 +69,7 @@ def noisy(job):
 
 @settings(max_examples=25, deadline=None)
 @given(jobs=st.integers(1, 5), seed=st.integers(0, 10**6), until=st.none() | st.integers(1, 20))
+@pytest.mark.slow
 def test_what_a_study_finds_does_not_depend_on_time(jobs, seed, until):
     """Whatever runs take, however many go on at a time, whichever processes die, and where the study is interrupted."""
     draw = random.Random(seed)

@@ -258,6 +258,7 @@ def link_to_a_file(path):
 
 @pytest.mark.parametrize("how", [as_folder, link_to_nothing, link_to_itself, link_to_a_file])
 @pytest.mark.parametrize("file", ["attempts.jsonl", ".lock"])
+@pytest.mark.slow
 def test_what_lies_in_the_place_of_a_file_that_is_only_written_stops_nothing(file, how, tmp_path, monkeypatch):
     def failed(job):
         return {"status": "failed", "error": "ValueError: planted"}

@@ -102,6 +102,7 @@ def test_of_two_that_did_the_same_run_the_first_counts(host):
 
 
 @pytest.mark.parametrize("operation", ["plan", "take", "finish", "give_back"])
+@pytest.mark.slow
 def test_what_was_done_but_not_answered_is_not_done_twice(host, monkeypatch, operation):
     """The connection breaks after the commit and before its answer."""
     a, b = host("a"), host("b")
@@ -197,6 +198,7 @@ def test_another_spec_under_the_same_name_is_refused_and_another_name_is_not(hos
     assert states(a) == []
 
 
+@pytest.mark.slow
 def test_an_outage_is_waited_for_and_buries_nobody(host, postgresql, short_grace, caplog):
     a, b = host("a"), host("b")
     a.plan(JOBS)

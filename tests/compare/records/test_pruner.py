@@ -48,6 +48,7 @@ def test_runs_are_stopped_and_told_of(whole_study):
     assert sentence in (out / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_one_job_is_deterministic_also_when_killed(whole_study, tmp_path):
     """And identical methods are pruned alike."""
     whole = records(whole_study[0])
@@ -137,6 +138,7 @@ def test_a_pruned_run_is_optunas_pruned_trial(ledger, tmp_path):
 
 
 @pytest.mark.parametrize("pruner", ["median", "halving"])
+@pytest.mark.slow
 def test_what_is_decided_in_memory_is_what_optunas_storage_decides(pruner, tmp_path):
     """To the last answer, also where the program was killed and begins anew from its folder."""
     chance = random.Random(3)

@@ -105,6 +105,7 @@ def test_final_runs_of_a_point_that_stays_chosen_are_not_run_again(undisturbed, 
     assert [reason for reason, _ in read_attempts(folder)] == ["tried again"]
 
 
+@pytest.mark.slow
 def test_a_shared_study_tries_them_again_too(undisturbed, tmp_path, monkeypatch):
     best = best_of(undisturbed)
     with PostgreSQL() as postgresql:

@@ -80,6 +80,7 @@ def test_final_runs_that_ended_without_are_run_again_to_the_same_numbers(tmp_pat
     assert len(ended) == 1
 
 
+@pytest.mark.slow
 def test_a_study_that_is_interrupted_has_all_weights_in_the_end(tmp_path):
     ended = []
 
@@ -108,6 +109,7 @@ def test_names_that_are_no_names_of_files_meet_in_none(tmp_path):
     assert all(path.is_file() for path in paths)
 
 
+@pytest.mark.slow
 def test_compress_takes_the_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = ["--methods", "sgd", "--trials", "1", "--seeds", "1", "--epochs", "2", "--jobs", "1", "--out", "s"]
@@ -121,6 +123,7 @@ def test_compress_takes_the_file(tmp_path, monkeypatch, capsys):
 # The user's code
 
 
+@pytest.mark.slow
 def test_the_files_that_define_a_study_are_copied_and_a_changed_one_again(tmp_path):
     here = tmp_path / "mine" / "deep"
     here.mkdir(parents=True)
@@ -189,6 +192,7 @@ def repository(tmp_path, monkeypatch):
     return place
 
 
+@pytest.mark.slow
 def test_the_commit_of_the_working_directory_is_in_the_report(repository, monkeypatch):
     monkeypatch.chdir(repository)
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()

@@ -63,6 +63,7 @@ def test_several_comparisons_have_names_of_their_own():
     assert {"a-forest", "b-c-forest", "a-validation", "b-c-validation"} <= set(names)
 
 
+@pytest.mark.slow
 def test_figures_are_svg_png_and_pdf(summaries, painter, tmp_path):
     from PIL import Image
 

@@ -103,6 +103,7 @@ def test_who_has_no_pair_is_named_and_one_seed_has_no_interval(summary):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.slow
 def test_it_stands_under_the_headline_and_nothing_of_it_is_cut_off(browser, tmp_path, width):
     made = many(30)
     names = [method.name for method in made.spec.methods]

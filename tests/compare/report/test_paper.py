@@ -16,6 +16,7 @@ def path(tmp_path_factory):
     return write_report(tmp_path_factory.mktemp("paper"), made, [INVOCATION])
 
 
+@pytest.mark.slow
 def test_printing_draws_every_figure_of_every_tab_in_light_colours(browser, path):
     view = opened(browser, path, scheme="dark")
     plots = view.locator(".plot").count()
@@ -41,6 +42,7 @@ def test_printing_draws_every_figure_of_every_tab_in_light_colours(browser, path
     view.context.close()
 
 
+@pytest.mark.slow
 def test_paper_keeps_its_colours_and_leaves_the_tools_out(browser, path):
     view = opened(browser, path, scheme="dark")
     view.emulate_media(media="print", color_scheme="dark")
@@ -51,6 +53,7 @@ def test_paper_keeps_its_colours_and_leaves_the_tools_out(browser, path):
     view.context.close()
 
 
+@pytest.mark.slow
 def test_the_legend_hides_a_method_in_every_figure_of_every_tab(browser, path):
     view = opened(browser, path)
     scrolled_through(view)
@@ -78,6 +81,7 @@ def test_the_legend_hides_a_method_in_every_figure_of_every_tab(browser, path):
 
 
 @pytest.mark.parametrize("number", [7, 30])
+@pytest.mark.slow
 def test_no_legend_lies_over_a_plot_on_a_phone(browser, tmp_path, number):
     view = opened(browser, write_report(tmp_path, [many(number)], []), width=390)
     scrolled_through(view)
@@ -100,6 +104,7 @@ def test_thirty_methods_look_different_from_each_other():
         assert len({swatch(look) for look in found.values()}) == number
 
 
+@pytest.mark.slow
 def test_nothing_on_the_page_offers_to_upload(browser, path):
     view = opened(browser, path)
     plot = view.locator("#plot-forest")

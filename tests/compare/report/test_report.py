@@ -130,6 +130,7 @@ def test_nothing_of_a_users_becomes_markup(hostile_page):
     assert "<b>" not in row
 
 
+@pytest.mark.slow
 def test_what_a_step_costs_where_the_gradient_comes_from_and_how_sharp_it_ends(browser, estimators_page):
     text = estimators_page.with_name("report.md").read_text()
     note = "largest eigenvalue of the Hessian of the loss at the final weights, over all 120 training samples"
@@ -173,6 +174,7 @@ def test_every_markdown_table_has_the_same_columns_in_every_row(hostile_page):
         assert len({len(re.split(r"(?<!\\)\|", line)) for line in table}) == 1
 
 
+@pytest.mark.slow
 def test_how_far_to_trust_it(browser, page):
     view = opened(browser, page)
     said = [item.inner_text().split(":")[0] for item in view.locator(".caveats li").all()]
@@ -202,6 +204,7 @@ def test_how_far_to_trust_it(browser, page):
 
 @pytest.mark.parametrize("which", ["page", "hostile_page", "estimators_page"])
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.slow
 def test_in_a_browser_without_network(browser, request, which, width, scheme):
     path = request.getfixturevalue(which)
     view = opened(browser, path, width=width, scheme=scheme)
@@ -230,6 +233,7 @@ def test_in_a_browser_without_network(browser, request, which, width, scheme):
     view.context.close()
 
 
+@pytest.mark.slow
 def test_theme_button_and_hover(browser, page):
     view = opened(browser, page)
     scrolled_through(view)
@@ -245,6 +249,7 @@ def test_theme_button_and_hover(browser, page):
     view.context.close()
 
 
+@pytest.mark.slow
 def test_a_study_without_results_still_has_a_page(browser, tmp_path):
     spec = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=4, seeds=3)
     path = write_report(tmp_path, [summarize(spec, [])], [])

@@ -77,12 +77,14 @@ def read_csv(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_size_and_what_is_drawn_at_first(path, view):
     assert path.stat().st_size < 8_000_000
     assert view.locator(".main-svg").count() == 0  # the first figure is below two tables
     assert view.requests == [path.as_uri()]
 
 
+@pytest.mark.slow
 def test_verdicts_scores_and_tabs(view, summaries):
     assert view.locator("h1").inner_text() == "3 workloads: 8 methods compared"
     assert view.locator(".verdicts li").count() == 3
@@ -131,6 +133,7 @@ def test_sorting_with_mouse_and_keyboard(view, summaries):
     assert names(view, "overview")[0] == "sgd"  # the other tables stay as they are
 
 
+@pytest.mark.slow
 def test_a_miss_comes_after_every_number(small_view):
     heading = small_view.locator("#targets th[data-by='evaluations_to_0.91'] button")
     cells = "#targets tbody td:nth-child(3)"
@@ -144,6 +147,7 @@ def test_a_miss_comes_after_every_number(small_view):
     assert numbers[0] < numbers[-1] == math.inf
 
 
+@pytest.mark.slow
 def test_filters(view, summaries):
     view.fill("#filter-final", "SNGM")
     assert sorted(names(view)) == ["sngm", "ssgd+sngm"]
@@ -158,6 +162,7 @@ def test_filters(view, summaries):
     assert names(view, "final-2") == []
 
 
+@pytest.mark.slow
 def test_from_a_row_to_its_runs_and_their_curves(view, summaries):
     row = summaries[0].rows[1]
     opener = view.locator(f"{FIRST} button.open").nth(1)
@@ -202,6 +207,7 @@ def test_from_a_row_to_its_runs_and_their_curves(view, summaries):
     assert view.locator("tr.detail").count() == 0
 
 
+@pytest.mark.slow
 def test_the_csv_of_a_table_has_the_shown_rows_and_every_digit(view, summaries):
     view.fill("#filter-final", "s")
     view.locator("#final th[data-by=test_metric] button").click()
@@ -225,6 +231,7 @@ def test_the_csv_of_a_table_has_the_shown_rows_and_every_digit(view, summaries):
     assert [float(row["lr"]) for row in read_csv(path)] == [r.hyperparameters["lr"] for r in tuned]
 
 
+@pytest.mark.slow
 def test_every_table_and_every_figure_can_be_saved(small_view):
     unfolded(small_view)
     scrolled_through(small_view)
@@ -242,6 +249,7 @@ def test_every_table_and_every_figure_can_be_saved(small_view):
             assert len(read_csv(path)) >= 3
 
 
+@pytest.mark.slow
 def test_a_figure_goes_into_a_paper_in_light_colours(browser, small):
     view = opened(browser, small, scheme="dark")
     _, path = saved(view, view.get_by_label("Save figure validation as SVG"))
@@ -252,6 +260,7 @@ def test_a_figure_goes_into_a_paper_in_light_colours(browser, small):
     view.context.close()
 
 
+@pytest.mark.slow
 def test_what_a_failed_run_said_is_shown_and_saved(small_view):
     small_view.locator("#final button.open", has_text="adamw").click()
     assert small_view.locator("tr.detail .warn").inner_text() == f"{SAID} ..."
@@ -260,6 +269,7 @@ def test_what_a_failed_run_said_is_shown_and_saved(small_view):
     assert [row["error"] for row in read_csv(path)] == ["", "", "", f"{SAID} ..."]
 
 
+@pytest.mark.slow
 def test_axes_turn_logarithmic_and_back(small_view):
     unfolded(small_view)
     scrolled_through(small_view)
@@ -278,6 +288,7 @@ def test_axes_turn_logarithmic_and_back(small_view):
             toggle.click()
 
 
+@pytest.mark.slow
 def test_hovering_a_curve_names_its_run(small_view):
     small_view.locator("#final button.open").first.click()
     plot = small_view.locator("tr.detail .plot")
@@ -292,6 +303,7 @@ def test_hovering_a_curve_names_its_run(small_view):
     assert "seed" in plot.locator(".hoverlayer").text_content()
 
 
+@pytest.mark.slow
 def test_several_targets_and_a_pruner(small_view, small):
     headings = small_view.locator("#targets th[data-by^=evaluations]").all_inner_texts()
     assert headings == ["85\u00a0%", "91\u00a0%", "99\u00a0%"]

@@ -84,6 +84,7 @@ def evil(tmp_path_factory):
     return summary, write_report(folder, [summary], [command])
 
 
+@pytest.mark.slow
 def test_a_page_full_of_evil_names_is_silent_and_shows_them(browser, evil):
     _, path = evil
     view = opened(browser, path)

@@ -128,6 +128,7 @@ def test_the_version_is_that_of_the_records():
     assert watch.version_of([summary]) in versions
 
 
+@pytest.mark.slow
 def test_a_page_renews_itself_and_the_reader_stays_where_he_is(browser, tmp_path, monkeypatch):
     now = {"share": 0.6}
     size = {"workloads": ("a", "b"), "methods": ("sgd", "adamw", "sngm"), "trials": 4, "seeds": 3, "points": 6}

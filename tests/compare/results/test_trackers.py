@@ -165,6 +165,7 @@ def wandb_folder(tmp_path, monkeypatch):
     return tmp_path / "wandb"
 
 
+@pytest.mark.slow
 def test_wandb_keeps_runs_on_the_disk_and_its_own_messages_hold_them(study, wandb_folder, told):
     import wandb
 
@@ -221,6 +222,7 @@ def mlflow_store(tmp_path_factory):
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'runs.db'}"
 
 
+@pytest.mark.slow
 def test_mlflow_has_each_run_once_as_its_own_client_reads_it(study, mlflow_store, monkeypatch, told):
     from mlflow import MlflowClient
 

@@ -128,6 +128,7 @@ def assert_same(out, undisturbed):
     assert lines(out) == RUNS
 
 
+@pytest.mark.slow
 def test_workers_killed_ten_times(undisturbed, tmp_path):
     out, chance = tmp_path / "study", random.Random(5)
     process = start(out, 2)
@@ -217,6 +218,7 @@ def test_a_study_that_stops_early_killed_ten_times(undisturbed_early, tmp_path):
     assert lines(out) == runs
 
 
+@pytest.mark.slow
 def test_two_hosts_decide_alike_and_as_one(undisturbed_early, tmp_path):
     """One of them is killed on the way."""
     a, b = tmp_path / "a", tmp_path / "b"

@@ -85,6 +85,7 @@ def without_forks(monkeypatch):
 
 
 @pytest.mark.usefixtures("without_forks")
+@pytest.mark.slow
 def test_a_pool_takes_spare_processes_first_and_the_others_are_ended():
     spec = freeze(f"{TINY}:clouds", [f"{TINY}:good"], trials=3)
     jobs = [Job("clouds", "good", "tune", i, 0, {"lr": 0.1}) for i in range(3)]
@@ -120,6 +121,7 @@ def work(number, waiting=None):
 
 
 @pytest.mark.usefixtures("without_forks")
+@pytest.mark.slow
 def test_without_forks_the_same_run_gives_the_same_numbers(monkeypatch):
     alone = work(1)
     monkeypatch.undo()
@@ -142,6 +144,7 @@ def tell_what_is_drawn(connection):
 
 
 @pytest.mark.skipif(not fork_server.can_fork(), reason="no forks here")
+@pytest.mark.slow
 def test_what_nobody_seeds_differs_from_fork_to_fork():
     """Else a model that draws from it would look right within a study, and be another one in the next."""
     drawn = []
@@ -170,6 +173,7 @@ def run_in_a_daemon(out):
     return Study(clouds, methods=[good], trials=1, seeds=1, jobs=1, out=out).run(progress=False)
 
 
+@pytest.mark.slow
 def test_a_study_runs_in_a_process_that_may_have_no_children(tmp_path):
     """As the workers of a multiprocessing.Pool may not."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:

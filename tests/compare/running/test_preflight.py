@@ -209,6 +209,7 @@ def smaller(model):
         (torch.optim.SGD, {"prepare": smaller}, "good and bad begin from different weights on clouds"),
     ],
 )
+@pytest.mark.slow
 def test_a_method_that_cannot_take_a_step(optimizer, options, sentence):
     method = Method("bad", optimizer, LR, **options)
     with pytest.raises(InputError) as raised:

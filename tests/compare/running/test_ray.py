@@ -89,6 +89,7 @@ def test_the_command_gives_the_same_numbers(cluster, tmp_path):
     assert on_ray == on_processes  # digit by digit
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_worker(cluster, capfd):
     spec = freeze(clouds, [dying, good], trials=1)
     lethal, harmless = (Job("clouds", name, "tune", 0, 0, {"lr": 0.1}) for name in ("dying", "good"))
@@ -118,6 +119,7 @@ def test_pruning_is_the_same_as_with_processes(cluster, tmp_path):
     assert on_ray == on_processes
 
 
+@pytest.mark.slow
 def test_a_study_that_stops_early_decides_as_with_processes(cluster, tmp_path):
     options = {"methods": ["sgd", "sngm"], "trials": 6, "seeds": 5, "stop_early": True, "tuning_seeds": 2}
     for engine, more in (("ray", {}), ("processes", {"jobs": 2})):
@@ -126,6 +128,7 @@ def test_a_study_that_stops_early_decides_as_with_processes(cluster, tmp_path):
     assert results(records(tmp_path / "ray")) == results(records(tmp_path / "processes"))
 
 
+@pytest.mark.slow
 def test_objects_travel_and_more_jobs_than_room_finish(cluster, ten_minutes, tmp_path):
     import ray
 

@@ -46,6 +46,7 @@ def test_the_differences_turn_round(folder):
     assert (there.difference_low, there.difference_high) == (-here.difference_high, -here.difference_low)
 
 
+@pytest.mark.slow
 def test_a_report_takes_any_and_changes_no_study(folder):
     def report(name):
         command = [sys.executable, "-m", "steepest", "report", str(folder), "--baseline", name]
@@ -61,6 +62,7 @@ def test_a_report_takes_any_and_changes_no_study(folder):
     assert (done.returncode, done.stderr) == (2, "error: --baseline must be one of sgd, good, twin, got 'sngm'.\n")
 
 
+@pytest.mark.slow
 def test_the_winner_is_a_matter_of_the_report_too(folder):
     def said(*more):
         command = [sys.executable, "-m", "steepest", "report", str(folder), *more]

@@ -117,6 +117,7 @@ def test_as_many_steps_cost_more_for_some_methods(tmp_path):
     assert "whole pays 6 gradient evaluations per step, 36 in all." in page
 
 
+@pytest.mark.slow
 def test_prices_are_measured_once(priced, tmp_path):
     (spec,) = priced.comparisons
     assert spec.whole == pytest.approx(24 * spec.prices.steps["sgd"])

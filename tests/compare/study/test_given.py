@@ -48,6 +48,7 @@ def study(out, **options):
     return Study(f"{TINY}:clouds", out=out, **options)
 
 
+@pytest.mark.slow
 def test_a_study_of_given_values_has_final_runs_alone_and_reads_back_and_resumes(tmp_path):
     first = study(tmp_path / "a", values=POINTS)
     assert first.run(progress=False)

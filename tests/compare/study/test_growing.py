@@ -136,6 +136,7 @@ def own(tmp_path):
 @pytest.mark.parametrize(
     "options", [{}, {"stop_early": True, "seeds": 5}, {"pruner": "median"}], ids=["plain", "early", "pruned"]
 )
+@pytest.mark.slow
 def test_a_changed_method_runs_anew_and_alone(own, tmp_path, caplog, options):
     methods = ["sgd", own("mine"), own("other")]
     assert study(tmp_path / "a", methods=methods, **options).run(progress=False)
@@ -172,6 +173,7 @@ def test_a_changed_method_does_not_go_on_from_a_checkpoint_of_what_it_was(own, t
     assert len(list(left.iterdir())) == sum(record.method == "sgd" for record in keys)
 
 
+@pytest.mark.slow
 def test_a_changed_method_and_more_seeds_together(own, tmp_path):
     methods = ["sgd", own("mine")]
     assert study(tmp_path / "a", methods=methods).run(progress=False)
@@ -193,6 +195,7 @@ def test_another_range_is_no_changed_method(own, tmp_path):
 
 
 @pytest.mark.parametrize("measure", ["sharpness", "lr"])
+@pytest.mark.slow
 def test_an_added_instrument_repeats_what_it_measures_and_nothing_else(begun, tmp_path, measure, caplog):
     before = records(begun)
     assert study(begun, measure=measure, seeds=3).run(progress=False)

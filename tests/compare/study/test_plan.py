@@ -34,6 +34,7 @@ def command(*arguments):
     return warm.run(line, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_it_counts_what_the_study_will_do():
     plan = make_plan(study_of("good", "sam", epochs=4, batch_size=30), jobs=2, data_dir=None)
     # 120 training samples, batch 30, 4 epochs: 16 gradient evaluations a run.
@@ -48,6 +49,7 @@ def test_it_counts_what_the_study_will_do():
     assert good.test_seconds > 0
 
 
+@pytest.mark.slow
 def test_a_method_of_the_full_batch_takes_a_step_an_epoch_and_pays_for_it():
     spec = spec_of("good", "whole", epochs=4, batch_size=30)
     assert [spec.cost(method) for method in spec.methods] == [1, 4]
@@ -57,6 +59,7 @@ def test_a_method_of_the_full_batch_takes_a_step_an_epoch_and_pays_for_it():
     assert whole.seconds > 0
 
 
+@pytest.mark.slow
 def test_a_study_with_a_method_of_the_full_batch_counts_both_by_samples(tmp_path):
     names = f"{TINY}:good,{TINY}:whole"
     line = [
@@ -109,6 +112,7 @@ def test_a_schedule_is_told_of_the_whole_run_though_a_few_steps_are_timed(monkey
     assert "a run must have 200 steps, got 198" in short.failure
 
 
+@pytest.mark.slow
 def test_plan_prints_and_leaves_no_folder(tmp_path):
     out = tmp_path / "study"
     done = command("--methods", f"sgd,{TINY}:raising", "--trials", "2", "--seeds", "1", "--out", str(out), "--plan")
@@ -152,6 +156,7 @@ def test_every_schedule_begins_at_one_and_never_rises():
         assert all(b <= a for a, b in itertools.pairwise(factors))
 
 
+@pytest.mark.slow
 def test_the_schedule_is_part_of_the_study(tmp_path):
     out = tmp_path / "study"
     shared = ["--methods", f"{TINY}:good", "--trials", "1", "--seeds", "1", "--jobs", "1", "--out", str(out)]
@@ -172,6 +177,7 @@ def test_the_schedule_is_part_of_the_study(tmp_path):
     assert "schedule differs: step there, cosine here" in other.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_schedule_is_refused():
     done = command("--schedule", "cosinus")
     assert done.returncode == 2

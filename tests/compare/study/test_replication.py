@@ -31,6 +31,7 @@ def seeds_of(spec):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.slow
 def test_every_replication_has_seeds_and_points_of_its_own(options):
     several = [spec(replication=number, **options) for number in (0, 1, 2, 100)]
     for one, other in itertools.combinations(several, 2):

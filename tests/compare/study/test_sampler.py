@@ -150,6 +150,7 @@ def test_every_method_has_as_many_trials_and_its_study_the_same_with_any_number_
     assert len(frozen.methods[1].points) == 4
 
 
+@pytest.mark.slow
 def test_interrupted_after_any_run_it_has_the_trials_of_one_that_was_not(frozen, tmp_path, monkeypatch):
     _, whole, _ = run_anew(monkeypatch, frozen, tmp_path / "whole", pool=SimulatedPool(1, outcome))
     for until in (1, 5, 12, 17, 23, 28, 30):
@@ -230,6 +231,7 @@ def test_another_sampler_is_refused():
         Study("digits-mlp", sampler="random")
 
 
+@pytest.mark.slow
 def test_the_command_killed_in_the_search_comes_to_the_same_trials(tmp_path):
     arguments = [f"{TINY}:clouds", "--methods", f"{TINY}:slow,{TINY}:good", "--trials", "6", "--seeds", "1"]
     arguments += ["--sampler", "tpe", "--device", "cpu", "--jobs", "1", "--checkpoint-seconds", "0"]

@@ -66,6 +66,7 @@ def measured(out):
     return results({record.key: record for record in finished_records(out)[1]})
 
 
+@pytest.mark.slow
 def test_every_workload_and_batch_size_is_a_comparison_of_its_own(by_flags):
     study, records = finished_records(by_flags)
     assert [(c.name, c.batch_size, c.epochs, c.targets) for c in study.comparisons] == [
@@ -250,6 +251,7 @@ class TestFromPython:
         with pytest.raises(InputError, match="was given 'good' as an object; run it from that program"):
             Study.from_file(tmp_path / "study" / "spec.json")
 
+    @pytest.mark.slow
     def test_a_script_needs_no_main_guard(self, tmp_path):
         script = tmp_path / "script.py"
         script.write_text(

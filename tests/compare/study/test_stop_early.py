@@ -58,6 +58,7 @@ def outcome(job):
 @pytest.mark.parametrize("name", OPTIONS)
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), size=st.integers(1, 5), stops=st.lists(st.integers(1, 25), max_size=4))
+@pytest.mark.slow
 def test_the_same_runs_whatever_the_order_the_jobs_and_the_interruptions(
     name, specs, tmp_path_factory, seed, size, stops
 ):
@@ -153,6 +154,7 @@ def without_times(out):
 @pytest.mark.parametrize(
     "options", [{"stop_early": True}, {"stop_early": True, "tuning_seeds": 2, "cover_search": True}]
 )
+@pytest.mark.slow
 def test_real_runs_are_the_same_with_any_number_of_jobs(tmp_path, options):
     tables = []
     for jobs in (1, 2, 4):
@@ -176,6 +178,7 @@ def test_real_runs_are_the_same_with_any_number_of_jobs(tmp_path, options):
     ],
     ids=["seeds", "method", "trials"],
 )
+@pytest.mark.slow
 def test_it_grows_into_the_study_that_it_would_have_been(tmp_path, capsys, caplog, more, grown):
     assert study(tmp_path / "a", stop_early=True).run(progress=False)
     before = without_times(tmp_path / "a")
@@ -192,6 +195,7 @@ def test_it_grows_into_the_study_that_it_would_have_been(tmp_path, capsys, caplo
     assert grown in caplog.text + capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_covered_search_grows_by_seeds_and_not_by_trials(tmp_path):
     assert study(tmp_path / "a", cover_search=True, seeds=2).run(progress=False)
     assert study(tmp_path / "a", cover_search=True, seeds=3).run(progress=False)
@@ -201,6 +205,7 @@ def test_a_covered_search_grows_by_seeds_and_not_by_trials(tmp_path):
         study(tmp_path / "a", cover_search=True, seeds=3, trials=9).run(progress=False)
 
 
+@pytest.mark.slow
 def test_another_baseline_needs_other_runs(tmp_path):
     """The report says how far it is; the command runs what is missing."""
     assert study(tmp_path / "a", stop_early=True).run(progress=False)
@@ -243,6 +248,7 @@ def test_the_spec_comes_back_as_it_was_written(specs):
         assert StudySpec.from_json(spec.to_json()) == spec
 
 
+@pytest.mark.slow
 def test_a_spec_gives_its_study_again(tmp_path):
     options = {"stop_early": True, "tuning_seeds": 2, "cover_search": True}
     first = study(tmp_path / "a", methods=["sgd", "sngm"], trials=6, **options)
@@ -264,6 +270,7 @@ def test_other_libraries_move_no_verdict_of_a_study_that_has_begun(tmp_path, mon
     assert finished_records(tmp_path)[0].shared.stopping == frozen.shared.stopping
 
 
+@pytest.mark.slow
 def test_the_plan_counts_as_the_study_does(tmp_path):
     plan = study(stop_early=True).plan()
     spec = study(stop_early=True).spec.comparisons[0]
@@ -278,6 +285,7 @@ def test_the_plan_counts_as_the_study_does(tmp_path):
 
 
 @pytest.mark.parametrize("pruner", ["median", "halving"])
+@pytest.mark.slow
 def test_a_pruned_search_may_run_its_finalists_on_several_seeds(tmp_path, pruner):
     """Which are in full, and judge no other run."""
     options = {"pruner": pruner, "tuning_seeds": 3, "methods": ["sgd", "sngm"], "seeds": 2}

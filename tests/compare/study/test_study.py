@@ -68,6 +68,7 @@ def whole_study(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_workers_keep_their_memory_unless_the_user_says_otherwise(tmp_path, monkeypatch):
     monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
@@ -99,6 +100,7 @@ def test_a_study_from_end_to_end(tmp_path):
         assert (out / name).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_datasets_and_two_searched_dimensions(tmp_path):
     done = compare(tmp_path / "study", methods="good,two_dimensions", workload="as_datasets", trials=3)
     assert done.returncode == 0, done.stderr
@@ -109,6 +111,7 @@ def test_datasets_and_two_searched_dimensions(tmp_path):
     assert ", momentum 0." in (tmp_path / "study" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_records_are_read_with_pandas_in_one_line(whole_study):
     pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
     frame = pandas.read_json(whole_study / RECORDS, lines=True)
@@ -182,6 +185,7 @@ def test_estimators_and_sharpness_survive_kill_9(tmp_path):
     assert "(instruments are sharpness there and none here)" in asked_otherwise.stderr
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     """Even in the middle of a run that says nothing."""
     group = []
@@ -201,6 +205,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     raise AssertionError("a worker was still there 100 seconds after its parent was killed")
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_ends_cleanly_and_goes_on(whole_study, tmp_path):
     out = tmp_path / "study"
     options = {"methods": "held,held_twin", "trials": 4, "seeds": 3}
@@ -215,6 +220,7 @@ def test_an_interrupted_study_ends_cleanly_and_goes_on(whole_study, tmp_path):
     assert final_table(out) == final_table(whole_study)
 
 
+@pytest.mark.slow
 def test_an_interruption_while_workers_import_is_no_traceback(tmp_path):
     process = subprocess.Popen(
         command(tmp_path / "study"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -270,6 +276,7 @@ def test_if_all_fail_the_exit_code_is_1(tmp_path):
     [(9_000, "can no longer be read or written"), (300_000, "the report could not be written")],
     ids=["records", "report"],
 )
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_and_claims_nothing(whole_study, tmp_path, limit_bytes, sentence):
     """No file may grow beyond the limit: the records fail in the middle of the study, or the report at its end."""
     out = tmp_path / "study"

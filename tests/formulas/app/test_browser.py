@@ -87,6 +87,7 @@ def symbol(page, place):
     return page.locator("button.symbol").nth(place)
 
 
+@pytest.mark.slow
 def test_one_draws_corrects_keeps_trains_switches_and_reads_again(browser, tmp_path, model):
     with serving(tmp_path / "data", model) as (address, _), opened(browser, address, refused="status of 409") as page:
         write(page, TEXT)
@@ -139,6 +140,7 @@ def test_one_draws_corrects_keeps_trains_switches_and_reads_again(browser, tmp_p
         page.locator("tr", has_text="shipped with steepest").locator(".chip", has_text="in use").wait_for()
 
 
+@pytest.mark.slow
 def test_the_page_of_trainings_says_that_it_loads_until_the_server_answers(browser, address):
     with opened(browser, address) as page:
         page.locator(".pad").wait_for()

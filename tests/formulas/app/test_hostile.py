@@ -327,6 +327,7 @@ def test_an_address_that_is_taken_is_a_sentence(folder, model):
         serve(port=70_000, data_folder=folder)
 
 
+@pytest.mark.slow
 def test_an_idle_server_is_not_woken(folder, model):
     """Counted is how often its threads run, not how long."""
     import time

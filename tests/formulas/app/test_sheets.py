@@ -42,6 +42,7 @@ def test_strokes_are_read_with_boxes_where_they_were_drawn(client):
     assert np.abs([x - low[0], y - low[1], x + width - high[0], y + height - high[1]]).max() < 5
 
 
+@pytest.mark.slow
 def test_a_picture_is_read_and_shown_again(client):
     answer = client.post("/api/sheets/picture", content=picture_of())
     sheet = answer.json()

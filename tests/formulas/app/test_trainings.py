@@ -47,6 +47,7 @@ def process_of(folder):
     return int((folder / "trainings" / "lock").read_text().split()[1])
 
 
+@pytest.mark.slow
 def test_a_training_ends_with_a_model_that_is_not_used_by_itself(client, number):
     training = started(client, number, epochs=3, method="sngm")
     found = until(client, training, ended)
@@ -64,6 +65,7 @@ def test_a_training_ends_with_a_model_that_is_not_used_by_itself(client, number)
     assert all(len(pair["bitmaps"]) == len(pair["examples"]) for pair in pairs)
 
 
+@pytest.mark.slow
 def test_a_model_worse_than_the_one_in_use_on_the_same_symbols_is_asked_about(client, number):
     training = started(client, number, epochs=1, lr=1e-6)
     found = until(client, training, ended)
@@ -73,6 +75,7 @@ def test_a_model_worse_than_the_one_in_use_on_the_same_symbols_is_asked_about(cl
     assert "of the same symbols" in refused.json()["error"]
 
 
+@pytest.mark.slow
 def test_two_trainings_at_once_are_one_and_a_sentence(client, number, folder, model):
     training = started(client, number, **LONG)
     assert started(client, number, 409) == "a training is running; cancel it, or wait for its end"
@@ -85,6 +88,7 @@ def test_two_trainings_at_once_are_one_and_a_sentence(client, number, folder, mo
     until(client, started(client, number, epochs=1), ended)
 
 
+@pytest.mark.slow
 def test_a_cancelled_training_goes_on_where_it_stood(client, number):
     training = started(client, number, **LONG)
     until(client, training, lambda found: found["done"] >= 3)
@@ -97,6 +101,7 @@ def test_a_cancelled_training_goes_on_where_it_stood(client, number):
     client.post(f"/api/trainings/{training}/cancel")
 
 
+@pytest.mark.slow
 def test_a_killed_training_is_found_and_can_go_on(client, number, folder, model):
     training = started(client, number, epochs=40, hidden=400, batch_size=16)
     until(client, training, lambda found: found["done"] >= 2)
@@ -110,6 +115,7 @@ def test_a_killed_training_is_found_and_can_go_on(client, number, folder, model)
     assert until(again, training, ended)["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_training_outlives_its_server_and_is_found_by_the_next(client, number, folder, model):
     import httpx
 

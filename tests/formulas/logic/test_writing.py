@@ -46,6 +46,7 @@ def without_a_pair(text):
 
 
 @pytest.mark.parametrize("to", ["unicode", "ascii", "latex"])
+@pytest.mark.slow
 def test_no_pair_of_brackets_can_go(to):
     @settings(deadline=None, max_examples=150)
     @given(formulas(levels=3))

@@ -68,6 +68,7 @@ def test_the_net_that_is_kept_is_the_one_that_was_fitted():
     np.testing.assert_allclose(found, wanted, atol=2e-3)  # weights in 16 bits
 
 
+@pytest.mark.slow
 def test_what_is_fitted_tells_right_cuts_from_wrong_ones_of_pages_that_it_has_not_seen():
     pieces = [piece for seed in range(4) for piece in page_looks(IMAGES, LABELS, seed)]
     net = fit_junctions(pieces, 0)

@@ -129,6 +129,7 @@ def test_nets_are_the_same_from_json():
         assert a(x).shape == (5,)
 
 
+@pytest.mark.slow
 def test_fitted_nets_tell_what_they_have_learnt():
     recognizer = Nearest()
     fitted = fit_seams(IMAGES, LABELS, recognizer, pages=1, seed=1)

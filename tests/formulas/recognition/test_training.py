@@ -60,6 +60,7 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     script = f"""
 import os, signal
@@ -157,6 +158,7 @@ def test_a_symbol_is_taken_for_none_only_where_some_are_none():
     assert [(c.was, c.said) for c in tested.confusions] == [("∃", "")]
 
 
+@pytest.mark.slow
 def test_what_is_no_symbol_is_learnt_if_asked_for_and_the_accuracy_is_that_of_symbols(tmp_path):
     symbols = drawn_set(20)
     settings = replace(QUICK["dense"], fragments=0.5, epochs=12)
@@ -282,6 +284,7 @@ def test_distorted_images_differ_fill_the_square_and_come_from_the_generator_alo
     assert torch.equal(distort(torch.zeros(2, 28, 28), torch.Generator()), torch.zeros(2, 28, 28))
 
 
+@pytest.mark.slow
 def test_every_symbol_is_tested_once_by_a_network_that_has_not_seen_it(tmp_path):
     symbols = drawn_set(12)
     seen = []

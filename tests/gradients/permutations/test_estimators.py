@@ -71,6 +71,7 @@ ALL = UNBIASED | BIASED
 
 
 @pytest.mark.parametrize("name", UNBIASED)
+@pytest.mark.slow
 def test_the_mean_is_the_gradient(name):
     torch.manual_seed(0)
     logits = theta()
@@ -82,6 +83,7 @@ def test_the_mean_is_the_gradient(name):
 
 
 @pytest.mark.parametrize("name", UNBIASED)
+@pytest.mark.slow
 def test_the_variance_that_is_told_is_how_estimates_differ(name):
     torch.manual_seed(0)
     logits = theta()
@@ -171,6 +173,7 @@ def test_f_is_called_once_with_all_orders_and_gradients_add_up(name):
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.slow
 def test_an_optimizer_finds_the_best_order(name):
     torch.manual_seed(0)
     logits = torch.zeros(D, dtype=torch.float64, requires_grad=True)

@@ -31,6 +31,7 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 @pytest.mark.parametrize("at", [3, 8, 11, 21])  # steps: 3 tasks of 2 epochs of 4
+@pytest.mark.slow
 def test_interrupted_in_any_task_it_is_the_same_run_to_the_last_bit(name, at, tmp_path):
     class Due(Checkpoint):
         def due(self):

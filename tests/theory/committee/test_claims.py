@@ -14,6 +14,7 @@ def committee(units, train, start):
 
 
 @pytest.mark.parametrize(("train", "start", "sign"), CASES)
+@pytest.mark.slow
 def test_by_the_equations(train, start, sign):
     errors = [committee(units, train, start).predict([1000]).generalization_error[0] for units in UNITS]
     assert (sign * np.diff(errors) > 0).all()

@@ -20,6 +20,7 @@ from steepest.theory.committee.ode import Flow
     ],
     ids=["both", "denoiser", "uneven denoiser", "outputs", "idle units", "denoiser, first layer", "other teacher"],
 )
+@pytest.mark.slow
 def test_the_final_error_is_that_of_a_small_rate(options, tolerance):
     lr = 1e-3
     theory = Committee(**{"start": "informed", "lr": lr, "noise": 0.1, **options})
@@ -30,6 +31,7 @@ def test_the_final_error_is_that_of_a_small_rate(options, tolerance):
     assert apart[0] / apart[1] == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_final_error_of_relu_is_that_of_sgd():
     theory = Committee(2, 2, "relu", lr=0.05, noise=0.1, start="informed")
     run = theory.simulate(100, 20, times=np.arange(200, 301, 10))

@@ -60,6 +60,7 @@ def test_five_runs_follow_the_equations(train):
     ],
     ids=["first", "both", "weight decay", "linear", "other outputs"],
 )
+@pytest.mark.slow
 def test_five_short_runs_follow_the_equations(train, options):
     theory = Committee(2, 3, **{"lr": 0.5, "noise": 0.1, "train": train, **options})
     found, said = compare(theory, 784, [0, 1, 2, 5])
