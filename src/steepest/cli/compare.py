@@ -318,9 +318,12 @@ def _follow(comparison: "Study", plan: bool) -> int:
 
 
 def _show_plan(comparison: "Study") -> int:
+    from rich.markup import escape
+
     from steepest.cli.messages import print_plan
 
-    plan = comparison.plan()
+    with err().status("planning") as shown:
+        plan = comparison.plan(lambda doing: shown.update(escape(doing)))
     print_plan(out(), plan, measured=[instrument.name for instrument in comparison.spec.shared.instruments])
     return 0
 

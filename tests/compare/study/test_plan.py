@@ -49,6 +49,16 @@ def test_it_counts_what_the_study_will_do():
     assert good.test_seconds > 0
 
 
+def test_it_says_what_it_does_now():
+    told = []
+    make_plan(study_of("good", "sam", epochs=4, batch_size=30), jobs=2, data_dir=None, progress=told.append)
+    assert told == [
+        "clouds: loading its data",
+        "clouds: timing good, 1 of 2 methods",
+        "clouds: timing sam, 2 of 2 methods",
+    ]
+
+
 @pytest.mark.slow
 def test_a_method_of_the_full_batch_takes_a_step_an_epoch_and_pays_for_it():
     spec = spec_of("good", "whole", epochs=4, batch_size=30)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -111,23 +111,40 @@ class Plan:
         return self.startup + in_runs / self.jobs + _BETWEEN_RUNS * sum(m.runs for m in timed)
 
 
-def make_plan(study: StudySpec, *, jobs: int, data_dir: Path | None, given: Given | None = None) -> Plan:
+def make_plan(
+    study: StudySpec,
+    *,
+    jobs: int,
+    data_dir: Path | None,
+    given: Given | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> Plan:
     """Count the study's runs, and time a few steps of every method in this process.
+
+    Args:
+        study: what is planned.
+        jobs: that it would run side by side.
+        data_dir: where data sets lie.
+        given: workloads and methods that are objects of this process.
+        progress: is told what is done now, in a few words.
 
     Raises:
         InputError: the data cannot be loaded.
     """
     before = ProcessState()
     found: list[MethodPlan] = []
+    tell = progress or (lambda _: None)
     startup = _seconds_of_imports()
     try:
         for spec in study.comparisons:
             workload = the_workload(spec.workload.reference, given)
+            tell(f"{spec.name}: loading its data")
             began = time.perf_counter()
             splits = load_data(workload, data_dir).to(spec.device)
             startup += 2 * (time.perf_counter() - began)  # by the command, and again by its workers
             expected = expected_finals(spec) if spec.stopping else None
-            for method in spec.methods:
+            for number, method in enumerate(spec.methods, 1):
+                tell(f"{spec.name}: timing {method.name}, {number} of {len(spec.methods)} methods")
                 before.restore()
                 torch.set_num_threads(study.shared.threads)
                 found.append(_method_plan(spec, workload, splits, method.name, given, expected))

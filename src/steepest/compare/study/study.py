@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -307,10 +307,15 @@ class Study:
             return 1
         return self._jobs or (usable_cores() if device_named(self._request.device) == "cpu" else 1)
 
-    def plan(self) -> Plan:
-        """What the study would cost; runs nothing of it but a few steps of every method, on one process."""
+    def plan(self, progress: Callable[[str], object] | None = None) -> Plan:
+        """What the study would cost; runs nothing of it but a few steps of every method, on one process.
+
+        Args:
+            progress: is told what is done now, in a few words.
+        """
         with spelled_by(self._spelling):
-            return make_plan(self.spec, jobs=self.jobs, data_dir=self._data_dir, given=self._given())
+            given = self._given()
+            return make_plan(self.spec, jobs=self.jobs, data_dir=self._data_dir, given=given, progress=progress)
 
     def run(
         self,
