@@ -119,6 +119,7 @@ def test_an_absent_extra_is_named(module):
     assert done.stderr == f"error: {module} is not installed; it comes with: pip install 'steepest[compare]'\n"
 
 
+@pytest.mark.slow
 def test_the_optimizers_need_torch_alone():
     absent = ["numpy", "optuna", "typer", "plotly", "sklearn", "scipy", "rich"]
     code = f"import torch, sys; sys.modules.update(dict.fromkeys({absent})); from steepest import SNGM; print('here')"
@@ -156,6 +157,7 @@ def test_progress_in_a_terminal(tmp_path):
     assert "Report: " in text
 
 
+@pytest.mark.slow
 def test_report_again(tmp_path, capsys):
     out = tmp_path / "study"
     arguments = ["--methods", f"{TINY}:good", "--trials", "1", "--seeds", "2", "--out", str(out)]

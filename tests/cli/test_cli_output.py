@@ -112,6 +112,7 @@ def test_an_output_that_cannot_be_written_is_one_sentence_and_the_report_is_ther
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is not there")
 @pytest.mark.parametrize("arguments", ["--version", "--help", "compare --help", ""])
+@pytest.mark.slow
 def test_help_that_cannot_be_written_is_one_sentence_too(arguments):
     line = f'"{sys.executable}" -m steepest {arguments} > /dev/full'
     done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=120)

@@ -54,6 +54,7 @@ def test_a_workload_is_trained_and_made_small(here, capsys):
     assert "holds another experiment" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_says_of_which_workload_it_is(here, capsys):
     torch.manual_seed(0)
     state = WORKLOADS["digits-mlp"].model().state_dict()

@@ -70,6 +70,7 @@ def test_what_is_compared(here, capsys, options, sentence):
     assert sentence in capsys.readouterr().out + page
 
 
+@pytest.mark.slow
 def test_a_killed_run_comes_to_the_same(here):
     killed, whole = killed_and_whole(["spiking", "mnist", *FAST, "--device", "cpu"], here, "settings.json")
     assert (killed / "model.pt").read_bytes() == (whole / "model.pt").read_bytes()

@@ -90,6 +90,7 @@ def test_what_is_found_is_what_is_said(task, mode):
 
 @settings(deadline=None, max_examples=12)
 @given(st.integers(0, 5), st.floats(0, 30), st.sampled_from([0.0, 0.5, 0.9, 0.97]), st.booleans())
+@pytest.mark.slow
 def test_the_budget_is_never_broken(seed, budget, sparsity, higher):
     task = Task(seed, norm=seed % 2 == 0)
     sign = 1 if higher else -1

@@ -52,6 +52,7 @@ def test_the_sweep_is_that_of_a_run_by_hand(done):
         assert [float(row["lr"]) for row in csv.DictReader(file)] == list(found.lr)
 
 
+@pytest.mark.slow
 def test_the_page_asks_the_network_for_nothing_and_has_its_figures(done, browser):
     page = browser.new_page()
     wrong = []

@@ -13,6 +13,7 @@ LOSS = nn.CrossEntropyLoss()
 
 
 @pytest.mark.parametrize("matrix", DENSE)
+@pytest.mark.slow
 def test_moments_are_those_of_the_dense_matrix(matrix):
     dense = DENSE[matrix](mlp(), LOSS, *samples()).detach()
     found = hessian_density(mlp(), LOSS, [samples()], matrix=matrix, probes=30, iterations=12)

@@ -74,6 +74,7 @@ def test_a_mean_squared_error_against_its_dense_matrix(matrix):
 
 
 @pytest.mark.parametrize("matrix", DENSE)
+@pytest.mark.slow
 def test_curvlinops_has_the_same_matrix(matrix):
     model, loss_fn = mlp(), nn.CrossEntropyLoss()
     found = hessian_eigenvalues(model, loss_fn, PARTS, 57, matrix=matrix, tolerance=1e-10)
@@ -95,6 +96,7 @@ def test_float32_is_right_to_its_precision(matrix):
 
 @pytest.mark.parametrize("which", ["largest", "smallest", "both"])
 @pytest.mark.parametrize("k", [56, 57, 58, 1000])
+@pytest.mark.slow
 def test_as_many_as_there_are_parameters(k, which):
     model, loss_fn = mlp(), nn.CrossEntropyLoss()
     found = hessian_eigenvalues(model, loss_fn, [samples()], k, which=which, iterations=2000, tolerance=1e-9)

@@ -34,6 +34,7 @@ def step(model, optimizer, bad=False):
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.0}, {"kahan_sum": True}], ids=str)
 @pytest.mark.parametrize(("saved_by", "loaded_by"), [*itertools.product(PATHS, PATHS)])
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_a_distributed_checkpoint_goes_between_all_paths(tmp_path, saved_by, loaded_by, options, flat):
     form = StateDictOptions(flatten_optimizer_state_dict=flat)
 

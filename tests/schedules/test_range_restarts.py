@@ -99,6 +99,7 @@ def test_a_loader_without_a_length_pays_for_none():
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.slow
 def test_they_leave_everything_as_it_was(name, monkeypatch):
     seen = RangeReading((0.01, 0.1), 0.05, "")
     monkeypatch.setattr("steepest.schedules.range_test.read_range", lambda curve, restarts=(): seen)
@@ -211,6 +212,7 @@ def restarts_on_a_rank(rank):
     return lr_range_test(model, optimizer, F.cross_entropy, batches()[rank::2], refine_iter=84)
 
 
+@pytest.mark.slow
 def test_two_ranks_agree_with_one_process():
     first, second = on_ranks(restarts_on_a_rank)
     data = batches()

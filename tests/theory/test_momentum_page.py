@@ -91,6 +91,7 @@ def test_the_page_is_whole_escaped_and_asks_the_network_for_nothing(done, browse
     page.close()
 
 
+@pytest.mark.slow
 def test_what_was_simulated_is_not_simulated_again(tmp_path, monkeypatch):
     settings, simulate = small("annealing"), experiment._simulate
     whole = run_momentum(settings, tmp_path / "whole")

@@ -192,6 +192,7 @@ class StoppedError(Exception):
 
 
 @pytest.mark.parametrize("at", [1, 7, 12, 13, 16, 20, 21, 29])
+@pytest.mark.slow
 def test_interrupted_in_any_task_it_is_the_same_run_to_the_last_bit(at, tmp_path):
     class Due(Checkpoint):
         def due(self):

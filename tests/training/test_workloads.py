@@ -294,6 +294,7 @@ def test_the_list_of_workloads(capsys):
     assert " 95 % accuracy " in out
 
 
+@pytest.mark.slow
 def test_a_study_of_a_text(own_data):
     """Workers make the workload from its reference anew."""
     arguments = ["char-lstm:my text+1.txt", "--methods", "insgd", "--trials", "1", "--seeds", "1", "--epochs", "1"]

@@ -75,6 +75,7 @@ def together(*calls):
         return [future.result() for future in [executor.submit(call) for call in calls]]
 
 
+@pytest.mark.slow
 def test_hosts_that_plan_at_once_enter_every_run_once(host):
     hosts = [host(owner) for owner in "abcd"]
     together(*(lambda ledger=ledger: ledger.plan(JOBS) for ledger in hosts))
@@ -142,6 +143,7 @@ def lose_the_first_answer(monkeypatch, storage, name):
     monkeypatch.setattr(storage, name, call)
 
 
+@pytest.mark.slow
 def test_a_silent_hosts_runs_are_taken_over_and_a_living_ones_are_not(host, short_grace):
     silent, living, watching = host("silent"), host("living"), host("watching")
     watching.plan(JOBS)

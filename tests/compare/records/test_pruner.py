@@ -31,6 +31,7 @@ def whole_study(tmp_path_factory):
     return out, done.stdout
 
 
+@pytest.mark.slow
 def test_runs_are_stopped_and_told_of(whole_study):
     out, printed = whole_study
     found = records(out)

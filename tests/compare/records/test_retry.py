@@ -70,6 +70,7 @@ def test_unless_they_are_to_stay_as_they_are(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("until", [None, *range(1, 4)])
+@pytest.mark.slow
 def test_final_runs_of_a_point_that_is_no_longer_chosen_are_run_anew(undisturbed, until, tmp_path, monkeypatch):
     """Also if the command is interrupted after any run of it."""
     folder, best = tmp_path / "study", best_of(undisturbed)

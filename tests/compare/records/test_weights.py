@@ -61,6 +61,7 @@ def test_every_final_run_has_a_file_and_its_weights_give_its_test_metric(tmp_pat
     assert "weights" not in (tmp_path / "s" / "spec.json").read_text().replace("weights_only", "")
 
 
+@pytest.mark.slow
 def test_final_runs_that_ended_without_are_run_again_to_the_same_numbers(tmp_path):
     before, after = study(tmp_path / "s"), study(tmp_path / "s", save_weights=True)
     before.run(progress=False)

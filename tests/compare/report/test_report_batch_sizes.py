@@ -79,6 +79,7 @@ def test_only_where_one_workload_has_several_sizes():
 
 
 @pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.slow
 def test_the_page_of_a_sweep(browser, tmp_path, width):
     path = write_report(tmp_path, swept(), [])
     view = opened(browser, path, width=width)

@@ -108,6 +108,7 @@ def test_verdicts_scores_and_tabs(view, summaries):
     assert view.locator("#legend .key").count() == 8
 
 
+@pytest.mark.slow
 def test_sorting_with_mouse_and_keyboard(view, summaries):
     by_mean = [row.method.name for row in summaries[0].rows]
     assert names(view) == by_mean
@@ -343,6 +344,7 @@ def test_on_a_phone(browser, path, scheme):
     view.context.close()
 
 
+@pytest.mark.slow
 def test_a_study_that_has_just_begun(browser, tmp_path):
     summaries = made_up(workloads=("a", "b"), methods=("sgd", "sngm"), trials=4, seeds=3, points=5, share=0.4)
     view = opened(browser, write_report(tmp_path, summaries, []))

@@ -72,6 +72,7 @@ def test_a_study_of_given_values_has_final_runs_alone_and_reads_back_and_resumes
     assert [(m.trials, m.finals, m.failure) for m in plan.methods] == [(0, 2, None), (0, 2, None)]
 
 
+@pytest.mark.slow
 def test_what_a_study_has_chosen_runs_again_from_its_folder_and_from_its_table(tmp_path):
     chosen = study(tmp_path / "first", methods=[GOOD, ADAM], trials=5)
     assert chosen.run(progress=False)

@@ -54,6 +54,7 @@ def begun(small, tmp_path):
     ],
     ids=["seeds", "method", "order, method and seeds", "order", "targets", "trials", "trials and seeds"],
 )
+@pytest.mark.slow
 def test_it_becomes_the_study_that_it_would_have_been(begun, tmp_path, more, new):
     """To the last digit; what was there is not run again, but for final runs of another point."""
     before = records(begun)

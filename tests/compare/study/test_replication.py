@@ -54,6 +54,7 @@ def test_nothing_else_differs():
     assert bare[0] == bare[1]
 
 
+@pytest.mark.slow
 def test_it_has_a_folder_of_its_own_and_refuses_that_of_another(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = ["--methods", "sgd", "--trials", "1", "--seeds", "1", "--epochs", "1", "--jobs", "1"]

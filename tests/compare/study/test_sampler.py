@@ -68,6 +68,7 @@ def searched(seed, trials=24):
     return [r.hyperparameters for r in ended]
 
 
+@pytest.mark.slow
 def test_it_finds_a_planted_optimum_better_than_quasi_random_points_do():
     by_tpe = [max(map(planted, searched(seed))) for seed in range(8)]
     by_chance = [max(map(planted, quasi_random_points(SPACE, 24, seed))) for seed in range(8)]

@@ -62,6 +62,7 @@ def test_a_spec_without_any_of_it_has_the_bytes_and_the_fingerprint_of_before():
     assert fingerprint(spec) == "6:e9dde3daf0806f1ae3dcb26d1758ff7ad4a7a75dd6ff18a1566751ce42da67ef"
 
 
+@pytest.mark.slow
 def test_the_frozen_spec_reads_back_as_it_was_and_the_records_are_points_of_it(study):
     text = (study.folder / "spec.json").read_text()
     assert StudySpec.from_json(text) == study.spec
@@ -103,6 +104,7 @@ def test_optuna_reads_the_runs_of_every_kind(study):
         assert found == [{n: str(v) for n, v in point.items()} for point in spec.points]
 
 
+@pytest.mark.slow
 def test_a_ledger_of_optuna_plans_takes_and_ends_runs_of_every_kind(study, tmp_path):
     with OptunaLedger(f"sqlite:///{tmp_path / 'ledger.db'}", study.spec, Patience("the storage")) as ledger:
         records = study.records()

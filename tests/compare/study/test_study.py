@@ -120,6 +120,7 @@ def test_records_are_read_with_pandas_in_one_line(whole_study):
     assert isinstance(frame.curve[0]["validation_metric"], list)
 
 
+@pytest.mark.slow
 def test_the_same_command_again_runs_nothing_again(whole_study):
     before = records(whole_study)
     done = compare(whole_study, methods="held,held_twin", trials=4, seeds=3)
@@ -127,6 +128,7 @@ def test_the_same_command_again_runs_nothing_again(whole_study):
     assert records(whole_study) == before  # started and finished times included
 
 
+@pytest.mark.slow
 def test_one_job_or_two_give_the_same_numbers(whole_study, tmp_path):
     assert compare(tmp_path / "study", methods="held,held_twin", trials=4, seeds=3).returncode == 0
     assert results(records(tmp_path / "study")) == results(records(whole_study))
@@ -247,6 +249,7 @@ def test_a_run_that_kills_its_process_touches_no_other(tmp_path):
     assert all(r.status == "finished" for key, r in found.items() if key[0] == "good")
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_is_killed_goes_on_in_the_middle(tmp_path, monkeypatch):
     """Two runs of 18 steps, one killed at its seventh; anew, it would take all 7 again. Writing a checkpoint may take
     but a fiftieth of the time, so that not every step has one."""

@@ -240,6 +240,7 @@ def test_what_cannot_be_traced_or_mapped_is_computed_all_the_same(make):
         close(seconds, curvature @ v @ v)
 
 
+@pytest.mark.slow
 def test_samples_are_taken_some_at_a_time(monkeypatch):
     metric = of_network(2, 7)
     whole = metric.covariance_derivative(), metric.covariance(), metric.christoffel()

@@ -217,6 +217,7 @@ def test_the_keyboard_is_enough(browser, address, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["touch", "pen"])
+@pytest.mark.slow
 def test_a_finger_and_a_pen_draw_on_a_phone(browser, address, kind):
     with opened(browser, address, 390, has_touch=True, is_mobile=True) as page:
         pad = page.locator(".pad")

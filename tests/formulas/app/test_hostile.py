@@ -43,6 +43,7 @@ def bomb_png(side):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+@pytest.mark.slow
 def test_a_body_over_the_limit_is_not_taken_in_even_if_its_length_is_not_told(folder, model):
     def endless():
         for _ in range(3000):
@@ -210,6 +211,7 @@ PATHS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_values_of_any_kind_are_answered_with_a_sentence(tmp_path_factory, model):
     client = client_of(tmp_path_factory.mktemp("any"), model)
     client.post("/api/sheets/drawn", json={"strokes": strokes_of("P∧Q")})

@@ -151,6 +151,7 @@ def test_settings_are_refused_in_a_sentence(client, number):
     assert client.get("/api/trainings").json() == {"trainings": []}
 
 
+@pytest.mark.slow
 def test_a_training_that_cannot_be_says_why(client):
     number = client.post("/api/sets", json={"name": "few"}).json()["id"]
     for _ in range(2):

@@ -99,6 +99,7 @@ def test_no_formula_is_more_probable(words):
     assert seen == {False, True}
 
 
+@pytest.mark.slow
 def test_the_chart_has_the_language_of_the_parser():
     signs = ["a", "A", "1", "(", ")", "=", "∀", "¬", "→", ","]
     count = 0

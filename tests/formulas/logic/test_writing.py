@@ -24,6 +24,7 @@ READERS = {"unicode": parse, "ascii": parse, "latex": parse, "prover9": from_nlt
 
 
 @pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.slow
 def test_every_tree_comes_back(to):
     @settings(deadline=None, max_examples=300)
     @given(formulas())

@@ -122,6 +122,7 @@ def test_the_error_at_the_teacher_is_0(train, start, units):
     assert abs(theory.predict([0, 5], asymmetry=1e-9).generalization_error).max() < 1e-14
 
 
+@pytest.mark.slow
 def test_a_symmetric_start_stays_symmetric_and_a_tiny_difference_breaks_it_at_a_known_time():
     """Every factor of 100 in the asymmetry adds the same time to the plateau, whatever the solver and its tolerance."""
     theory, times = Committee(2, 2, lr=0.5), np.linspace(0, 700, 1401)

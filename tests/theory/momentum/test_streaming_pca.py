@@ -54,6 +54,7 @@ def test_the_mean_path(lr, momentum):
 
 
 @pytest.mark.parametrize(("lr", "momentum"), [(5e-5, 0.9), *LEAVING])
+@pytest.mark.slow
 def test_leaving_the_saddle(lr, momentum):
     theory = StreamingPCA(EIGENVALUES, lr, momentum)
     time, e = theory.exit_time(0.3), lr / (1 - momentum)
