@@ -76,7 +76,7 @@ compare: setup
 # The studies of docs/claims.md, one after the other, each in its folder; the same command resumes where it stopped. The
 # first are those that fit into two hours of two cores together; DEVICE=cuda adds ResNet-20 on CIFAR-10.
 CLAIMS := digits noise-and-calibration mutual-information permutations insgd-high-lr insgd-released-high-lr insgd-tuned \
-  insgd-released-tuned momentum sngm-batch-sizes large-batch logic-symbols-steps sigmoid-18
+  insgd-released-tuned momentum sngm-batch-sizes sngm-range large-batch logic-symbols-steps sigmoid-18
 LONGER_CLAIMS := mutual-information-schedules logic-symbols sigmoid-depth block-norm-convolutional block-norm-recurrent \
   insgd-batchnorm insgd-batchnorm-high-lr insgd-starts insgd-vit symmetric-noise-linear symmetric-noise-cosine \
   symmetric-noise-step calibration \
