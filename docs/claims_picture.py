@@ -54,14 +54,19 @@ def _draw(rows: dict[str, list[Row]]) -> str:
 
 def _draw_row(row: Row) -> str:
     grid = "".join(f'<u style="left:{_place(tick):.1f}%"></u>' for tick in _TICKS)
-    bars = "".join(
-        f'<div title="{_write(value)} ({_write(low)} to {_write(high)})">'
+    kind = row.verdict.replace(" ", "-")
+    bars = "".join(_draw_bar(kind, *difference) for difference in row.differences)
+    return f'<div class="claim {kind}"><span>{row.claim} <em>{row.verdict}</em></span><div>{grid}{bars}</div></div>'
+
+
+def _draw_bar(kind: str, value: float, low: float, high: float) -> str:
+    """Draw a difference; in a row that is opposite by others, one that is none is in no colour."""
+    none = ' class="none"' if kind == "opposite" and low <= 0 <= high else ""
+    return (
+        f'<div{none} title="{_write(value)} ({_write(low)} to {_write(high)})">'
         f'<b style="left:{_place(low):.2f}%;width:{_place(high) - _place(low):.2f}%"></b>'
         f'<s style="left:{_place(value):.2f}%"></s></div>'
-        for value, low, high in row.differences
     )
-    kind = row.verdict.replace(" ", "-")
-    return f'<div class="claim {kind}"><span>{row.claim} <em>{row.verdict}</em></span><div>{grid}{bars}</div></div>'
 
 
 def _write(value: float) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from steepest._errors import InputError
 from steepest.formulas.recognition import ConvNet, DenseNet, Recognizer, test_recognizer
+from steepest.formulas.recognition.networks import max_pool
 from steepest.formulas.recognition.recognizer import FORMAT
 from steepest.formulas.recognition.temperature import fit_temperature
 from steepest.formulas.sets import SymbolSet
@@ -172,3 +173,13 @@ def test_a_class_that_the_model_does_not_know_is_never_right():
     assert tested.accuracy == 0
     with pytest.raises(InputError, match="at least one symbol"):
         test_recognizer(untrained(), SymbolSet(np.zeros((0, 28, 28), np.uint8), ()))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 28, 28), (1, 2, 7, 7), (1, 1, 5, 8)])
+def test_pooling_is_torchs_with_gradients_and_without(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x[0, 0, 1, 1] = float("nan")
+    expected = torch.nn.functional.max_pool2d(x, 2)
+    torch.testing.assert_close(max_pool(x), expected, rtol=0, atol=0, equal_nan=True)
+    with torch.no_grad():
+        torch.testing.assert_close(max_pool(x), expected, rtol=0, atol=0, equal_nan=True)
